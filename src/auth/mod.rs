@@ -1,0 +1,148 @@
+//! The 407 exchange (RFC 9110 §11): which scheme, which leg, when to stop. No sockets, no clock.
+//!
+//! An [`Exchange`] lives as long as one request's attempts at one upstream, over reconnections. Its caller
+//! writes what it is told to write and reports every answer:
+//!
+//! ```text
+//!            opening()                on_response(status, challenges)
+//! connect ──────────────▶ write ──▶ read ──▶ Accept      final answer, not a 407
+//!    ▲                      ▲        │
+//!    │                      └────────┼─────── Send        next leg, same connection
+//!    └───────────────────────────────┼─────── Reconnect   a fresh connection, then opening() again
+//!                                    └──────▶ Refuse      nothing (more) to send; says why
+//! ```
+
+pub mod basic;
+pub mod challenge;
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+pub use challenge::Challenge;
+
+use crate::address::Endpoint;
+use crate::secret::Credentials;
+
+/// The schemes we speak, strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scheme {
+    /// Kerberos in SPNEGO (RFC 4559).
+    Negotiate,
+    /// MS-NTHT.
+    Ntlm,
+    /// RFC 7616.
+    Digest,
+    /// RFC 7617.
+    Basic,
+}
+
+impl Scheme {
+    /// Tried when nothing is configured. Basic shows the password to everyone on the way: only if named.
+    pub const DEFAULT: [Self; 3] = [Self::Negotiate, Self::Ntlm, Self::Digest];
+
+    /// The word in `Proxy-Authenticate` and `Proxy-Authorization`.
+    pub fn token(self) -> &'static str {
+        match self {
+            Self::Negotiate => "Negotiate",
+            Self::Ntlm => "NTLM",
+            Self::Digest => "Digest",
+            Self::Basic => "Basic",
+        }
+    }
+
+    /// The connection, not the request, is authenticated.
+    pub fn binds_connection(self) -> bool {
+        matches!(self, Self::Negotiate | Self::Ntlm)
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.token())
+    }
+}
+
+impl FromStr for Scheme {
+    type Err = UnknownScheme;
+
+    fn from_str(text: &str) -> Result<Self, UnknownScheme> {
+        [Self::Negotiate, Self::Ntlm, Self::Digest, Self::Basic]
+            .into_iter()
+            .find(|scheme| scheme.token().eq_ignore_ascii_case(text))
+            .ok_or_else(|| UnknownScheme(text.into()))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("no such scheme: {0:?} (known: negotiate, ntlm, digest, basic)")]
+pub struct UnknownScheme(pub String);
+
+/// What a leg is sent with. Only Digest looks at it (RFC 7616 §3.4.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestLine {
+    pub method: String,
+    /// As it stands in the request line: `host:port` for CONNECT, else the absolute URI.
+    pub uri: String,
+}
+
+/// One message of ours in a handshake.
+#[derive(Debug, Clone)]
+pub struct Leg {
+    pub credentials: Credentials,
+    /// A refusal of this leg is a verdict on the secret: nothing derived from it is sent after that.
+    /// False for an NTLM type 1 and for a Kerberos ticket.
+    pub proves_secret: bool,
+}
+
+/// Why a mechanism has nothing to send.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum MechanismError {
+    /// Nothing was judged: another scheme may be tried (no ticket, unknown SPN, no KDC, no first token).
+    #[error("{0}")]
+    Unavailable(String),
+    /// Somebody who knows refused the secret (a KDC's PREAUTH_FAILED): nothing derived from it is sent any more.
+    #[error("{0}")]
+    Rejected(String),
+    /// The other side's token makes no sense.
+    #[error("{0}")]
+    BadChallenge(String),
+}
+
+/// One scheme on one connection. May block (tickets, key derivation): callers run it where blocking is allowed.
+pub trait Mechanism: Send {
+    /// The next leg. `challenge` is `None` when the leg opens the connection without having been asked.
+    fn step(&mut self, request: &RequestLine, challenge: Option<&Challenge>) -> Result<Leg, MechanismError>;
+}
+
+/// How a scheme is to be begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Start {
+    Scheme(Scheme),
+    /// NTLMSSP messages under the Negotiate scheme, for upstreams that call NTLM so (MS-SPNG §3.3).
+    NtlmInNegotiate,
+}
+
+impl Start {
+    pub fn scheme(self) -> Scheme {
+        match self {
+            Self::Scheme(scheme) => scheme,
+            Self::NtlmInNegotiate => Scheme::Negotiate,
+        }
+    }
+}
+
+/// What the peer's certificate gives to channel bindings: `tls-server-end-point` (RFC 5929 §4), the bare hash.
+pub type ChannelBinding = Vec<u8>;
+
+/// Where credentials live, and the list of upstreams that may receive them.
+pub trait Mechanisms: Send + Sync {
+    /// `Err(Unavailable)` where this upstream gets no credential for this scheme, with the reason in words.
+    fn start(
+        &self,
+        start: Start,
+        upstream: &Endpoint,
+        binding: Option<&ChannelBinding>,
+    ) -> Result<Box<dyn Mechanism>, MechanismError>;
+}

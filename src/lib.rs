@@ -1,0 +1,5 @@
+//! hallpass: a local relay that does the 407 talk with a corporate proxy.
+
+pub mod address;
+pub mod auth;
+pub mod secret;
