@@ -2,4 +2,5 @@
 
 pub mod address;
 pub mod auth;
+pub mod http1;
 pub mod secret;

@@ -1,0 +1,133 @@
+//! Header fields in the order and case they came in, and the rules for which of them may pass a proxy.
+
+use std::collections::HashSet;
+
+/// Fields that belong to one connection (RFC 9110 §7.6.1), or to the exchange between us and a neighbour.
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authorization",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+/// Naming these in `Connection` would let a sender delete what frames or routes the message.
+const NEVER_BY_CONNECTION: [&str; 5] = ["host", "content-length", "transfer-encoding", "via", "expect"];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Field {
+    name: String,
+    value: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fields(Vec<Field>);
+
+impl Fields {
+    pub fn push(&mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) {
+        self.0.push(Field { name: name.into(), value: value.into() });
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|field| (field.name.as_str(), field.value.as_slice()))
+    }
+
+    /// All values of a field, line by line.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    pub fn first<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        self.all(name).next()
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.first(name).is_some()
+    }
+
+    /// The members of a comma-separated field, in lower case.
+    pub fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = String> + 'a {
+        self.all(name)
+            .flat_map(|value| value.split(|b| *b == b','))
+            .map(|member| String::from_utf8_lossy(member).trim().to_ascii_lowercase())
+            .filter(|member| !member.is_empty())
+    }
+
+    pub fn has_member(&self, name: &str, member: &str) -> bool {
+        self.list(name).any(|m| m == member)
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|field| !field.name.eq_ignore_ascii_case(name));
+    }
+
+    /// Takes away what must not pass a proxy: the fixed set and everything `Connection` names.
+    pub fn strip_hop_by_hop(&mut self) {
+        let named: HashSet<String> = self
+            .list("connection")
+            .chain(self.list("proxy-connection"))
+            .filter(|name| !NEVER_BY_CONNECTION.contains(&name.as_str()))
+            .collect();
+        self.0.retain(|field| {
+            let name = field.name.to_ascii_lowercase();
+            !HOP_BY_HOP.contains(&name.as_str()) && !named.contains(&name)
+        });
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        for field in &self.0 {
+            out.extend_from_slice(field.name.as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(&field.value);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+impl<N: Into<String>, V: Into<Vec<u8>>> FromIterator<(N, V)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Self {
+        let mut all = Self::default();
+        fields.into_iter().for_each(|(name, value)| all.push(name, value));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_names_what_goes_but_never_host_or_framing() {
+        let mut fields: Fields = [
+            ("Host", "h"),
+            ("Connection", "close, X-Secret, Host, Content-Length"),
+            ("X-Secret", "1"),
+            ("Content-Length", "5"),
+            ("TE", "trailers"),
+            ("Proxy-Authorization", "Basic x"),
+            ("Accept", "*/*"),
+        ]
+        .into_iter()
+        .collect();
+        fields.strip_hop_by_hop();
+        let left: Vec<&str> = fields.iter().map(|(name, _)| name).collect();
+        assert_eq!(left, ["Host", "Content-Length", "Accept"]);
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_lists_over_several_lines() {
+        let fields: Fields = [("CONNECTION", "Keep-Alive"), ("connection", " , Upgrade ")].into_iter().collect();
+        assert_eq!(fields.list("Connection").collect::<Vec<_>>(), ["keep-alive", "upgrade"]);
+    }
+}

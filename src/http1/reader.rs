@@ -1,0 +1,168 @@
+//! Messages off a byte stream: heads whole, bodies piece by piece as they come, nothing held back.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadHalf, WriteHalf};
+
+use super::body::{Body, Piece};
+use super::head::{end_of_head, stray_line_ends};
+use super::{Fields, HttpError, RequestHead, ResponseHead};
+
+/// One read's room: large enough for speed, small enough for a waiting client.
+const READ_SIZE: usize = 16 * 1024;
+
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The peer ended the stream before the first byte of a message.
+    #[error("the connection was closed")]
+    Closed,
+    /// The peer ended the stream within a message.
+    #[error("the connection was closed within a message")]
+    Truncated,
+    #[error("the connection failed")]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Http(#[from] HttpError),
+}
+
+/// A stream with the bytes that were read from it and not yet used.
+#[derive(Debug)]
+pub struct Wire<S> {
+    pub stream: S,
+    pub buffer: BytesMut,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub fn new(stream: S) -> Self {
+        Self { stream, buffer: BytesMut::new() }
+    }
+
+    pub fn reader(&mut self) -> Reader<'_, &mut S> {
+        Reader { io: &mut self.stream, buffer: &mut self.buffer }
+    }
+
+    /// Both directions at once, for as long as the borrow lasts.
+    pub fn split(&mut self) -> (Reader<'_, ReadHalf<&mut S>>, WriteHalf<&mut S>) {
+        let (read, write) = tokio::io::split(&mut self.stream);
+        (Reader { io: read, buffer: &mut self.buffer }, write)
+    }
+}
+
+pub struct Reader<'a, R> {
+    io: R,
+    buffer: &'a mut BytesMut,
+}
+
+impl<R: AsyncRead + Unpin> Reader<'_, R> {
+    pub async fn request(&mut self, max_head: usize) -> Result<RequestHead, ReadError> {
+        let head = self.head(max_head).await?;
+        Ok(RequestHead::parse(&head)?)
+    }
+
+    pub async fn response(&mut self, max_head: usize) -> Result<ResponseHead, ReadError> {
+        let head = self.head(max_head).await?;
+        Ok(ResponseHead::parse(&head)?)
+    }
+
+    async fn head(&mut self, max: usize) -> Result<Bytes, ReadError> {
+        let mut seen = 0;
+        loop {
+            if seen == 0 {
+                let stray = stray_line_ends(self.buffer);
+                let _ = self.buffer.split_to(stray);
+            }
+            if let Some(end) = end_of_head(self.buffer, seen) {
+                return if end > max {
+                    Err(HttpError::HeadTooLarge.into())
+                } else {
+                    Ok(self.buffer.split_to(end).freeze())
+                };
+            }
+            if self.buffer.len() > max {
+                return Err(HttpError::HeadTooLarge.into());
+            }
+            seen = self.buffer.len();
+            if self.fill().await? == 0 {
+                return Err(if self.buffer.is_empty() { ReadError::Closed } else { ReadError::Truncated });
+            }
+        }
+    }
+
+    /// The next data of a body, or its trailers at the end.
+    pub async fn piece(&mut self, body: &mut Body) -> Result<Result<Bytes, Fields>, ReadError> {
+        loop {
+            match body.next(self.buffer)? {
+                Piece::Data(range) => {
+                    let mut data = self.buffer.split_to(range.end);
+                    let _ = data.split_to(range.start);
+                    return Ok(Ok(data.freeze()));
+                }
+                Piece::End { consumed, trailers } => {
+                    let _ = self.buffer.split_to(consumed);
+                    return Ok(Err(trailers));
+                }
+                Piece::More { consumed } => {
+                    let _ = self.buffer.split_to(consumed);
+                }
+            }
+            if self.fill().await? == 0 {
+                return if body.ends_at_close() { Ok(Err(Fields::default())) } else { Err(ReadError::Truncated) };
+            }
+        }
+    }
+
+    /// Reads a body to its end and drops it; false if it is longer than `most`, and then it is not at its end.
+    pub async fn skip(&mut self, body: &mut Body, most: usize) -> Result<bool, ReadError> {
+        let mut skipped = 0;
+        while let Ok(data) = self.piece(body).await? {
+            skipped += data.len();
+            if skipped > most {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn fill(&mut self) -> io::Result<usize> {
+        self.buffer.reserve(READ_SIZE);
+        self.io.read_buf(self.buffer).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(pieces: &[&[u8]], max: usize) -> Result<RequestHead, String> {
+        let mut io = tokio_test_stream(pieces);
+        let mut buffer = BytesMut::new();
+        Reader { io: &mut io, buffer: &mut buffer }.request(max).await.map_err(|e| e.to_string())
+    }
+
+    /// A stream that gives its pieces one read at a time.
+    fn tokio_test_stream<'a>(pieces: &'a [&'a [u8]]) -> impl AsyncRead + Unpin + 'a {
+        pieces.iter().fold(Box::new(tokio::io::empty()) as Box<dyn AsyncRead + Unpin + 'a>, |before, piece| {
+            Box::new(before.chain(*piece))
+        })
+    }
+
+    #[tokio::test]
+    async fn a_head_is_the_same_cut_at_every_byte_and_no_prefix_is_one() {
+        let wire = b"\r\nCONNECT Example.com:443 HTTP/1.1\r\nHost: example.com:443\r\nProxy-Connection: close\r\n\r\n";
+        let whole = read(&[wire], 1024).await.unwrap();
+        for cut in 0..wire.len() {
+            assert_eq!(read(&[&wire[..cut], &wire[cut..]], 1024).await.as_ref(), Ok(&whole), "cut at {cut}");
+            assert!(read(&[&wire[..cut]], 1024).await.is_err(), "prefix of {cut}");
+        }
+        let bytes: Vec<&[u8]> = wire.chunks(1).collect();
+        assert_eq!(read(&bytes, 1024).await, Ok(whole));
+    }
+
+    #[tokio::test]
+    async fn a_head_over_the_limit_is_refused_even_when_it_never_ends() {
+        let flood = [b"GET http://h/ HTTP/1.1\r\nA: ".as_slice(), &[b'a'; 4096]].concat();
+        assert_eq!(read(&[&flood], 1024).await, Err(HttpError::HeadTooLarge.to_string()));
+    }
+}
