@@ -17,7 +17,7 @@ ACCOUNTS = {
     "lena": "long-" + "0123456789" * 19 + "-pass",   # 200 characters
     # Each is spoilt by one test only, so that tests may run side by side.
     **{name: f"Right-Pw-{name}" for name in (
-        "wrong-ntlm", "wrong-ntlmclose", "wrong-wrap", "wrong-wraponly", "wrong-combo", "wrong-two", "wrong-basic", "wrong-kdc", "changed")},
+        "wrong-ntlm", "wrong-ntlmclose", "wrong-wrap", "wrong-wraponly", "wrong-combo", "wrong-two", "wrong-basic", "wrong-kdc")},
 }
 WITH_KEYTAB = ["alice"]
 
@@ -56,7 +56,7 @@ SQUIDS = {squid.name: squid for squid in (
 )}
 
 # Every test gets a site of its own (t0.origin.test, t1…), so that it can tell its requests in a proxy's log from others'.
-OWN_SITES = 400
+OWN_SITES = 2000
 SITES = [
     "origin.test", "blocked.test", "git.test", "registry.test", "index.test",
     # what Claude Code talks to
