@@ -1,6 +1,14 @@
 //! hallpass: a local relay that does the 407 talk with a corporate proxy.
 
 pub mod address;
+pub mod audit;
 pub mod auth;
 pub mod http1;
+pub mod listener;
+pub mod network;
+pub mod proxy;
+pub mod relay;
+pub mod route;
 pub mod secret;
+pub mod trace;
+pub mod upstream;

@@ -14,6 +14,7 @@
 
 pub mod basic;
 pub mod challenge;
+mod exchange;
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,6 +22,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 pub use challenge::Challenge;
+pub use exchange::{Action, Exchange, MAX_LEGS, Outcome, Plan, Refusal};
 
 use crate::address::Endpoint;
 use crate::secret::Credentials;
@@ -145,4 +147,7 @@ pub trait Mechanisms: Send + Sync {
         upstream: &Endpoint,
         binding: Option<&ChannelBinding>,
     ) -> Result<Box<dyn Mechanism>, MechanismError>;
+
+    /// The secret for this upstream was refused: read it anew before the next use.
+    fn rejected(&self, upstream: &Endpoint);
 }

@@ -125,6 +125,16 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         Ok(true)
     }
 
+    /// Waits until the peer has ended its stream; reads ahead no further than `limit`, and then waits for ever.
+    pub async fn ended(&mut self, limit: usize) {
+        while self.buffer.len() < limit {
+            if !matches!(self.fill().await, Ok(1..)) {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
     async fn fill(&mut self) -> io::Result<usize> {
         self.buffer.reserve(READ_SIZE);
         self.io.read_buf(self.buffer).await

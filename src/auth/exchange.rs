@@ -1,0 +1,366 @@
+//! The state machine of one request's attempts at one upstream.
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::challenge::parse_all;
+use super::{Challenge, ChannelBinding, Leg, Mechanism, MechanismError, Mechanisms, RequestLine, Scheme, Start};
+use crate::address::Endpoint;
+use crate::secret::Credentials;
+
+/// More legs than any scheme needs, reconnections and stale nonces included; an upstream that challenges for
+/// ever ends here.
+pub const MAX_LEGS: usize = 12;
+
+/// How often one exchange begins anew because the upstream broke off before the secret was shown.
+const MAX_RESTARTS: usize = 1;
+
+const PROXY_AUTHENTICATION_REQUIRED: u16 = 407;
+
+/// What an exchange begins with.
+#[derive(Clone)]
+pub struct Plan {
+    pub upstream: Endpoint,
+    /// In order of preference; nothing else is ever sent.
+    pub schemes: Arc<[Scheme]>,
+    pub mechanisms: Arc<dyn Mechanisms>,
+    pub binding: Option<ChannelBinding>,
+    /// What this upstream took the last time: sent without waiting for its 407.
+    pub remembered: Option<Start>,
+    /// This upstream accepted this secret before.
+    pub proven: bool,
+}
+
+/// What the caller does next.
+#[derive(Debug)]
+pub enum Action {
+    /// Send the request again with this, on the same connection.
+    Send(Credentials),
+    /// Open a fresh connection and ask [`Exchange::opening`].
+    Reconnect,
+    /// The answer is final and not about us.
+    Accept,
+    Refuse(Refusal),
+}
+
+/// Why nothing (more) is sent. Never names a user or a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// Somebody who knows judged the secret.
+    #[error("the upstream rejected the credential ({scheme})")]
+    Rejected { scheme: Scheme },
+    #[error("no credential can be sent: {0}")]
+    NoCredential(String),
+    #[error("the upstream asks for a log-in but offers no scheme that is allowed (offered: {offered}; allowed: {allowed})")]
+    NoScheme { offered: String, allowed: String },
+    #[error("the upstream broke off the handshake")]
+    Broken,
+    #[error("the upstream went on challenging without an end")]
+    Endless,
+}
+
+/// What there is to remember about an upstream after a final answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Absent: the upstream let the request through without any log-in.
+    pub start: Option<Start>,
+    /// The credentials of the last leg were taken.
+    pub accepted: bool,
+}
+
+/// A mechanism on the present connection.
+struct Current {
+    start: Start,
+    mechanism: Box<dyn Mechanism>,
+    /// The last leg was a verdict's worth.
+    proved: bool,
+    /// Began with what was remembered, not with a challenge of this exchange.
+    unasked: bool,
+}
+
+pub struct Exchange {
+    plan: Plan,
+    current: Option<Current>,
+    /// What the next connection opens with, and the challenge that it answers.
+    next: Option<(Start, Option<Challenge>)>,
+    failed: Vec<(Start, String)>,
+    legs: usize,
+    restarts: usize,
+    resent: bool,
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("upstream", &self.plan.upstream).field("legs", &self.legs).finish_non_exhaustive()
+    }
+}
+
+impl Exchange {
+    pub fn new(plan: Plan) -> Self {
+        let next = plan.remembered.map(|start| (start, None));
+        Self { plan, current: None, next, failed: Vec::new(), legs: 0, restarts: 0, resent: false }
+    }
+
+    /// What the first request on a fresh connection carries; `None` is the bare request.
+    pub fn opening(&mut self, request: &RequestLine) -> Result<Option<Credentials>, Refusal> {
+        self.current = None;
+        let Some((start, challenge)) = self.next.clone() else { return Ok(None) };
+        match self.begin(start, request, challenge.as_ref()) {
+            Ok(credentials) => Ok(Some(credentials)),
+            Err(MechanismError::Rejected(_)) => Err(self.rejected(start.scheme())),
+            // Without a challenge there may just be nothing to say yet (a Digest without a nonce): ask bare.
+            Err(error) => {
+                self.next = None;
+                if challenge.is_some() {
+                    self.fail(start, &error);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// The answer to what was sent last. `persists`: the connection can carry another request.
+    pub fn on_response<'a>(
+        &mut self,
+        status: u16,
+        challenges: impl IntoIterator<Item = &'a [u8]>,
+        persists: bool,
+        request: &RequestLine,
+    ) -> Action {
+        if status != PROXY_AUTHENTICATION_REQUIRED {
+            return Action::Accept;
+        }
+        let challenges = parse_all(challenges);
+        match self.current.take() {
+            Some(current) => self.answer(current, &challenges, persists, request),
+            None => self.choose(&challenges, persists, request),
+        }
+    }
+
+    /// The connection ended without an answer. Whether the last leg may be sent once more on another one.
+    pub fn on_break(&mut self) -> Action {
+        let proved = self.current.as_ref().is_some_and(|current| current.proved);
+        if proved {
+            // It may have been counted: only a secret that was good before is worth a second try.
+            if self.resent || !self.plan.proven {
+                return Action::Refuse(Refusal::Broken);
+            }
+            self.resent = true;
+            return self.reopen();
+        }
+        self.restart()
+    }
+
+    /// After a final answer.
+    pub fn outcome(&self) -> Outcome {
+        match &self.current {
+            Some(current) => Outcome { start: Some(current.start), accepted: current.proved || self.is_single_leg(current) },
+            None => Outcome { start: None, accepted: false },
+        }
+    }
+
+    /// What is to be sent now shows the secret: after it, only the real request's answer tells.
+    pub fn proves_now(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.proved)
+    }
+
+    /// A further connection has its own certificate to bind to.
+    pub fn rebind(&mut self, binding: Option<ChannelBinding>) {
+        self.plan.binding = binding;
+    }
+
+    /// A ticket is taken in one leg; an NTLM type 1 that is let through means that nobody asked.
+    fn is_single_leg(&self, current: &Current) -> bool {
+        current.start == Start::Scheme(Scheme::Negotiate)
+    }
+
+    /// A 407 to a leg of `current`.
+    fn answer(&mut self, mut current: Current, challenges: &[Challenge], persists: bool, request: &RequestLine) -> Action {
+        let scheme = current.start.scheme();
+        let same = challenges.iter().filter(|challenge| challenge.is(scheme));
+        if current.proved {
+            let stale = scheme == Scheme::Digest && self.may_be_stale(&current, challenges);
+            if !stale {
+                return Action::Refuse(self.rejected(scheme));
+            }
+            let nonce = same.clone().next().cloned();
+            return self.follow(current, nonce, persists, request);
+        }
+        let Some(challenge) = same.clone().find(|challenge| challenge.token.is_some()) else {
+            self.failed.push((current.start, format!("{scheme}: the upstream refused it")));
+            self.next = None;
+            return self.choose_on_used(challenges, request);
+        };
+        if !persists {
+            // A type 2 on a connection that ends cannot be answered; the next one starts over.
+            self.current = Some(current);
+            return self.restart();
+        }
+        match self.leg(&mut current, request, Some(challenge)) {
+            Ok(credentials) => {
+                self.current = Some(current);
+                Action::Send(credentials)
+            }
+            Err(MechanismError::Rejected(_)) => Action::Refuse(self.rejected(scheme)),
+            Err(_) if self.legs >= MAX_LEGS => Action::Refuse(Refusal::Endless),
+            Err(error) => {
+                self.fail(current.start, &error);
+                self.choose_on_used(challenges, request)
+            }
+        }
+    }
+
+    /// A nonce that is too old is no verdict on the password (RFC 7616 §3.3). A server that forgot its nonces
+    /// does not always say so: an unasked one that was refused, of a good password, gets the new nonce once.
+    fn may_be_stale(&self, current: &Current, challenges: &[Challenge]) -> bool {
+        let says_so = challenges
+            .iter()
+            .any(|c| c.is(Scheme::Digest) && c.param("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")));
+        says_so || (current.unasked && self.plan.proven)
+    }
+
+    /// One more leg of the same mechanism, on this connection or the next.
+    fn follow(
+        &mut self,
+        mut current: Current,
+        challenge: Option<Challenge>,
+        persists: bool,
+        request: &RequestLine,
+    ) -> Action {
+        if !persists {
+            self.next = Some((current.start, challenge));
+            return self.reopen();
+        }
+        current.unasked = false;
+        match self.leg(&mut current, request, challenge.as_ref()) {
+            Ok(credentials) => {
+                self.current = Some(current);
+                Action::Send(credentials)
+            }
+            Err(MechanismError::Rejected(_)) => Action::Refuse(self.rejected(current.start.scheme())),
+            Err(_) if self.legs >= MAX_LEGS => Action::Refuse(Refusal::Endless),
+            Err(error) => {
+                self.fail(current.start, &error);
+                Action::Refuse(self.nothing_left())
+            }
+        }
+    }
+
+    /// The strongest scheme that is allowed, offered and not yet failed, on a connection that carried no leg.
+    fn choose(&mut self, challenges: &[Challenge], persists: bool, request: &RequestLine) -> Action {
+        while let Some((start, challenge)) = self.candidate(challenges) {
+            if !persists {
+                self.next = Some((start, challenge));
+                return self.reopen();
+            }
+            match self.begin(start, request, challenge.as_ref()) {
+                Ok(credentials) => return Action::Send(credentials),
+                Err(MechanismError::Rejected(_)) => return Action::Refuse(self.rejected(start.scheme())),
+                Err(_) if self.legs >= MAX_LEGS => return Action::Refuse(Refusal::Endless),
+                Err(error) => self.fail(start, &error),
+            }
+        }
+        Action::Refuse(self.refusal(challenges))
+    }
+
+    /// Falling through: a connection that carried legs of one scheme is not used for another.
+    fn choose_on_used(&mut self, challenges: &[Challenge], request: &RequestLine) -> Action {
+        self.choose(challenges, false, request)
+    }
+
+    fn candidate(&self, challenges: &[Challenge]) -> Option<(Start, Option<Challenge>)> {
+        let offered = |scheme| challenges.iter().find(|challenge| challenge.is(scheme));
+        self.plan.schemes.iter().find_map(|scheme| {
+            let (start, challenge) = match (scheme, offered(*scheme)) {
+                (scheme, Some(challenge)) => (Start::Scheme(*scheme), challenge),
+                (Scheme::Ntlm, None) => (Start::NtlmInNegotiate, offered(Scheme::Negotiate)?),
+                (Scheme::Negotiate | Scheme::Digest | Scheme::Basic, None) => return None,
+            };
+            let usable = !self.failed.iter().any(|(failed, _)| *failed == start);
+            // Several Digest challenges differ in algorithm; the mechanism chooses, so it gets the first it can.
+            usable.then(|| (start, Some(self.best(challenges, start).unwrap_or(challenge).clone())))
+        })
+    }
+
+    /// Of several Digest challenges the strongest we know (RFC 7616 §3.7).
+    fn best<'c>(&self, challenges: &'c [Challenge], start: Start) -> Option<&'c Challenge> {
+        if start != Start::Scheme(Scheme::Digest) {
+            return None;
+        }
+        let strong = |c: &&Challenge| c.param("algorithm").is_some_and(|a| a.to_ascii_lowercase().starts_with("sha-256"));
+        challenges.iter().filter(|c| c.is(Scheme::Digest)).find(strong)
+    }
+
+    fn begin(
+        &mut self,
+        start: Start,
+        request: &RequestLine,
+        challenge: Option<&Challenge>,
+    ) -> Result<Credentials, MechanismError> {
+        let mechanism = self.plan.mechanisms.start(start, &self.plan.upstream, self.plan.binding.as_ref())?;
+        let mut current = Current { start, mechanism, proved: false, unasked: challenge.is_none() };
+        let credentials = self.leg(&mut current, request, challenge)?;
+        self.current = Some(current);
+        self.next = Some((start, challenge.cloned()));
+        Ok(credentials)
+    }
+
+    fn leg(
+        &mut self,
+        current: &mut Current,
+        request: &RequestLine,
+        challenge: Option<&Challenge>,
+    ) -> Result<Credentials, MechanismError> {
+        if self.legs >= MAX_LEGS {
+            return Err(MechanismError::Unavailable("too many legs".into()));
+        }
+        self.legs += 1;
+        let Leg { credentials, proves_secret } = current.mechanism.step(request, challenge)?;
+        current.proved = proves_secret;
+        Ok(credentials)
+    }
+
+    fn restart(&mut self) -> Action {
+        if self.restarts >= MAX_RESTARTS {
+            return Action::Refuse(Refusal::Broken);
+        }
+        self.restarts += 1;
+        self.reopen()
+    }
+
+    fn reopen(&mut self) -> Action {
+        self.current = None;
+        if self.legs >= MAX_LEGS { Action::Refuse(Refusal::Endless) } else { Action::Reconnect }
+    }
+
+    fn fail(&mut self, start: Start, error: &MechanismError) {
+        tracing::debug!(scheme = %start.scheme(), %error, "scheme not usable");
+        self.failed.push((start, format!("{}: {error}", start.scheme())));
+    }
+
+    fn rejected(&mut self, scheme: Scheme) -> Refusal {
+        self.current = None;
+        self.plan.mechanisms.rejected(&self.plan.upstream);
+        Refusal::Rejected { scheme }
+    }
+
+    fn refusal(&self, challenges: &[Challenge]) -> Refusal {
+        if !self.failed.is_empty() {
+            return self.nothing_left();
+        }
+        let offered: Vec<&str> = challenges.iter().map(|c| c.scheme.as_str()).collect();
+        let allowed: Vec<&str> = self.plan.schemes.iter().map(|s| s.token()).collect();
+        Refusal::NoScheme { offered: words(&offered), allowed: words(&allowed) }
+    }
+
+    fn nothing_left(&self) -> Refusal {
+        let reasons: Vec<&str> = self.failed.iter().map(|(_, why)| why.as_str()).collect();
+        Refusal::NoCredential(reasons.join("; "))
+    }
+}
+
+fn words(list: &[&str]) -> String {
+    if list.is_empty() { "none".into() } else { list.join(", ") }
+}

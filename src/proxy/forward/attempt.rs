@@ -1,0 +1,237 @@
+//! One sending of a request on one connection: the body up and the answer down at the same time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::request::{Request, binds_connection};
+use super::{MAX_AHEAD, Story};
+use crate::audit::End;
+use crate::http1::{Body, HttpError, ReadError, Reader, ResponseHead, Wire};
+use crate::proxy::pump::{self, DownloadError, Replay, UploadError};
+use crate::relay::is_reset;
+use crate::route::Hop;
+use crate::upstream::{Lease, MAX_RESPONSE_HEAD};
+
+/// How long the body waits for a `100 Continue` that we asked for ourselves (RFC 9110 §10.1.1).
+const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+
+/// How long an answer may still be read after the upstream stopped taking the body.
+const REFUSED_BODY_WAIT: Duration = Duration::from_secs(5);
+
+/// What one sending led to.
+pub(super) enum Attempt {
+    /// The upstream wants (more) credentials. `body_done`: nothing of the request is left to send.
+    Challenged { head: ResponseHead, body_done: bool },
+    Switching(ResponseHead),
+    /// The answer went to the client whole.
+    Complete { reusable: bool, keep_client: bool, pins: bool },
+    /// Something ended before the answer did; the client must not take it for whole.
+    Cut(End),
+    NoAnswer(ReadError),
+    BadAnswer(HttpError),
+    BadBody(HttpError),
+    /// It takes no `Expect`, and the client had sent none.
+    ExpectationFailed,
+}
+
+pub(super) struct Sending<'a> {
+    pub request: &'a Request,
+    pub pseudonym: &'a str,
+    pub ask_first: bool,
+    pub keep_client: bool,
+    pub was_pinned: bool,
+}
+
+/// What the two directions tell each other.
+#[derive(Default)]
+struct Signals {
+    uploaded: AtomicBool,
+    /// The upstream closed its ears; what it has to say comes, if at all, soon.
+    deaf: AtomicBool,
+    go_on: Notify,
+    deafened: Notify,
+}
+
+impl Sending<'_> {
+    pub async fn run(
+        &self,
+        client: &mut Wire<TcpStream>,
+        lease: &mut Lease,
+        body: &mut Body,
+        replay: &mut Replay,
+        story: &mut Story,
+    ) -> Attempt {
+        let direct = lease.hop == Hop::Direct;
+        let head = self.request.head_for(&lease.hop, self.ask_first).to_bytes(lease.credentials.as_ref());
+        let (mut from_client, mut to_client) = client.split();
+        let (mut from_upstream, mut to_upstream) = lease.wire.split();
+        if let Err(error) = send_head(&mut to_upstream, &head).await {
+            return Attempt::NoAnswer(error.into());
+        }
+        let signals = Signals::default();
+        tokio::select! {
+            attempt = self.send_body(&mut from_client, &mut to_upstream, body, replay, &signals) => attempt,
+            attempt = self.pass_answer(&mut from_upstream, &mut to_client, direct, &signals, story) => attempt,
+        }
+    }
+
+    /// Ends only when the client does, or its body makes no sense.
+    async fn send_body<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+        &self,
+        client: &mut Reader<'_, R>,
+        upstream: &mut W,
+        body: &mut Body,
+        replay: &mut Replay,
+        signals: &Signals,
+    ) -> Attempt {
+        if self.ask_first {
+            // No word from an upstream that ignores the question is a yes (RFC 9110 §10.1.1).
+            let _ = timeout(CONTINUE_WAIT, signals.go_on.notified()).await;
+        }
+        match pump::upload(client, body, replay, self.request.is_chunked(), upstream).await {
+            Ok(()) => signals.uploaded.store(true, Ordering::Relaxed),
+            Err(UploadError::Client(error)) => {
+                return match pump::malformed(&error) {
+                    Some(error) => Attempt::BadBody(error),
+                    None => Attempt::Cut(client_end(&error)),
+                };
+            }
+            Err(UploadError::Upstream) => {
+                signals.deaf.store(true, Ordering::Relaxed);
+                signals.deafened.notify_one();
+                return std::future::pending().await;
+            }
+        }
+        if self.request.persists {
+            client.ended(MAX_AHEAD).await;
+            return Attempt::Cut(End::ClientClosed);
+        }
+        std::future::pending().await
+    }
+
+    async fn pass_answer<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+        &self,
+        upstream: &mut Reader<'_, R>,
+        client: &mut W,
+        direct: bool,
+        signals: &Signals,
+        story: &mut Story,
+    ) -> Attempt {
+        let head = match self.final_head(upstream, client, signals).await {
+            Ok(head) => head,
+            Err(attempt) => return attempt,
+        };
+        if head.status == 101 {
+            return Attempt::Switching(self.switching(&head));
+        }
+        let body_done = signals.uploaded.load(Ordering::Relaxed);
+        if head.status == 407 && !direct {
+            return Attempt::Challenged { head, body_done };
+        }
+        if head.status == 417 && self.ask_first && !self.request.expects_continue {
+            return Attempt::ExpectationFailed;
+        }
+        let mut body = match Body::of_response(&self.request.line.method, &head) {
+            Ok(body) => body,
+            Err(error) => return Attempt::BadAnswer(error),
+        };
+        story.answered(head.status);
+        let until_close = body.ends_at_close() || (matches!(body, Body::Chunked(_)) && !self.request.takes_chunks());
+        let upstream_persists = head.persists() && !body.ends_at_close();
+        let keep_client = self.keep_client && !until_close && (!self.was_pinned || upstream_persists);
+        let chunked = matches!(body, Body::Chunked(_)) && self.request.takes_chunks();
+        let answer = self.request.answer(&head, &body, keep_client, self.pseudonym).to_bytes();
+        if let Err(error) = send_head(client, &answer).await {
+            return Attempt::Cut(client_write_end(&error));
+        }
+        let sent = &mut story.record.bytes_down;
+        match pump::download(upstream, &mut body, chunked, client, sent).await {
+            Ok(()) => {
+                let body_done = signals.uploaded.load(Ordering::Relaxed);
+                Attempt::Complete {
+                    reusable: upstream_persists && body_done,
+                    keep_client: keep_client && body_done,
+                    pins: self.request.binds || binds_connection(&head),
+                }
+            }
+            Err(DownloadError::Upstream(error)) => Attempt::Cut(upstream_end(&error)),
+            Err(DownloadError::Client(error)) => Attempt::Cut(client_write_end(&error)),
+        }
+    }
+
+    /// The first head that is not interim; those go to the client as they come (RFC 9110 §15.2).
+    async fn final_head<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+        &self,
+        upstream: &mut Reader<'_, R>,
+        client: &mut W,
+        signals: &Signals,
+    ) -> Result<ResponseHead, Attempt> {
+        loop {
+            let head = tokio::select! {
+                head = upstream.response(MAX_RESPONSE_HEAD) => head,
+                () = given_up(signals) => Err(ReadError::Truncated),
+            };
+            let mut head = match head {
+                Ok(head) => head,
+                Err(ReadError::Http(error)) => return Err(Attempt::BadAnswer(error)),
+                Err(error) => return Err(Attempt::NoAnswer(error)),
+            };
+            if !head.is_informational() || (head.status == 101 && self.request.upgrades) {
+                return Ok(head);
+            }
+            let asked = head.status != 100 || self.request.expects_continue;
+            if head.status == 100 {
+                signals.go_on.notify_one();
+            }
+            if asked && self.request.takes_chunks() && head.status != 101 {
+                head.fields.strip_hop_by_hop();
+                send_head(client, &head.to_bytes()).await.map_err(|error| Attempt::Cut(client_write_end(&error)))?;
+            }
+        }
+    }
+
+    fn switching(&self, head: &ResponseHead) -> ResponseHead {
+        let mut answer = head.clone();
+        answer.fields.strip_hop_by_hop();
+        for value in head.fields.all("upgrade") {
+            answer.fields.push("Upgrade", value);
+        }
+        answer.fields.push("Connection", "Upgrade");
+        answer
+    }
+}
+
+async fn given_up(signals: &Signals) {
+    if !signals.deaf.load(Ordering::Relaxed) {
+        signals.deafened.notified().await;
+    }
+    tokio::time::sleep(REFUSED_BODY_WAIT).await;
+}
+
+async fn send_head<W: AsyncWrite + Unpin>(to: &mut W, head: &[u8]) -> std::io::Result<()> {
+    to.write_all(head).await?;
+    to.flush().await
+}
+
+fn client_end(error: &ReadError) -> End {
+    match error {
+        ReadError::Io(error) if is_reset(error) => End::ClientReset,
+        ReadError::Io(_) | ReadError::Closed | ReadError::Truncated | ReadError::Http(_) => End::ClientClosed,
+    }
+}
+
+fn client_write_end(error: &std::io::Error) -> End {
+    if is_reset(error) { End::ClientReset } else { End::ClientClosed }
+}
+
+fn upstream_end(error: &ReadError) -> End {
+    match error {
+        ReadError::Io(error) if is_reset(error) => End::UpstreamReset,
+        ReadError::Io(_) | ReadError::Closed | ReadError::Truncated | ReadError::Http(_) => End::UpstreamClosed,
+    }
+}

@@ -1,0 +1,255 @@
+//! Absolute-form requests: the client's message goes on as it is, the answer comes back as it is, and the 407
+//! talk in between is ours.
+
+mod attempt;
+mod request;
+
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt;
+
+use super::{Client, Next, Phase, Proxy, Shared, Story, connect, pump, reached, respond};
+use crate::address::Target;
+use crate::audit::End;
+use crate::http1::{Body, ReadError, RequestHead, ResponseHead};
+use crate::relay::{relay, watch_peer};
+use crate::route::{Hop, Route};
+use crate::upstream::{BodyHint, ConnectError, Lease, Verdict};
+use attempt::{Attempt, Sending};
+use pump::Replay;
+use request::Request;
+use respond::Problem;
+
+/// What a client may send ahead while it waits for an answer.
+const MAX_AHEAD: usize = 64 * 1024;
+
+/// More sendings of one request than any upstream needs.
+const MAX_ATTEMPTS: usize = 16;
+
+/// A connection that an origin authenticated for this client alone (RFC 4559 §6).
+pub(super) struct Pin {
+    origin: Target,
+    lease: Lease,
+}
+
+/// Waits until the pinned connection ends; for ever where there is none.
+pub(super) async fn pin_lost(pin: &Option<Pin>) {
+    match pin {
+        Some(pin) => drop(pin.lease.wire.stream.tcp().peek(&mut [0]).await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Why there is no (further) connection for a request.
+enum Failure {
+    Connect(ConnectError),
+    Problem(Problem),
+}
+
+pub(super) async fn serve(
+    client: &mut Client,
+    head: RequestHead,
+    proxy: &Arc<Proxy>,
+    shared: &mut Shared,
+    pin: &mut Option<Pin>,
+) -> Next {
+    let story = Story::of_request(&client.peer, proxy, &head);
+    match Request::read(head, proxy) {
+        Ok(request) => Forward::begin(client, request, story, proxy, shared, pin).await,
+        Err(problem) => {
+            respond::refuse(client, proxy, story, &problem).await;
+            Next::Close
+        }
+    }
+}
+
+/// One request on its way.
+struct Forward<'a> {
+    client: &'a mut Client,
+    proxy: &'a Arc<Proxy>,
+    request: Request,
+    route: Route,
+    /// Where reading the client's body has come to, over all sendings.
+    body: Body,
+    replay: Replay,
+    story: Story,
+}
+
+impl<'a> Forward<'a> {
+    async fn begin(
+        client: &'a mut Client,
+        request: Request,
+        mut story: Story,
+        proxy: &'a Arc<Proxy>,
+        shared: &mut Shared,
+        pin: &mut Option<Pin>,
+    ) -> Next {
+        let route = proxy.route(&request.url.target);
+        story.routed(&request.url.target, &route);
+        if route.hops == [Hop::Direct] && request.url.scheme != "http" {
+            let problem = Problem::only_http_directly();
+            respond::refuse(client, proxy, story, &problem).await;
+            return Next::Close;
+        }
+        let body = request.body.clone();
+        Self { client, proxy, request, route, body, replay: Replay::default(), story }.run(shared, pin).await
+    }
+
+    async fn run(mut self, shared: &mut Shared, pin: &mut Option<Pin>) -> Next {
+        let pinned = pin.take().filter(|pin| pin.origin == self.request.url.target);
+        let was_pinned = pinned.is_some();
+        let mut lease = match self.first_lease(pinned).await {
+            Some(Ok(lease)) => lease,
+            Some(Err(error)) => return self.fail(Failure::Connect(error)).await,
+            None => return self.end(End::ClientClosed),
+        };
+        let mut ask_first = self.request.hint == BodyHint::Long && lease.may_be_challenged();
+        for _ in 0..MAX_ATTEMPTS {
+            let draining = *shared.phase.borrow() >= Phase::Draining;
+            let attempt = {
+                let sending = Sending {
+                    request: &self.request,
+                    pseudonym: &self.proxy.pseudonym,
+                    ask_first,
+                    keep_client: self.request.persists && !draining,
+                    was_pinned,
+                };
+                self.story.record.hop = Some(lease.hop.to_string());
+                tokio::select! {
+                    attempt = Box::pin(sending.run(
+                        &mut self.client.wire, &mut lease, &mut self.body, &mut self.replay, &mut self.story,
+                    )) => attempt,
+                    () = reached(&mut shared.phase, Phase::Ending) => Attempt::Cut(End::Drained),
+                }
+            };
+            self.story.record.bytes_up = self.replay.taken;
+            self.story.record.scheme = lease.scheme().map(|scheme| scheme.to_string());
+            let next = match attempt {
+                Attempt::Challenged { head, body_done } => self.answer_challenge(lease, &head, body_done).await,
+                Attempt::NoAnswer(error) => self.send_again(lease, error).await,
+                Attempt::ExpectationFailed => {
+                    ask_first = false;
+                    self.lease(true).await.map_err(Failure::Connect)
+                }
+                Attempt::Complete { reusable, keep_client, pins } => {
+                    self.proxy.upstreams.settle(&mut lease);
+                    if reusable && (pins || was_pinned) {
+                        *pin = Some(Pin { origin: self.request.url.target.clone(), lease });
+                    } else if reusable {
+                        self.proxy.upstreams.give_back(lease);
+                    }
+                    let next = if keep_client { Next::Request } else { Next::Close };
+                    if !keep_client && self.client.wire.stream.shutdown().await.is_ok() {
+                        pump::linger(&mut self.client.wire).await;
+                    }
+                    self.end(End::Done);
+                    return next;
+                }
+                Attempt::Switching(head) => return self.switch(lease, head, shared).await,
+                Attempt::Cut(end) => return self.end(end),
+                Attempt::BadBody(error) => Err(Failure::Problem(Problem::bad_message(error))),
+                Attempt::BadAnswer(error) => Err(Failure::Problem(Problem::broken_answer(&error))),
+            };
+            match next {
+                Ok(next) => lease = next,
+                Err(failure) => return self.fail(failure).await,
+            }
+        }
+        let endless = crate::auth::Refusal::Endless;
+        self.fail(Failure::Problem(Problem::broken_answer(&endless))).await
+    }
+
+    /// `None`: the client left in the meantime.
+    async fn first_lease(&mut self, pinned: Option<Pin>) -> Option<Result<Lease, ConnectError>> {
+        if let Some(pin) = pinned {
+            return Some(self.proxy.upstreams.renew(pin.lease, &self.request.line).await);
+        }
+        let leasing = self.proxy.upstreams.lease(
+            &self.route,
+            &self.request.url.target,
+            &self.request.line,
+            self.request.hint,
+            false,
+        );
+        // A client that asked for the end of its connection may have ended its own side of it already.
+        let watched = self.request.persists;
+        let mut reader = self.client.wire.reader();
+        tokio::select! {
+            lease = leasing => Some(lease),
+            () = reader.ended(MAX_AHEAD), if watched => None,
+        }
+    }
+
+    async fn lease(&self, fresh: bool) -> Result<Lease, ConnectError> {
+        let Request { url, line, hint, .. } = &self.request;
+        self.proxy.upstreams.lease(&self.route, &url.target, line, *hint, fresh).await
+    }
+
+    async fn answer_challenge(&self, lease: Lease, head: &ResponseHead, body_done: bool) -> Result<Lease, Failure> {
+        if !self.replay.is_possible() {
+            return Err(Failure::Problem(Problem::body_gone()));
+        }
+        let hop = lease.hop.clone();
+        match self.proxy.upstreams.challenged(lease, &self.request.line, head, body_done).await {
+            Verdict::Again(lease) => Ok(*lease),
+            Verdict::Refused(cause) => {
+                Err(Failure::Connect(ConnectError { target: self.request.url.target.clone(), hop, cause }))
+            }
+        }
+    }
+
+    /// No byte of an answer came. Only what is safe to repeat is sent again (RFC 9110 §9.2.2).
+    async fn send_again(&self, lease: Lease, error: ReadError) -> Result<Lease, Failure> {
+        let broken = Failure::Problem(Problem::broken_answer(&error));
+        if !self.request.is_idempotent() || !self.replay.is_possible() {
+            return Err(broken);
+        }
+        if lease.reused {
+            return self.lease(true).await.map_err(Failure::Connect);
+        }
+        let hop = lease.hop.clone();
+        match self.proxy.upstreams.after_break(lease, &self.request.line).await {
+            Ok(Some(lease)) => Ok(lease),
+            Ok(None) => Err(broken),
+            Err(cause) => Err(Failure::Connect(ConnectError { target: self.request.url.target.clone(), hop, cause })),
+        }
+    }
+
+    /// `101 Switching Protocols`: from here on the connection is the other protocol's.
+    async fn switch(mut self, mut lease: Lease, head: ResponseHead, shared: &mut Shared) -> Next {
+        self.proxy.upstreams.settle(&mut lease);
+        self.story.answered(head.status);
+        let client = &mut self.client.wire;
+        let mut upstream = lease.wire;
+        watch_peer(&client.stream, self.proxy.keepalive);
+        watch_peer(upstream.stream.tcp(), self.proxy.keepalive);
+        if client.stream.write_all(&head.to_bytes()).await.is_err() {
+            return self.end(End::ClientReset);
+        }
+        let stop = reached(&mut shared.phase, Phase::Ending);
+        let early_up = std::mem::take(&mut client.buffer);
+        let early_down = std::mem::take(&mut upstream.buffer);
+        let outcome =
+            relay(&mut client.stream, &mut upstream.stream, early_up, early_down, self.proxy.relay, stop).await;
+        self.story.record.bytes_up += outcome.bytes_up;
+        self.story.record.bytes_down += outcome.bytes_down;
+        self.end(connect::ending(outcome.end))
+    }
+
+    async fn fail(mut self, failure: Failure) -> Next {
+        let problem = match failure {
+            Failure::Connect(error) => {
+                self.story.record.hop = Some(error.hop.to_string());
+                Problem::of_connect(&error)
+            }
+            Failure::Problem(problem) => problem,
+        };
+        respond::refuse(self.client, self.proxy, self.story, &problem).await;
+        Next::Close
+    }
+
+    fn end(self, end: End) -> Next {
+        self.story.end(self.proxy, end);
+        Next::Close
+    }
+}

@@ -1,0 +1,196 @@
+//! A client's request → the request that goes on, and an answer → the answer that goes back.
+
+use crate::address::AddressError;
+use crate::auth::RequestLine;
+use crate::http1::{Body, Fields, RequestHead, ResponseHead, Version};
+use crate::proxy::Proxy;
+use crate::proxy::pump::MAX_REPLAY;
+use crate::proxy::respond::Problem;
+use crate::proxy::url::{Url, UrlError};
+use crate::route::Hop;
+use crate::upstream::BodyHint;
+
+/// A request that may go on.
+pub(super) struct Request {
+    pub url: Url,
+    pub line: RequestLine,
+    pub body: Body,
+    pub hint: BodyHint,
+    /// The client's words on its own connection.
+    pub version: Version,
+    pub persists: bool,
+    pub expects_continue: bool,
+    pub upgrades: bool,
+    /// It carries credentials that bind the connection to this client (RFC 4559 §6).
+    pub binds: bool,
+    /// End-to-end fields and what we add; neither framing nor anything about a connection.
+    fields: Fields,
+}
+
+impl Request {
+    pub fn read(head: RequestHead, proxy: &Proxy) -> Result<Self, Problem> {
+        let url = Url::parse(&head.target).map_err(|error| bad_url(&error))?;
+        if let Some(problem) = proxy.objection(&url.target) {
+            return Err(problem);
+        }
+        let came_through_us = head
+            .fields
+            .list("via")
+            .any(|member| member.split_ascii_whitespace().nth(1).is_some_and(|by| by == proxy.pseudonym));
+        if came_through_us {
+            return Err(Problem::proxy_loop(&url.target));
+        }
+        let body = Body::of_request(&head).map_err(Problem::bad_message)?;
+        let hint = match body {
+            Body::Empty => BodyHint::Empty,
+            Body::Length(length) if length <= MAX_REPLAY as u64 => BodyHint::Short,
+            Body::Length(_) | Body::Chunked(_) | Body::UntilClose => BodyHint::Long,
+        };
+        let mut request = Self {
+            line: RequestLine { method: head.method.clone(), uri: url.absolute() },
+            body,
+            hint,
+            version: head.version,
+            persists: head.persists(),
+            expects_continue: head.expects_continue(),
+            upgrades: head.fields.has_member("connection", "upgrade") && head.fields.contains("upgrade"),
+            binds: head.fields.all("authorization").any(is_connection_bound),
+            fields: Fields::default(),
+            url,
+        };
+        request.fields = request.own_fields(head, &proxy.pseudonym)?;
+        Ok(request)
+    }
+
+    /// Safe to send a second time without knowing what became of the first (RFC 9110 §9.2.2).
+    pub fn is_idempotent(&self) -> bool {
+        matches!(self.line.method.as_str(), "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE")
+    }
+
+    pub fn is_chunked(&self) -> bool {
+        matches!(self.body, Body::Chunked(_))
+    }
+
+    fn own_fields(&self, head: RequestHead, pseudonym: &str) -> Result<Fields, Problem> {
+        let upgrade: Vec<Vec<u8>> =
+            if self.upgrades { head.fields.all("upgrade").map(<[u8]>::to_vec).collect() } else { Vec::new() };
+        let hops_left = hops_left(&head)?;
+        let mut kept = head.fields;
+        kept.strip_hop_by_hop();
+        for name in ["host", "content-length", "max-forwards"] {
+            kept.remove(name);
+        }
+        if self.version == Version::Http10 {
+            kept.remove("expect");
+        }
+        let mut fields = Fields::default();
+        // The URL is the truth; a Host that says something else is somebody's trick (RFC 9112 §3.2.2).
+        fields.push("Host", self.url.authority.as_str());
+        kept.iter().for_each(|(name, value)| fields.push(name, value));
+        if let Some(left) = hops_left {
+            fields.push("Max-Forwards", left.to_string());
+        }
+        fields.push("Via", format!("1.{} {pseudonym}", u8::from(self.version == Version::Http11)));
+        match self.body {
+            Body::Length(length) => fields.push("Content-Length", length.to_string()),
+            Body::Chunked(_) => fields.push("Transfer-Encoding", "chunked"),
+            Body::Empty if matches!(self.line.method.as_str(), "POST" | "PUT" | "PATCH") => {
+                fields.push("Content-Length", "0");
+            }
+            Body::Empty | Body::UntilClose => {}
+        }
+        for value in &upgrade {
+            fields.push("Upgrade", value.as_slice());
+        }
+        if !upgrade.is_empty() {
+            fields.push("Connection", "Upgrade");
+        }
+        Ok(fields)
+    }
+
+    /// As this hop wants it. `ask_first`: with an `Expect` of our own.
+    pub fn head_for(&self, hop: &Hop, ask_first: bool) -> RequestHead {
+        let mut fields = self.fields.clone();
+        if ask_first && !self.expects_continue {
+            fields.push("Expect", "100-continue");
+        }
+        let target = match hop {
+            Hop::Direct => self.url.path.clone(),
+            Hop::Upstream(_) => {
+                fields.push("Proxy-Connection", "Keep-Alive");
+                self.line.uri.clone()
+            }
+        };
+        RequestHead { method: self.line.method.clone(), target, version: Version::Http11, fields }
+    }
+
+    /// An answer as this client gets it; `chunked`: its body goes out in chunks.
+    pub fn answer(&self, head: &ResponseHead, body: &Body, keep_client: bool, pseudonym: &str) -> ResponseHead {
+        let mut answer = head.clone();
+        answer.fields.strip_hop_by_hop();
+        match body {
+            Body::Length(length) => {
+                answer.fields.remove("content-length");
+                answer.fields.push("Content-Length", length.to_string());
+            }
+            Body::Chunked(_) => {
+                answer.fields.remove("content-length");
+                if self.takes_chunks() {
+                    answer.fields.push("Transfer-Encoding", "chunked");
+                }
+            }
+            Body::Empty | Body::UntilClose => {}
+        }
+        answer.fields.push("Via", format!("1.{} {pseudonym}", u8::from(head.version == Version::Http11)));
+        if head.status == 401 && binds_connection(head) {
+            answer.fields.push("Proxy-Support", "Session-Based-Authentication");
+        }
+        if !keep_client {
+            answer.fields.push("Connection", "close");
+        } else if self.version == Version::Http10 {
+            answer.fields.push("Connection", "keep-alive");
+        }
+        answer
+    }
+
+    pub fn takes_chunks(&self) -> bool {
+        self.version == Version::Http11
+    }
+}
+
+/// The origin wants to authenticate the connection, not the request.
+pub(super) fn binds_connection(head: &ResponseHead) -> bool {
+    head.fields.all("www-authenticate").any(is_connection_bound)
+}
+
+fn is_connection_bound(value: &[u8]) -> bool {
+    let scheme = value.trim_ascii().split(|b| matches!(b, b' ' | b',')).next().unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+}
+
+/// RFC 9110 §7.6.2: only for methods that ask about the way.
+fn hops_left(head: &RequestHead) -> Result<Option<u32>, Problem> {
+    if !matches!(head.method.as_str(), "TRACE" | "OPTIONS") {
+        return Ok(None);
+    }
+    let Some(value) = head.fields.first("max-forwards") else { return Ok(None) };
+    let number = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    match number {
+        Some(0) => Err(Problem::bad_request("Max-Forwards is 0 and this is a proxy", "leave Max-Forwards out")),
+        Some(number) => Ok(Some(number - 1)),
+        None => Err(Problem::bad_request("Max-Forwards is not a number", "leave Max-Forwards out")),
+    }
+}
+
+fn bad_url(error: &UrlError) -> Problem {
+    let hint = "the target must be a URL such as http://host/path";
+    match error {
+        UrlError::Address(AddressError::Userinfo) => {
+            Problem::bad_request("a user name or password stands in the URL", "send it in an Authorization field")
+        }
+        UrlError::Address(error) => Problem::bad_target(error),
+        UrlError::NotAbsolute => Problem::bad_request("the request target is not a URL", hint),
+        UrlError::Fragment => Problem::bad_request("a URL in a request has no fragment", hint),
+        UrlError::UnknownScheme(_) => Problem::bad_request("the URL's scheme has no port that we know", hint),
+    }
+}

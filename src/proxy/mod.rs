@@ -1,0 +1,227 @@
+//! The HTTP server towards clients: read a request, choose its room, write one audit record at its end.
+//!
+//! One client is one task. Each request takes the snapshot of [`Proxy`] that is current when it begins.
+
+mod connect;
+mod forward;
+mod local;
+mod pump;
+mod respond;
+mod url;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::address::Target;
+use crate::audit::{Audit, End, Record, Why};
+use crate::http1::{ReadError, RequestHead, Wire};
+use crate::listener::{Peer, Verdict};
+use crate::network;
+use crate::relay;
+use crate::route::{Reason, ReasonKind, Route, Router};
+use crate::upstream::{self, Upstreams};
+use respond::Problem;
+
+/// All that a request needs; a reload makes a new one.
+pub struct Proxy {
+    pub router: Router,
+    pub upstreams: Upstreams,
+    pub listen: Vec<SocketAddr>,
+    pub local_hosts: Vec<String>,
+    pub connect_ports: Option<Vec<u16>>,
+    pub head_timeout: Duration,
+    pub keepalive: Option<Duration>,
+    pub relay: relay::Options,
+    pub max_head: usize,
+    /// Tells this relay from others in `Via`.
+    pub pseudonym: String,
+    pub audit: Audit,
+}
+
+/// Where the whole relay is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Serving,
+    /// No new requests; tunnels live on.
+    Draining,
+    /// The grace is over.
+    Ending,
+}
+
+/// What every request of one relay shares.
+#[derive(Clone)]
+pub struct Shared {
+    pub proxies: watch::Receiver<Arc<Proxy>>,
+    pub phase: watch::Receiver<Phase>,
+}
+
+/// A client's connection and what is to be known about it.
+struct Client {
+    wire: Wire<TcpStream>,
+    peer: Peer,
+}
+
+/// What becomes of the client's connection after a request.
+enum Next {
+    Request,
+    Close,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// One request on its way to its audit record.
+struct Story {
+    record: Record,
+    began: Instant,
+}
+
+impl Story {
+    fn new(peer: &Peer, pseudonym: &str) -> Self {
+        let id = format!("{pseudonym}-{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
+        let record = Record {
+            time: format!("{:.3}", Timestamp::now()),
+            id,
+            client: Some(peer.addr.to_string()),
+            listener: Some(peer.listener.to_string()),
+            ..Record::default()
+        };
+        Self { record, began: Instant::now() }
+    }
+
+    fn of_request(peer: &Peer, proxy: &Proxy, head: &RequestHead) -> Self {
+        let mut story = Self::new(peer, &proxy.pseudonym);
+        story.record.method = Some(head.method.clone());
+        story
+    }
+
+    fn routed(&mut self, target: &Target, route: &Route) {
+        self.record.target = Some(target.to_string());
+        let Reason { kind, text } = &route.reason;
+        let kind = match kind {
+            ReasonKind::Own => "own",
+            ReasonKind::Loopback => "loopback",
+            ReasonKind::NoProxy => "no_proxy",
+            ReasonKind::Upstream => "upstream",
+            ReasonKind::Default => "default",
+        };
+        self.record.reason = Some(Why { kind, text: text.clone() });
+    }
+
+    fn answered(&mut self, status: u16) {
+        self.record.status = Some(status);
+        self.record.first_ms = Some(millis(self.began));
+    }
+
+    fn end(mut self, proxy: &Proxy, end: End) {
+        self.record.total_ms = millis(self.began);
+        self.record.end = Some(end);
+        tracing::debug!(id = self.record.id, target = self.record.target, ?end, "request ended");
+        proxy.audit.record(&self.record);
+    }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Serves one client until it or the relay ends.
+pub async fn serve(stream: TcpStream, peer: Peer, mut shared: Shared) {
+    let proxy = shared.proxies.borrow().clone();
+    upstream::tune(&stream, proxy.keepalive);
+    let mut client = Client { wire: Wire::new(stream), peer };
+    if peer.verdict == Verdict::TooMany {
+        let story = Story::new(&peer, &proxy.pseudonym);
+        respond::refuse(&mut client, &proxy, story, &Problem::too_many()).await;
+        return;
+    }
+    let mut pin = None;
+    drop(proxy);
+    loop {
+        let Some((head, proxy)) = next_request(&mut client, &mut shared, &mut pin).await else { return };
+        let next = Box::pin(dispatch(client, head, &proxy, &mut shared, &mut pin)).await;
+        match next {
+            Some(same) => client = same,
+            None => return,
+        }
+    }
+}
+
+/// `None`: the client went, was too slow, or asked for nothing that can be answered further.
+async fn next_request(
+    client: &mut Client,
+    shared: &mut Shared,
+    pin: &mut Option<forward::Pin>,
+) -> Option<(RequestHead, Arc<Proxy>)> {
+    let (max_head, head_timeout) = {
+        let proxy = shared.proxies.borrow();
+        (proxy.max_head, proxy.head_timeout)
+    };
+    // Between requests a client may be silent for as long as it likes.
+    if client.wire.buffer.is_empty() {
+        tokio::select! {
+            ready = client.wire.stream.readable() => ready.ok()?,
+            () = reached(&mut shared.phase, Phase::Draining) => return None,
+            () = forward::pin_lost(pin) => return None,
+        }
+    }
+    let read = timeout(head_timeout, client.wire.reader().request(max_head)).await;
+    let proxy = shared.proxies.borrow().clone();
+    let problem = match read {
+        Ok(Ok(head)) => return Some((head, proxy)),
+        Ok(Err(ReadError::Closed | ReadError::Io(_) | ReadError::Truncated)) => return None,
+        Ok(Err(ReadError::Http(error))) => Problem::bad_message(error),
+        Err(_) if client.wire.buffer.is_empty() => return None,
+        Err(_) => Problem::slow_head(),
+    };
+    let story = Story::new(&client.peer, &proxy.pseudonym);
+    respond::refuse(client, &proxy, story, &problem).await;
+    None
+}
+
+/// Hands the request to its room; gives the client back when it may ask again.
+async fn dispatch(
+    mut client: Client,
+    head: RequestHead,
+    proxy: &Arc<Proxy>,
+    shared: &mut Shared,
+    pin: &mut Option<forward::Pin>,
+) -> Option<Client> {
+    let next = if head.method == "CONNECT" {
+        return Box::pin(connect::serve(client, head, proxy, shared)).await;
+    } else if head.target.starts_with('/') || head.target == "*" {
+        local::serve(&mut client, &head, proxy, *shared.phase.borrow()).await
+    } else {
+        Box::pin(forward::serve(&mut client, head, proxy, shared, pin)).await
+    };
+    match next {
+        Next::Request => Some(client),
+        Next::Close => None,
+    }
+}
+
+/// Waits until the relay's life has come to `phase`.
+async fn reached(current: &mut watch::Receiver<Phase>, phase: Phase) {
+    let _ = current.wait_for(|current| *current >= phase).await;
+}
+
+impl Proxy {
+    /// Why a target is not for us at all, before any route is asked for.
+    fn objection(&self, target: &Target) -> Option<Problem> {
+        let own = |address: &SocketAddr| {
+            address.port() == target.port
+                && (target.host.ip() == Some(address.ip()) || (target.host.is_local() && address.ip().is_loopback()))
+        };
+        self.listen.iter().any(own).then(|| Problem::proxy_loop(target))
+    }
+
+    fn route(&self, target: &Target) -> Route {
+        self.router.decide(target, network::is_own_address)
+    }
+}

@@ -1,0 +1,250 @@
+//! Bytes both ways between two connections: half-close in either direction, nothing held back, no memory while
+//! nothing flows.
+
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "other.rs")]
+mod imp;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// One read's room, shared by all tunnels of a thread; what cannot be written at once is at most this much.
+const SCRATCH_SIZE: usize = 64 * 1024;
+
+/// So long without an acknowledgement, as a multiple of the keepalive time, and a peer counts as gone.
+const USER_TIMEOUT_KEEPALIVES: u32 = 2;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_SIZE].into_boxed_slice());
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// `None`: a silent tunnel is never cut.
+    pub idle_timeout: Option<Duration>,
+    /// How long one side may stay silent after the other has ended.
+    pub half_close_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Client,
+    Upstream,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Both sides ended their streams.
+    Done,
+    /// This side ended its stream and the other was silent for too long after it.
+    Closed(Side),
+    Reset(Side),
+    IdleTimeout,
+    /// The relay is being stopped.
+    Drained,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    pub bytes_up: u64,
+    pub bytes_down: u64,
+    pub end: End,
+}
+
+/// A peer that vanished is noticed although nothing is sent (keepalive) or acknowledged (user time-out).
+pub fn watch_peer(stream: &TcpStream, keepalive: Option<Duration>) {
+    if let Some(keepalive) = keepalive
+        && let Err(error) = imp::set_user_timeout(stream, keepalive * USER_TIMEOUT_KEEPALIVES)
+    {
+        tracing::debug!(%error, "user time-out not set");
+    }
+}
+
+/// One direction of a tunnel.
+#[derive(Default)]
+struct Flow {
+    /// Read and not yet written; empty unless the receiver is slow.
+    waiting: Vec<u8>,
+    written: usize,
+    bytes: u64,
+    ended: bool,
+    finished: bool,
+    unflushed: bool,
+}
+
+/// Which of the two sockets failed.
+enum Fault {
+    Reading,
+    Writing,
+}
+
+impl Flow {
+    fn starting_with(early: &[u8]) -> Self {
+        Self { waiting: early.to_vec(), bytes: early.len() as u64, ..Self::default() }
+    }
+
+    fn poll<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W, scratch: &mut [u8]) -> Poll<Result<(), Fault>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        while !self.finished {
+            ready!(self.poll_write_waiting(cx, to))?;
+            if self.ended {
+                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(|_| Fault::Writing)?;
+                self.finished = true;
+                break;
+            }
+            let mut buffer = ReadBuf::new(scratch);
+            match Pin::new(&mut *from).poll_read(cx, &mut buffer) {
+                Poll::Pending => {
+                    if self.unflushed {
+                        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(|_| Fault::Writing)?;
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::Reading)),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.ended = true,
+                Poll::Ready(Ok(())) => {
+                    let data = buffer.filled();
+                    self.bytes += data.len() as u64;
+                    let sent = match Pin::new(&mut *to).poll_write(cx, data) {
+                        Poll::Ready(Ok(sent)) => sent,
+                        Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::Writing)),
+                        Poll::Pending => 0,
+                    };
+                    self.unflushed = true;
+                    self.waiting.extend_from_slice(&data[sent..]);
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_waiting<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<Result<(), Fault>> {
+        while self.written < self.waiting.len() {
+            let sent = ready!(Pin::new(&mut *to).poll_write(cx, &self.waiting[self.written..])).map_err(|_| Fault::Writing)?;
+            if sent == 0 {
+                return Poll::Ready(Err(Fault::Writing));
+            }
+            self.written += sent;
+            self.unflushed = true;
+        }
+        if self.written > 0 {
+            self.waiting = Vec::new();
+            self.written = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Relays until both directions have ended. `early_up` came from the client with its request, `early_down`
+/// from the upstream with its answer; `stop` ends the tunnel.
+pub async fn relay<C, U>(
+    client: &mut C,
+    upstream: &mut U,
+    early_up: BytesMut,
+    early_down: BytesMut,
+    options: Options,
+    stop: impl Future<Output = ()>,
+) -> Outcome
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut up = Flow::starting_with(&early_up);
+    let mut down = Flow::starting_with(&early_down);
+    drop((early_up, early_down));
+    let mut silence = Silence::default();
+    let end = {
+        let both = poll_fn(|cx| {
+            let before = (up.bytes, down.bytes);
+            let end = SCRATCH.with_borrow_mut(|scratch| poll_both(cx, client, upstream, &mut up, &mut down, scratch));
+            if end.is_ready() {
+                return end;
+            }
+            silence.poll(cx, options, &up, &down, before != (up.bytes, down.bytes))
+        });
+        tokio::select! {
+            end = both => end,
+            () = stop => End::Drained,
+        }
+    };
+    Outcome { bytes_up: up.bytes, bytes_down: down.bytes, end }
+}
+
+fn poll_both<C, U>(
+    cx: &mut Context<'_>,
+    client: &mut C,
+    upstream: &mut U,
+    up: &mut Flow,
+    down: &mut Flow,
+    scratch: &mut [u8],
+) -> Poll<End>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let up_done = match up.poll(cx, client, upstream, scratch) {
+        Poll::Ready(Err(Fault::Reading)) => return Poll::Ready(End::Reset(Side::Client)),
+        // What the upstream had to say before it stopped listening may still be on its way.
+        Poll::Ready(Err(Fault::Writing)) => {
+            up.finished = true;
+            true
+        }
+        Poll::Ready(Ok(())) => true,
+        Poll::Pending => false,
+    };
+    match down.poll(cx, upstream, client, scratch) {
+        Poll::Ready(Err(Fault::Reading)) => Poll::Ready(End::Reset(Side::Upstream)),
+        Poll::Ready(Err(Fault::Writing)) => Poll::Ready(End::Reset(Side::Client)),
+        Poll::Ready(Ok(())) if up_done => Poll::Ready(End::Done),
+        Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+    }
+}
+
+/// The timer of a tunnel; none exists unless one can fire.
+#[derive(Default)]
+struct Silence {
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Silence {
+    fn poll(&mut self, cx: &mut Context<'_>, options: Options, up: &Flow, down: &Flow, moved: bool) -> Poll<End> {
+        let (limit, end) = match (up.finished, down.finished) {
+            (true, false) => (Some(options.half_close_timeout), End::Closed(Side::Client)),
+            (false, true) => (Some(options.half_close_timeout), End::Closed(Side::Upstream)),
+            (false, false) | (true, true) => (options.idle_timeout, End::IdleTimeout),
+        };
+        let Some(limit) = limit else { return Poll::Pending };
+        if moved || self.timer.is_none() {
+            let deadline = Instant::now() + limit;
+            match &mut self.timer {
+                Some(timer) => timer.as_mut().reset(deadline),
+                None => self.timer = Some(Box::pin(sleep_until(deadline))),
+            }
+        }
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().poll(cx).map(|()| end),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// The kinds of failure that a peer's RST shows as.
+pub fn is_reset(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe
+    )
+}

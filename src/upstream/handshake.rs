@@ -1,0 +1,230 @@
+//! The CONNECT/407 talk on one connection after the other, until there is a tunnel or a final answer.
+
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+
+use super::stream::Stream;
+use super::{ConnectCause, ConnectError, Dialled, MAX_RESPONSE_HEAD, MAX_SKIPPED, Upstream, Upstreams};
+use crate::address::Target;
+use crate::auth::{Action, Exchange, Refusal, RequestLine, Scheme};
+use crate::http1::{Body, Fields, ReadError, RequestHead, ResponseHead, Version, Wire};
+use crate::route::{Hop, Route};
+use crate::secret::Credentials;
+
+/// A way to the target. What the target sent together with the upstream's 200 stands in the wire's buffer.
+#[derive(Debug)]
+pub struct Tunnel {
+    pub wire: Wire<Stream>,
+    pub hop: Hop,
+    pub scheme: Option<Scheme>,
+}
+
+/// The upstream's own final answer instead of a tunnel, its body still to be read.
+#[derive(Debug)]
+pub struct Answer {
+    pub head: ResponseHead,
+    pub wire: Wire<Stream>,
+    pub body: Body,
+    pub hop: Hop,
+    pub scheme: Option<Scheme>,
+}
+
+#[derive(Debug)]
+pub enum Connected {
+    Tunnel(Tunnel),
+    Answer(Box<Answer>),
+}
+
+impl Upstreams {
+    /// Tries the hops in order. `fields` are the client's, of which the end-to-end ones go on.
+    pub async fn tunnel(&self, route: &Route, target: &Target, fields: &Fields) -> Result<Connected, ConnectError> {
+        let mut last = None;
+        for hop in &route.hops {
+            match self.tunnel_by(hop, target, fields).await {
+                Ok(connected) => return Ok(connected),
+                Err(cause) => {
+                    let error = ConnectError { target: target.clone(), hop: hop.clone(), cause };
+                    if !error.leaves_other_hops() {
+                        return Err(error);
+                    }
+                    tracing::info!(%hop, error = %error.cause, "hop failed");
+                    // A hop that asked for what we do not have says more than one that did not answer.
+                    let tells_more = matches!(last, Some(ConnectError { cause: ConnectCause::Refused(_), .. }));
+                    if !tells_more {
+                        last = Some(error);
+                    }
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| ConnectError {
+            target: target.clone(),
+            hop: Hop::Direct,
+            cause: ConnectCause::Unknown,
+        }))
+    }
+
+    async fn tunnel_by(&self, hop: &Hop, target: &Target, fields: &Fields) -> Result<Connected, ConnectCause> {
+        match hop {
+            Hop::Direct => {
+                let wire = Wire::new(Stream::Tcp(self.dialer.dial(target).await?));
+                Ok(Connected::Tunnel(Tunnel { wire, hop: Hop::Direct, scheme: None }))
+            }
+            Hop::Upstream(endpoint) => {
+                let upstream = self.find(endpoint)?;
+                // The dial has its own time-out, so that a dead upstream and a slow one are told apart.
+                let dialled = self.dial(upstream).await?;
+                timeout(self.handshake_timeout, self.shake(upstream, dialled, target, fields))
+                    .await
+                    .map_err(|_| ConnectCause::HandshakeTimeout(self.handshake_timeout))?
+            }
+        }
+    }
+
+    async fn shake(
+        &self,
+        upstream: &Upstream,
+        dialled: Dialled,
+        target: &Target,
+        fields: &Fields,
+    ) -> Result<Connected, ConnectCause> {
+        let head = self.connect_head(target, fields);
+        let line = RequestLine { method: head.method.clone(), uri: head.target.clone() };
+        let mut exchange = Exchange::new(self.plan(upstream, dialled.binding));
+        let mut wire = dialled.wire;
+        loop {
+            let opened;
+            (exchange, opened) = opening(exchange, &line).await?;
+            let mut credentials = opened?;
+            let action = loop {
+                let answer = match leg(&mut wire, &head, credentials.as_ref()).await {
+                    Ok(answer) => answer,
+                    Err(error) => break self.broken(&mut exchange, error)?,
+                };
+                let action;
+                (exchange, action) = respond(exchange, &mut wire, &line, &answer).await?;
+                match action {
+                    Action::Send(next) => credentials = Some(next),
+                    Action::Accept => return self.finish(upstream, &exchange, wire, answer),
+                    Action::Reconnect | Action::Refuse(_) => break action,
+                }
+            };
+            if let Action::Refuse(refusal) = action {
+                return Err(refusal.into());
+            }
+            let dialled = self.dial(upstream).await?;
+            exchange.rebind(dialled.binding);
+            wire = dialled.wire;
+        }
+    }
+
+    fn broken(&self, exchange: &mut Exchange, error: ReadError) -> Result<Action, ConnectCause> {
+        match exchange.on_break() {
+            Action::Refuse(Refusal::Broken) => Err(ConnectCause::Broken(error)),
+            action => Ok(action),
+        }
+    }
+
+    fn finish(
+        &self,
+        upstream: &Upstream,
+        exchange: &Exchange,
+        wire: Wire<Stream>,
+        head: ResponseHead,
+    ) -> Result<Connected, ConnectCause> {
+        let outcome = exchange.outcome();
+        self.live.learn(&self.key(upstream), outcome);
+        let hop = Hop::Upstream(upstream.endpoint.clone());
+        let scheme = outcome.start.map(|start| start.scheme());
+        if (200..300).contains(&head.status) {
+            return Ok(Connected::Tunnel(Tunnel { wire, hop, scheme }));
+        }
+        let body = Body::of_response("CONNECT", &head).map_err(|e| ConnectCause::Broken(e.into()))?;
+        Ok(Connected::Answer(Box::new(Answer { head, wire, body, hop, scheme })))
+    }
+
+    /// Always ours in what binds two neighbours, the client's in the rest (RFC 9110 §9.3.6).
+    fn connect_head(&self, target: &Target, fields: &Fields) -> RequestHead {
+        let mut kept = fields.clone();
+        kept.strip_hop_by_hop();
+        for name in ["host", "content-length", "expect", "trailer"] {
+            kept.remove(name);
+        }
+        let mut all = Fields::default();
+        all.push("Host", target.to_string());
+        if let (false, Some(agent)) = (kept.contains("user-agent"), &self.user_agent) {
+            all.push("User-Agent", agent.as_str());
+        }
+        kept.iter().for_each(|(name, value)| all.push(name, value));
+        all.push("Proxy-Connection", "Keep-Alive");
+        RequestHead { method: "CONNECT".into(), target: target.to_string(), version: Version::Http11, fields: all }
+    }
+}
+
+/// Sends one request without a body and reads the head of its answer; interim answers are passed over.
+pub(super) async fn leg(
+    wire: &mut Wire<Stream>,
+    head: &RequestHead,
+    credentials: Option<&Credentials>,
+) -> Result<ResponseHead, ReadError> {
+    wire.stream.write_all(&head.to_bytes(credentials)).await?;
+    wire.stream.flush().await?;
+    loop {
+        let answer = wire.reader().response(MAX_RESPONSE_HEAD).await?;
+        if !answer.is_informational() {
+            return Ok(answer);
+        }
+    }
+}
+
+/// The exchange's first message may need a ticket or a key: off the runtime's threads.
+pub(super) async fn opening(
+    exchange: Exchange,
+    line: &RequestLine,
+) -> Result<(Exchange, Result<Option<Credentials>, Refusal>), ConnectCause> {
+    let line = line.clone();
+    think(exchange, move |exchange| exchange.opening(&line)).await
+}
+
+/// Skips a 407's body if the connection is to be used again, and asks the exchange what comes next.
+pub(super) async fn respond(
+    exchange: Exchange,
+    wire: &mut Wire<Stream>,
+    line: &RequestLine,
+    answer: &ResponseHead,
+) -> Result<(Exchange, Action), ConnectCause> {
+    if answer.status != 407 {
+        return Ok((exchange, Action::Accept));
+    }
+    let persists = answer.persists() && skip_page(wire, &line.method, answer).await;
+    let challenges: Vec<Vec<u8>> = answer.fields.all("proxy-authenticate").map(<[u8]>::to_vec).collect();
+    let line = line.clone();
+    think(exchange, move |exchange| {
+        exchange.on_response(407, challenges.iter().map(Vec::as_slice), persists, &line)
+    })
+    .await
+}
+
+async fn skip_page(wire: &mut Wire<Stream>, method: &str, answer: &ResponseHead) -> bool {
+    match Body::of_response(method, answer) {
+        // It says keep-alive and no length: old proxies mean that there is no page.
+        Ok(Body::UntilClose) => says_keep_alive(&answer.fields),
+        Ok(mut body) => wire.reader().skip(&mut body, MAX_SKIPPED).await.unwrap_or(false),
+        Err(_) => false,
+    }
+}
+
+fn says_keep_alive(fields: &Fields) -> bool {
+    fields.has_member("connection", "keep-alive") || fields.has_member("proxy-connection", "keep-alive")
+}
+
+async fn think<T: Send + 'static>(
+    mut exchange: Exchange,
+    step: impl FnOnce(&mut Exchange) -> T + Send + 'static,
+) -> Result<(Exchange, T), ConnectCause> {
+    tokio::task::spawn_blocking(move || {
+        let result = step(&mut exchange);
+        (exchange, result)
+    })
+    .await
+    .map_err(|_| ConnectCause::Refused(Refusal::NoCredential("the mechanism failed within itself".into())))
+}

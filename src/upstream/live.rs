@@ -1,0 +1,135 @@
+//! What changes while the relay runs: what each upstream was seen to want, and its idle connections.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::stream::Stream;
+use crate::address::{Endpoint, Target};
+use crate::auth::{Outcome, Scheme, Start};
+use crate::http1::Wire;
+use crate::route::Hop;
+
+/// Longer than any pause within a page load, shorter than most upstreams' own limit.
+const MAX_IDLE: Duration = Duration::from_secs(55);
+
+/// Idle connections to one origin by one hop, and in all.
+const MAX_IDLE_PER_KEY: usize = 16;
+const MAX_IDLE_TOTAL: usize = 512;
+
+/// One upstream with one credential: a reload that changes either begins anew.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UpstreamKey {
+    pub endpoint: Endpoint,
+    pub generation: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Known {
+    /// What it took the last time.
+    pub start: Option<Start>,
+    /// It accepted this credential before.
+    pub proven: bool,
+    /// It let a request through without a log-in.
+    pub open: bool,
+    /// It asked for a log-in at least once; then it may ask for one target and not for another.
+    pub demands: bool,
+    /// It asks again on a connection that it authenticated before (RFC 4559 leaves that open).
+    pub per_request: bool,
+}
+
+impl Known {
+    /// Whether the next request can go out without finding out first.
+    pub fn is_settled(self) -> bool {
+        self.proven || (self.open && !self.demands)
+    }
+}
+
+/// Whose connection it was: never leased to another hop, credential or origin.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PoolKey {
+    pub hop: Hop,
+    pub generation: u64,
+    pub origin: Target,
+}
+
+#[derive(Debug)]
+pub struct Idle {
+    pub wire: Wire<Stream>,
+    /// By the connection itself, so that requests need no credentials of their own.
+    pub authenticated: bool,
+    pub since: Instant,
+}
+
+#[derive(Debug, Default)]
+pub struct Live {
+    known: Mutex<HashMap<UpstreamKey, Known>>,
+    idle: Mutex<HashMap<PoolKey, Vec<Idle>>>,
+}
+
+impl Live {
+    pub fn known(&self, key: &UpstreamKey) -> Known {
+        lock(&self.known).get(key).copied().unwrap_or_default()
+    }
+
+    pub fn learn(&self, key: &UpstreamKey, outcome: Outcome) {
+        let mut known = lock(&self.known);
+        let entry = known.entry(key.clone()).or_default();
+        match outcome {
+            Outcome { start: Some(start), accepted: true } => {
+                *entry = Known { start: Some(start), proven: true, demands: true, ..*entry };
+            }
+            // Let through with nothing, or with a first message that nobody had asked for.
+            Outcome { .. } => entry.open = true,
+        }
+    }
+
+    pub fn asks_each_time(&self, key: &UpstreamKey, scheme: Scheme) {
+        if scheme == Scheme::Negotiate {
+            lock(&self.known).entry(key.clone()).or_default().per_request = true;
+        }
+    }
+
+    pub fn demands(&self, key: &UpstreamKey) {
+        lock(&self.known).entry(key.clone()).or_default().demands = true;
+    }
+
+    /// The most recently used connection that is still good.
+    pub fn take(&self, key: &PoolKey, now: Instant) -> Option<Idle> {
+        let mut idle = lock(&self.idle);
+        let list = idle.get_mut(key)?;
+        let found = std::iter::from_fn(|| list.pop())
+            .find_map(|mut idle| (is_fresh(&idle, now) && idle.wire.stream.is_quiet()).then_some(idle));
+        if list.is_empty() {
+            idle.remove(key);
+        }
+        found
+    }
+
+    pub fn put(&self, key: PoolKey, entry: Idle) {
+        let mut idle = lock(&self.idle);
+        let total: usize = idle.values().map(Vec::len).sum();
+        let list = idle.entry(key).or_default();
+        if list.len() < MAX_IDLE_PER_KEY && total < MAX_IDLE_TOTAL {
+            list.push(entry);
+        }
+    }
+
+    /// Drops what nobody came back for.
+    pub fn sweep(&self, now: Instant) {
+        let mut idle = lock(&self.idle);
+        idle.retain(|_, list| {
+            list.retain_mut(|entry| is_fresh(entry, now) && entry.wire.stream.is_quiet());
+            !list.is_empty()
+        });
+    }
+}
+
+fn is_fresh(idle: &Idle, now: Instant) -> bool {
+    now.saturating_duration_since(idle.since) < MAX_IDLE
+}
+
+/// A panic elsewhere leaves maps whole: each change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

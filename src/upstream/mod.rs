@@ -1,0 +1,137 @@
+//! Connections to hops: dialled, talked through the 407 exchange, kept for the next request.
+//!
+//! * [`Upstreams::tunnel`] tries the hops of a route in order and ends in a tunnel or the upstream's own answer;
+//! * [`Upstreams::lease`] gives a connection on which the next request can be sent, its safe legs done.
+
+mod dial;
+mod handshake;
+mod lease;
+mod live;
+mod stream;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub use dial::{Addresses, DialError, Dialer, Resolve, tune};
+pub use handshake::{Answer, Connected, Tunnel};
+pub use lease::{BodyHint, Lease, Verdict};
+pub use live::Live;
+pub use stream::Stream;
+pub use tls::{Tls, TlsError, TlsOptions};
+
+use crate::address::{Endpoint, Target};
+use crate::auth::{ChannelBinding, Mechanisms, Plan, Refusal, Scheme};
+use crate::http1::{ReadError, Wire};
+use crate::route::Hop;
+use live::UpstreamKey;
+
+/// Kerberos tickets with many groups come back in challenges of this size (MS-KILE allows 48 KiB tokens).
+pub const MAX_RESPONSE_HEAD: usize = 256 * 1024;
+
+/// A 407's page is skipped up to here to keep the connection; beyond, a new one is cheaper.
+const MAX_SKIPPED: usize = 64 * 1024;
+
+/// One configured upstream, ready to be dialled.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    pub endpoint: Endpoint,
+    pub schemes: Arc<[Scheme]>,
+    pub tls: Option<Tls>,
+    pub channel_bindings: bool,
+    /// Differs whenever the credential or the TLS settings differ.
+    pub generation: u64,
+}
+
+/// All that is needed to get through hops; immutable but for [`Live`].
+pub struct Upstreams {
+    pub list: Vec<Upstream>,
+    pub mechanisms: Arc<dyn Mechanisms>,
+    pub dialer: Dialer,
+    pub handshake_timeout: Duration,
+    /// Fills an absent User-Agent on CONNECTs.
+    pub user_agent: Option<String>,
+    pub live: Arc<Live>,
+}
+
+/// How far an attempt got.
+#[derive(Debug, Error)]
+pub enum ConnectCause {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("the upstream did not finish the handshake within {0:?}")]
+    HandshakeTimeout(Duration),
+    #[error("the upstream broke off")]
+    Broken(#[source] ReadError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("the upstream is not configured")]
+    Unknown,
+}
+
+#[derive(Debug, Error)]
+#[error("{hop} failed for {target}")]
+pub struct ConnectError {
+    pub target: Target,
+    pub hop: Hop,
+    #[source]
+    pub cause: ConnectCause,
+}
+
+impl ConnectError {
+    /// Whether another hop may do better. Once a secret was judged it is shown to nobody else.
+    pub fn leaves_other_hops(&self) -> bool {
+        match &self.cause {
+            ConnectCause::Dial(DialError::Loop(_)) | ConnectCause::Refused(Refusal::Rejected { .. } | Refusal::Broken) => false,
+            ConnectCause::Dial(_)
+            | ConnectCause::Tls(_)
+            | ConnectCause::HandshakeTimeout(_)
+            | ConnectCause::Broken(_)
+            | ConnectCause::Refused(Refusal::NoCredential(_) | Refusal::NoScheme { .. } | Refusal::Endless)
+            | ConnectCause::Unknown => true,
+        }
+    }
+}
+
+/// A fresh connection to an upstream.
+struct Dialled {
+    wire: Wire<Stream>,
+    binding: Option<ChannelBinding>,
+}
+
+impl Upstreams {
+    fn find(&self, endpoint: &Endpoint) -> Result<&Upstream, ConnectCause> {
+        self.list.iter().find(|upstream| upstream.endpoint == *endpoint).ok_or(ConnectCause::Unknown)
+    }
+
+    async fn dial(&self, upstream: &Upstream) -> Result<Dialled, ConnectCause> {
+        let target = &upstream.endpoint.target;
+        let stream = self.dialer.dial(target).await?;
+        let Some(tls) = &upstream.tls else {
+            return Ok(Dialled { wire: Wire::new(Stream::Tcp(stream)), binding: None });
+        };
+        let stream = tls.connect(target, stream).await?;
+        let binding = if upstream.channel_bindings { tls::server_end_point(&stream) } else { None };
+        Ok(Dialled { wire: Wire::new(Stream::Tls(Box::new(stream))), binding })
+    }
+
+    fn key(&self, upstream: &Upstream) -> UpstreamKey {
+        UpstreamKey { endpoint: upstream.endpoint.clone(), generation: upstream.generation }
+    }
+
+    fn plan(&self, upstream: &Upstream, binding: Option<ChannelBinding>) -> Plan {
+        let known = self.live.known(&self.key(upstream));
+        Plan {
+            upstream: upstream.endpoint.clone(),
+            schemes: upstream.schemes.clone(),
+            mechanisms: self.mechanisms.clone(),
+            binding,
+            remembered: known.start,
+            proven: known.proven,
+        }
+    }
+}
