@@ -12,6 +12,7 @@
 //!                                    └──────▶ Refuse      nothing (more) to send; says why
 //! ```
 
+pub mod account;
 pub mod basic;
 pub mod challenge;
 
@@ -20,6 +21,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+pub use account::User;
 pub use challenge::Challenge;
 
 use crate::address::Endpoint;
