@@ -2,4 +2,8 @@
 
 pub mod address;
 pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod credential;
+pub mod route;
 pub mod secret;
