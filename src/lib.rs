@@ -3,6 +3,9 @@
 pub mod address;
 pub mod audit;
 pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod credential;
 pub mod http1;
 pub mod listener;
 pub mod network;

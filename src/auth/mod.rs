@@ -12,6 +12,7 @@
 //!                                    └──────▶ Refuse      nothing (more) to send; says why
 //! ```
 
+pub mod account;
 pub mod basic;
 pub mod challenge;
 mod exchange;
@@ -21,6 +22,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+pub use account::User;
 pub use challenge::Challenge;
 pub use exchange::{Action, Exchange, MAX_LEGS, Outcome, Plan, Refusal};
 

@@ -247,7 +247,8 @@ mod tests {
 
     #[test]
     fn an_entry_without_meaning_is_reported_and_the_rest_is_kept() {
-        for text in ["10.0.0.0/33", "10.0.0/8", "a*.example", "*a", "http://x.example", "x:0", "x:99999", "<local>", "ä"]
+        for text in
+            ["10.0.0.0/33", "10.0.0/8", "a*.example", "*a", "http://x.example", "x:0", "x:99999", "<local>", "ä"]
         {
             let (list, bad) = NoProxy::parse(&format!("good.example {text}"));
             assert_eq!(bad.iter().map(|b| b.text.as_str()).collect::<Vec<_>>(), [text]);

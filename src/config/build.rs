@@ -1,0 +1,179 @@
+//! From the merged layers to a `Config`: types, limits, defaults, and what keys mean together.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::mistake::Problem;
+use super::reader::Reader;
+use super::{
+    Audit, AuditTo, Config, DEFAULT_AUDIT_KEEP, DEFAULT_AUDIT_MAX_SIZE, DEFAULT_CONNECT_TIMEOUT, DEFAULT_GRACE,
+    DEFAULT_HALF_CLOSE_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_HEAD_TIMEOUT, DEFAULT_IDLE_TIMEOUT,
+    DEFAULT_KEEPALIVE, DEFAULT_LISTEN, DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HEAD, Level, Log, LogFormat, credentials,
+    upstreams, value,
+};
+use crate::address::Host;
+use crate::route::no_proxy::NoProxy;
+
+/// Bytes: smaller heads would not hold a Kerberos token of a user in many groups.
+const MIN_MAX_HEAD: u64 = 4 * 1024;
+/// Bytes: a head is held in memory, once per client.
+const MAX_MAX_HEAD: u64 = 16 * 1024 * 1024;
+/// More clients than a machine has ports for.
+const MAX_MAX_CLIENTS: usize = 1_000_000;
+const MAX_AUDIT_KEEP: usize = 1000;
+/// Bytes: smaller files would rotate with every few records.
+const MIN_AUDIT_MAX_SIZE: u64 = 4 * 1024;
+
+pub(super) const LEVELS: [(&str, Level); 6] = [
+    ("off", Level::Off),
+    ("error", Level::Error),
+    ("warn", Level::Warn),
+    ("info", Level::Info),
+    ("debug", Level::Debug),
+    ("trace", Level::Trace),
+];
+pub(super) const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+/// What is wrong is left at its default and noted in the reader.
+pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>) -> Config {
+    let listen = listen(reader);
+    let credentials = credentials::read(reader);
+    let upstreams = upstreams::read(reader, &credentials, &listen);
+    let timeout = value::positive_duration;
+    let or_off = value::duration_or_off;
+    Config {
+        listen,
+        upstreams,
+        credentials,
+        no_proxy: no_proxy(reader),
+        grace: reader.parsed(&["grace"], value::duration).unwrap_or(DEFAULT_GRACE),
+        connect_timeout: reader.parsed(&["connect_timeout"], timeout).unwrap_or(DEFAULT_CONNECT_TIMEOUT),
+        handshake_timeout: reader.parsed(&["handshake_timeout"], timeout).unwrap_or(DEFAULT_HANDSHAKE_TIMEOUT),
+        head_timeout: reader.parsed(&["head_timeout"], timeout).unwrap_or(DEFAULT_HEAD_TIMEOUT),
+        idle_timeout: reader.parsed(&["idle_timeout"], or_off).unwrap_or(DEFAULT_IDLE_TIMEOUT),
+        half_close_timeout: reader.parsed(&["half_close_timeout"], timeout).unwrap_or(DEFAULT_HALF_CLOSE_TIMEOUT),
+        keepalive: reader.parsed(&["keepalive"], keepalive).unwrap_or(DEFAULT_KEEPALIVE),
+        max_clients: reader.parsed(&["max_clients"], max_clients).unwrap_or(DEFAULT_MAX_CLIENTS),
+        max_head: reader.parsed(&["max_head"], max_head).unwrap_or(DEFAULT_MAX_HEAD),
+        connect_ports: connect_ports(reader),
+        user_agent: reader.parsed(&["user_agent"], user_agent).flatten(),
+        local_hosts: reader.list(&["local_hosts"], local_host).unwrap_or_default(),
+        audit: audit(reader),
+        log: log(reader),
+        files,
+    }
+}
+
+fn listen(reader: &mut Reader<'_>) -> Vec<SocketAddr> {
+    let Some(items) = reader.items(&["listen"]) else { return DEFAULT_LISTEN.into() };
+    if items.is_empty() && reader.mistakes.is_empty() {
+        reader.wrong(&["listen"], Problem::new("there is nowhere to listen").hint("leave the key out for the default"));
+    }
+    let mut listen: Vec<SocketAddr> = Vec::new();
+    for (text, origin) in items {
+        for address in reader.checked(&["listen"], origin.clone(), value::listen(&text)).unwrap_or_default() {
+            // Port 0 is another port each time.
+            if address.port() != 0 && listen.contains(&address) {
+                reader.wrong_at(origin.clone(), &["listen"], Problem::new(format!("{address} stands here twice")));
+            }
+            listen.push(address);
+        }
+    }
+    listen
+}
+
+fn no_proxy(reader: &mut Reader<'_>) -> NoProxy {
+    let mut all = NoProxy::default();
+    for (text, origin) in reader.items(&["no_proxy"]).unwrap_or_default() {
+        let (list, bad) = NoProxy::parse(&text);
+        all.extend(list);
+        for pattern in bad {
+            let problem = Problem::new(pattern).hint("a host, .suffix, *.suffix, network/bits or *, and :port");
+            reader.wrong_at(origin.clone(), &["no_proxy"], problem);
+        }
+    }
+    all
+}
+
+fn keepalive(text: &str) -> Result<Option<std::time::Duration>, Problem> {
+    match value::duration_or_off(text)? {
+        Some(time) if time.subsec_millis() != 0 => Err(Problem::new("the kernel counts keepalive in whole seconds")),
+        time => Ok(time),
+    }
+}
+
+fn max_clients(text: &str) -> Result<usize, Problem> {
+    value::number(text, 1, MAX_MAX_CLIENTS)
+}
+
+fn max_head(text: &str) -> Result<usize, Problem> {
+    let bytes = value::size(text)?;
+    let fits = (MIN_MAX_HEAD..=MAX_MAX_HEAD).contains(&bytes);
+    usize::try_from(bytes).ok().filter(|_| fits).ok_or_else(|| {
+        let limits = (value::show_size(MIN_MAX_HEAD), value::show_size(MAX_MAX_HEAD));
+        Problem::new(format!("max_head is from {} to {}", limits.0, limits.1))
+    })
+}
+
+fn connect_ports(reader: &mut Reader<'_>) -> Option<Vec<u16>> {
+    let items = reader.items(&["connect_ports"])?;
+    if items.iter().map(|(text, _)| text.as_str()).eq(["any"]) {
+        return None;
+    }
+    let port = |text: &str| {
+        let port = value::number(text, 1, usize::from(u16::MAX)).ok().and_then(|port| u16::try_from(port).ok());
+        port.ok_or_else(|| Problem::new(format!("{text:?} is no port")).hint("\"any\" or [443, 8443]"))
+    };
+    let checked = items.into_iter().map(|(text, origin)| reader.checked(&["connect_ports"], origin, port(&text)));
+    Some(checked.collect::<Vec<_>>().into_iter().flatten().collect())
+}
+
+/// Empty: none.
+fn user_agent(text: &str) -> Result<Option<String>, Problem> {
+    match text.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+        true => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+        false => Err(Problem::new("a header value is plain ASCII on one line")),
+    }
+}
+
+fn local_host(text: &str) -> Result<Host, Problem> {
+    Host::parse(text).map_err(|error| Problem::new(error).hint("a host as in the Host field, without a port"))
+}
+
+fn audit(reader: &mut Reader<'_>) -> Audit {
+    Audit {
+        to: audit_to(reader).unwrap_or(AuditTo::Stderr),
+        max_size: reader.parsed(&["audit", "max_size"], audit_max_size).unwrap_or(DEFAULT_AUDIT_MAX_SIZE),
+        keep: reader
+            .parsed(&["audit", "keep"], |text| value::number(text, 0, MAX_AUDIT_KEEP))
+            .unwrap_or(DEFAULT_AUDIT_KEEP),
+    }
+}
+
+fn audit_to(reader: &mut Reader<'_>) -> Option<AuditTo> {
+    reader.parsed(&["audit", "to"], |text| match text {
+        "off" => Ok(AuditTo::Off),
+        "stderr" => Ok(AuditTo::Stderr),
+        "journald" | "syslog" | "eventlog" => {
+            Err(Problem::new(format!("audit.to = {text:?} is not supported by this version"))
+                .hint("\"stderr\" or a file"))
+        }
+        // A service has no useful current directory, and "stdout" is no file name.
+        path if path.starts_with('/') => Ok(AuditTo::File(path.into())),
+        _ => Err(Problem::new(format!("{text:?} is no place for records")).hint("\"off\", \"stderr\" or \"/a/file\"")),
+    })
+}
+
+fn audit_max_size(text: &str) -> Result<u64, Problem> {
+    match value::size(text)? {
+        bytes if bytes >= MIN_AUDIT_MAX_SIZE => Ok(bytes),
+        _ => Err(Problem::new(format!("max_size is at least {}", value::show_size(MIN_AUDIT_MAX_SIZE)))),
+    }
+}
+
+fn log(reader: &mut Reader<'_>) -> Log {
+    Log {
+        level: reader.parsed(&["log", "level"], |text| value::choice(text, &LEVELS)).unwrap_or(Level::Info),
+        format: reader.parsed(&["log", "format"], |text| value::choice(text, &FORMATS)).unwrap_or(LogFormat::Text),
+    }
+}

@@ -1,0 +1,135 @@
+//! The tables `[credentials.NAME]`.
+
+use std::sync::Arc;
+
+use super::mistake::Problem;
+use super::reader::Reader;
+use super::{Credential, DEFAULT_KDC_PORT, value};
+use crate::address::Target;
+use crate::auth::User;
+use crate::auth::account::UserError;
+use crate::credential::Source;
+use crate::route::no_proxy::NoProxy;
+
+const NT_HASH_DIGITS: usize = 32;
+
+/// What proves who the user is.
+const SECRETS: [&str; 4] = ["password", "password_command", "nt_hash", "keytab"];
+
+pub fn read(reader: &mut Reader<'_>) -> Vec<Arc<Credential>> {
+    let names = reader.layer.names("credentials");
+    names.iter().map(|name| Arc::new(credential(reader, name))).collect()
+}
+
+fn credential(reader: &mut Reader<'_>, name: &str) -> Credential {
+    let at = |key| ["credentials", name, key];
+    let credential = Credential {
+        name: name.into(),
+        user: reader.parsed(&at("user"), user),
+        secret: password(reader, name),
+        nt_hash: nt_hash(reader, name),
+        keytab: reader.path(&at("keytab")),
+        realm: reader.parsed(&at("realm"), realm),
+        kdc: reader.list(&at("kdc"), kdc).unwrap_or_default(),
+        separate_account: reader.parsed(&at("separate_account"), value::switch).unwrap_or(false),
+        for_upstreams: reader.list(&at("for"), pattern).unwrap_or_default(),
+    };
+    check_together(reader, &credential);
+    credential
+}
+
+fn user(text: &str) -> Result<User, Problem> {
+    text.parse().map_err(|error: UserError| {
+        let hint = match error {
+            UserError::Control => "in double quotes \\ begins an escape: write 'DOMAIN\\user' in single quotes",
+            UserError::Empty => "leave the key out for the logged-in identity",
+            UserError::EmptyDomain | UserError::EmptyName | UserError::EmptyRealm | UserError::TwoDomains => {
+                "'DOMAIN\\user', user@REALM or user"
+            }
+        };
+        Problem::new(error).hint(hint)
+    })
+}
+
+fn password(reader: &mut Reader<'_>, name: &str) -> Option<Source> {
+    let secret = reader.secret(&["credentials", name, "password"]);
+    let path = ["credentials", name, "password_command"];
+    let Some(argv) = reader.list(&path, argument) else { return secret };
+    if argv.first().is_none_or(String::is_empty) {
+        let problem = Problem::new("there is no program to run").hint("[\"secret-tool\", \"lookup\", …]");
+        reader.wrong(&path, problem);
+    }
+    if reader.has(&["credentials", name, "password"]) {
+        reader.wrong(&path, Problem::new("password stands beside password_command").hint("keep one of them"));
+    }
+    Some(Source::Command(argv))
+}
+
+fn argument(text: &str) -> Result<String, Problem> {
+    match text.contains('\0') {
+        true => Err(Problem::new("an argument has no zero byte")),
+        false => Ok(text.into()),
+    }
+}
+
+fn nt_hash(reader: &mut Reader<'_>, name: &str) -> Option<Source> {
+    let path = ["credentials", name, "nt_hash"];
+    let source = reader.secret(&path)?;
+    if let Source::Literal(hash) = &source
+        && !(hash.expose().len() == NT_HASH_DIGITS && hash.expose().bytes().all(|byte| byte.is_ascii_hexdigit()))
+    {
+        reader.wrong(&path, Problem::new("an NT hash is 32 hexadecimal digits"));
+    }
+    Some(source)
+}
+
+fn realm(text: &str) -> Result<String, Problem> {
+    match text.is_empty() || text.contains(|c: char| c.is_whitespace() || c == '@' || c == '\\') {
+        true => Err(Problem::new(format!("{text:?} is no Kerberos realm")).hint("\"CORP.EXAMPLE\"")),
+        false => Ok(text.into()),
+    }
+}
+
+fn kdc(text: &str) -> Result<Target, Problem> {
+    Target::parse(text, Some(DEFAULT_KDC_PORT)).map_err(|error| Problem::new(error).hint("\"dc1.corp.example:88\""))
+}
+
+fn pattern(text: &str) -> Result<String, Problem> {
+    match NoProxy::parse(text).1.into_iter().next() {
+        Some(bad) => Err(Problem::new(bad).hint("\"proxy.corp.example\" or \"*.corp.example\"")),
+        None => Ok(text.into()),
+    }
+}
+
+fn check_together(reader: &mut Reader<'_>, credential: &Credential) {
+    let name = credential.name.as_str();
+    let at = |key| ["credentials", name, key];
+    let has = |reader: &Reader<'_>, key| reader.has(&at(key));
+    if has(reader, "nt_hash") && (has(reader, "password") || has(reader, "password_command")) {
+        reader.wrong(&at("nt_hash"), Problem::new("a password stands beside nt_hash").hint("keep one of them"));
+    }
+    if !has(reader, "user") {
+        for key in SECRETS {
+            if !reader.has(&at(key)) {
+                continue;
+            }
+            let problem = Problem::new(format!("{key} without a user")).hint("add user = 'DOMAIN\\user' or user@REALM");
+            reader.wrong(&at(key), problem);
+        }
+        return;
+    }
+    if credential.user.is_some() && has(reader, "keytab") && !has(reader, "realm") && credential.realm().is_none() {
+        let problem = Problem::new("a keytab needs a realm").hint("add realm = \"CORP.EXAMPLE\", or user@REALM");
+        reader.wrong(&at("keytab"), problem);
+    }
+    if let Some(keytab) = &credential.keytab
+        && !keytab.is_file()
+    {
+        reader.wrong(&at("keytab"), Problem::new(format!("there is no file {}", keytab.display())));
+    }
+    if !SECRETS.iter().any(|key| has(reader, key)) {
+        let problem = Problem::new("a user without a password")
+            .hint("set HALLPASS_PASSWORD, password = \"${file:/path}\" or password_command");
+        reader.warn(&at("user"), problem);
+    }
+}

@@ -1,0 +1,177 @@
+//! Every key there is, and the nearest one to a key that is not.
+
+/// The keys of this version. `*` is a name that the user picks.
+const KEYS: &[&str] = &[
+    "listen",
+    "grace",
+    "connect_timeout",
+    "handshake_timeout",
+    "head_timeout",
+    "idle_timeout",
+    "half_close_timeout",
+    "keepalive",
+    "max_clients",
+    "max_head",
+    "local_hosts",
+    "connect_ports",
+    "no_proxy",
+    "user_agent",
+    "upstreams.*.url",
+    "upstreams.*.credential",
+    "upstreams.*.schemes",
+    "upstreams.*.spn",
+    "upstreams.*.canonicalize",
+    "upstreams.*.channel_bindings",
+    "upstreams.*.ca_file",
+    "upstreams.*.client_cert",
+    "upstreams.*.client_key",
+    "credentials.*.user",
+    "credentials.*.password",
+    "credentials.*.password_command",
+    "credentials.*.nt_hash",
+    "credentials.*.keytab",
+    "credentials.*.realm",
+    "credentials.*.kdc",
+    "credentials.*.separate_account",
+    "credentials.*.for",
+    "audit.to",
+    "audit.max_size",
+    "audit.keep",
+    "log.level",
+    "log.format",
+];
+
+/// Keys that have a meaning which this version cannot give them. Ignoring them could send a request
+/// where its sender forbade it to go.
+const LATER: &[&str] = &[
+    "profile",
+    "profiles",
+    "pac",
+    "rules",
+    "listeners",
+    "tunnels",
+    "access",
+    "direct_fallback",
+    "never_direct",
+    "connect_port_80",
+    "warm_handshakes",
+    "max_logons",
+    "wpad",
+];
+
+/// What people write, and where it belongs.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("upstream", "url in a table [upstreams.NAME]"),
+    ("proxy", "url in a table [upstreams.NAME]"),
+    ("scheme", "schemes in a table [upstreams.NAME]"),
+    ("user", "user in a table [credentials.NAME]"),
+    ("username", "user in a table [credentials.NAME]"),
+    ("domain", "user = 'DOMAIN\\user' in a table [credentials.NAME]"),
+    ("password", "password in a table [credentials.NAME]"),
+    ("port", "listen = [\"127.0.0.1:PORT\"]"),
+];
+
+/// What a path of keys leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Key,
+    Table,
+    /// A table whose name the user picked, such as `upstreams.office`.
+    Named,
+    Later,
+    Unknown,
+}
+
+pub fn find(path: &[&str]) -> Found {
+    if LATER.contains(&path[0]) {
+        return Found::Later;
+    }
+    let mut keys = KEYS.iter().map(|key| key.split('.').collect::<Vec<_>>());
+    match keys.find(|key| leads(path, key)) {
+        None => Found::Unknown,
+        Some(key) if key.len() == path.len() => Found::Key,
+        Some(key) if key[path.len() - 1] == "*" => Found::Named,
+        Some(_) => Found::Table,
+    }
+}
+
+/// Keys that have one fixed name and so can be an environment variable.
+pub fn fixed() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().copied().filter(|key| !key.contains('*'))
+}
+
+pub fn later() -> impl Iterator<Item = &'static str> {
+    LATER.iter().copied()
+}
+
+/// What the user may have meant by an unknown key.
+pub fn meant(path: &[&str]) -> Option<String> {
+    let last = *path.last()?;
+    if path.len() > 1 && KEYS.contains(&last) {
+        return Some(format!("{last} stands above the first [table] of the file"));
+    }
+    if let Some((_, place)) = ELSEWHERE.iter().find(|(written, _)| path.len() == 1 && *written == last) {
+        return Some(format!("write {place}"));
+    }
+    nearest(last, siblings(path).into_iter()).map(|key| format!("did you mean {key}?"))
+}
+
+/// The candidate that differs by the fewest keystrokes, if that is few.
+pub fn nearest<'a>(written: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let far = 1 + written.len() / 4;
+    let distance = |key: &str| strsim::damerau_levenshtein(&written.to_ascii_lowercase(), &key.to_ascii_lowercase());
+    candidates.map(|key| (distance(key), key)).filter(|(d, _)| *d <= far).min().map(|(_, key)| key)
+}
+
+fn siblings(path: &[&str]) -> Vec<&'static str> {
+    let (_, parents) = path.split_last().unwrap_or((&"", &[]));
+    let mut names: Vec<&str> = KEYS
+        .iter()
+        .filter(|key| leads(parents, &key.split('.').collect::<Vec<_>>()))
+        .filter_map(|key| key.split('.').nth(parents.len()))
+        .filter(|name| *name != "*")
+        .collect();
+    names.dedup();
+    names
+}
+
+fn leads(path: &[&str], key: &[&str]) -> bool {
+    path.len() <= key.len() && path.iter().zip(key).all(|(part, wanted)| *wanted == "*" || part == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_a_key_a_table_or_nothing() {
+        for (path, found) in [
+            (&["grace"][..], Found::Key),
+            (&["upstreams"], Found::Table),
+            (&["upstreams", "office"], Found::Named),
+            (&["upstreams", "office", "url"], Found::Key),
+            (&["upstreams", "office", "url", "x"], Found::Unknown),
+            (&["log"], Found::Table),
+            (&["pac"], Found::Later),
+            (&["pac", "url"], Found::Later),
+            (&["grcae"], Found::Unknown),
+        ] {
+            assert_eq!(find(path), found, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_the_likely_one() {
+        for (path, hint) in [
+            (&["grcae"][..], "did you mean grace?"),
+            (&["noproxy"], "did you mean no_proxy?"),
+            (&["upstream"], "write url in a table [upstreams.NAME]"),
+            (&["upstreams", "office", "uri"], "did you mean url?"),
+            (&["credentials", "corp", "pasword"], "did you mean password?"),
+            (&["log", "grace"], "grace stands above the first [table] of the file"),
+        ] {
+            assert_eq!(meant(path).as_deref(), Some(hint));
+        }
+        assert_eq!(meant(&["something_else"]), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! Values as they were written, before anybody knows whether they are right; and one layer over another.
+
+use super::mistake::Origin;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    Text(String),
+    Number(String),
+    Switch(bool),
+    List(Vec<Item>),
+    /// The head of a table with a name of the user's choice.
+    Named,
+    /// A kind of value that no key takes.
+    Other(&'static str),
+    /// A mistake has been reported already.
+    Broken,
+}
+
+impl Value {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Number(_) => "a number",
+            Self::Switch(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Named => "a table",
+            Self::Other(kind) => kind,
+            Self::Broken => "nothing",
+        }
+    }
+
+    /// A list of texts that all come from one place.
+    pub fn list(texts: impl IntoIterator<Item = String>, origin: &Origin) -> Self {
+        Self::List(texts.into_iter().map(|text| Item { value: Self::Text(text), origin: origin.clone() }).collect())
+    }
+}
+
+/// A value of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    pub value: Value,
+    pub origin: Origin,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// `["upstreams", "office", "url"]`: a name may hold dots.
+    pub path: Vec<String>,
+    pub value: Value,
+    pub origin: Origin,
+}
+
+/// The keys of one file, of the environment or of the command line, or of all of them merged; in the order written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layer {
+    pub entries: Vec<Entry>,
+}
+
+impl Layer {
+    pub fn set(&mut self, path: &[&str], value: Value, origin: Origin) {
+        let path: Vec<String> = path.iter().map(|part| part.to_string()).collect();
+        match self.entries.iter_mut().find(|entry| entry.path == path) {
+            // The head of a table that is there already adds nothing: tables merge.
+            Some(_) if value == Value::Named => {}
+            Some(entry) => (entry.value, entry.origin) = (value, origin),
+            None => self.entries.push(Entry { path, value, origin }),
+        }
+    }
+
+    pub fn get(&self, path: &[&str]) -> Option<&Entry> {
+        self.entries.iter().find(|entry| is(&entry.path, path))
+    }
+
+    pub fn take(&mut self, path: &[&str]) -> Option<Entry> {
+        let at = self.entries.iter().position(|entry| is(&entry.path, path))?;
+        Some(self.entries.remove(at))
+    }
+
+    /// Removes a key or a table with all that is in it.
+    pub fn clear(&mut self, prefix: &[&str]) {
+        self.entries.retain(|entry| !starts(&entry.path, prefix));
+    }
+
+    /// The names in a table, in the order in which they were first written.
+    pub fn names(&self, table: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for entry in self.entries.iter().filter(|entry| entry.path.len() > 1 && entry.path[0] == table) {
+            if !names.contains(&entry.path[1]) {
+                names.push(entry.path[1].clone());
+            }
+        }
+        names
+    }
+
+    /// Puts a higher layer on top: it replaces whole keys.
+    pub fn cover(&mut self, higher: Self) {
+        for Entry { path, value, origin } in higher.entries {
+            self.set(&path.iter().map(String::as_str).collect::<Vec<_>>(), value, origin);
+        }
+    }
+}
+
+fn is(path: &[String], wanted: &[&str]) -> bool {
+    path.len() == wanted.len() && starts(path, wanted)
+}
+
+fn starts(path: &[String], prefix: &[&str]) -> bool {
+    path.len() >= prefix.len() && path.iter().zip(prefix).all(|(part, wanted)| part == wanted)
+}

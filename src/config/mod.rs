@@ -1,0 +1,220 @@
+//! A configuration that is ready to run and cannot be wrong, and the way there:
+//!
+//! ```text
+//! files ─▶ file ──────┐
+//! HALLPASS_* ─▶ environment ─▶ layer (the higher replaces whole keys) ─▶ shortcut ─▶ build ─▶ Config
+//! flags ──────────────┘                       all mistakes at once ◀──────────────────┘
+//! ```
+
+mod build;
+mod credentials;
+mod environment;
+mod expand;
+mod file;
+mod keys;
+mod layer;
+#[cfg(target_os = "linux")]
+mod linux;
+mod load;
+mod mistake;
+mod reader;
+mod shortcut;
+mod show;
+#[cfg(test)]
+mod tests;
+mod upstreams;
+mod value;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use environment::Environment;
+pub use layer::{Layer, Value};
+#[cfg(target_os = "linux")]
+pub use linux::{user_file, write_private};
+pub use load::{Files, Inputs, Loaded, load};
+pub use mistake::{Mistake, Mistakes, Origin, Problem};
+
+use crate::address::{Endpoint, Host, Target};
+use crate::auth::{Scheme, User};
+use crate::credential::Source;
+use crate::route::no_proxy::NoProxy;
+
+/// Squid's port, which people expect a local proxy on.
+pub const DEFAULT_PORT: u16 = 3128;
+/// One address of each family, because `localhost` may be either.
+pub const DEFAULT_LISTEN: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), DEFAULT_PORT),
+];
+/// How long tunnels may live on after SIGTERM.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// All legs with one upstream.
+pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+/// A client may take this long to send a request head.
+pub const DEFAULT_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Tunnels are never cut for being silent: an event stream may be.
+pub const DEFAULT_IDLE_TIMEOUT: Option<Duration> = None;
+/// After one side's FIN, the other may stay silent this long.
+pub const DEFAULT_HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// Shorter than the time after which common firewalls forget a silent connection.
+pub const DEFAULT_KEEPALIVE: Option<Duration> = Some(Duration::from_secs(30));
+/// Clients at a time.
+pub const DEFAULT_MAX_CLIENTS: usize = 10_000;
+/// Bytes of a request or response head.
+pub const DEFAULT_MAX_HEAD: usize = 64 * 1024;
+/// Bytes of an audit file before the next one is begun.
+pub const DEFAULT_AUDIT_MAX_SIZE: u64 = 16 * 1024 * 1024;
+/// Audit files that are kept besides the one being written.
+pub const DEFAULT_AUDIT_KEEP: usize = 5;
+pub const DEFAULT_KDC_PORT: u16 = 88;
+
+/// The credential of upstreams when none is configured: whoever is logged in.
+pub const LOGGED_IN: &str = "logged-in";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Loopback addresses; port 0 lets the kernel pick.
+    pub listen: Vec<SocketAddr>,
+    /// In the order in which they are tried.
+    pub upstreams: Vec<Upstream>,
+    /// As configured, whether an upstream uses them or not.
+    pub credentials: Vec<Arc<Credential>>,
+    pub no_proxy: NoProxy,
+    pub grace: Duration,
+    pub connect_timeout: Duration,
+    pub handshake_timeout: Duration,
+    pub head_timeout: Duration,
+    pub idle_timeout: Option<Duration>,
+    pub half_close_timeout: Duration,
+    pub keepalive: Option<Duration>,
+    pub max_clients: usize,
+    /// Bytes.
+    pub max_head: usize,
+    /// `None`: any.
+    pub connect_ports: Option<Vec<u16>>,
+    /// Fills an absent User-Agent on upstream CONNECTs.
+    pub user_agent: Option<String>,
+    /// Further `Host` values under which our own pages answer.
+    pub local_hosts: Vec<Host>,
+    pub audit: Audit,
+    pub log: Log,
+    /// The files that were read, lowest first.
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    pub name: String,
+    pub endpoint: Endpoint,
+    /// In order of preference.
+    pub schemes: Vec<Scheme>,
+    pub credential: Arc<Credential>,
+    /// `HTTP/host`, where it is not made from the upstream's name.
+    pub spn: Option<String>,
+    pub canonicalize: Canonicalize,
+    /// Sent to `https://` upstreams unless switched off.
+    pub channel_bindings: bool,
+    pub ca_file: Option<PathBuf>,
+    pub client: Option<ClientCertificate>,
+}
+
+/// How the host in the SPN is made from the upstream's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Canonicalize {
+    /// As written.
+    Never,
+    /// The name that DNS gives for the address.
+    Always,
+    /// As written, then the name that DNS gives.
+    Fallback,
+}
+
+/// What we show to an upstream that asks for a certificate: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    pub name: String,
+    /// `None`: the logged-in identity.
+    pub user: Option<User>,
+    /// The password.
+    pub secret: Option<Source>,
+    /// Stands for the password with NTLM.
+    pub nt_hash: Option<Source>,
+    pub keytab: Option<PathBuf>,
+    /// The key `realm`; see [`Credential::realm`].
+    pub realm: Option<String>,
+    /// Empty: krb5.conf, then DNS, know.
+    pub kdc: Vec<Target>,
+    /// Not an account of the directory: counted apart when logons fail.
+    pub separate_account: bool,
+    /// Patterns of upstreams that are named elsewhere than here and may receive it.
+    pub for_upstreams: Vec<String>,
+}
+
+impl Credential {
+    /// The identity of whoever is logged in: a ticket.
+    pub fn logged_in() -> Self {
+        Self {
+            name: LOGGED_IN.into(),
+            user: None,
+            secret: None,
+            nt_hash: None,
+            keytab: None,
+            realm: None,
+            kdc: Vec::new(),
+            separate_account: false,
+            for_upstreams: Vec::new(),
+        }
+    }
+
+    /// The Kerberos realm: the key, else the user's.
+    pub fn realm(&self) -> Option<&str> {
+        self.realm.as_deref().or_else(|| self.user.as_ref().and_then(|user| user.realm.as_deref()))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    pub to: AuditTo,
+    /// Bytes.
+    pub max_size: u64,
+    pub keep: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditTo {
+    Off,
+    Stderr,
+    File(PathBuf),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    pub level: Level,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}

@@ -1,0 +1,155 @@
+//! The effective configuration as TOML, each value with its origin. What it prints loads back to the same
+//! configuration, but for secrets written in a file, which it leaves out.
+
+use std::fmt::Display;
+
+use super::build::{FORMATS, LEVELS};
+use super::expand;
+use super::load::Loaded;
+use super::upstreams::{CANONICALIZE, CHANNEL_BINDINGS};
+use super::value::{show_duration, show_size};
+use super::{Audit, AuditTo, Config, Credential, Upstream};
+use crate::credential::Source;
+
+pub fn toml(loaded: &Loaded) -> String {
+    let mut out = Out { loaded, text: String::new() };
+    out.top(&loaded.config);
+    for upstream in &loaded.config.upstreams {
+        out.upstream(upstream);
+    }
+    for credential in &loaded.config.credentials {
+        out.credential(credential);
+    }
+    out.audit(&loaded.config.audit);
+    out.head(&["log"]);
+    out.put(&["log", "level"], text(word(&LEVELS, loaded.config.log.level)));
+    out.put(&["log", "format"], text(word(&FORMATS, loaded.config.log.format)));
+    out.text
+}
+
+struct Out<'a> {
+    loaded: &'a Loaded,
+    text: String,
+}
+
+impl Out<'_> {
+    fn top(&mut self, config: &Config) {
+        let time = |duration| text(show_duration(duration));
+        let or_off = |duration: Option<_>| text(duration.map_or_else(|| "off".into(), show_duration));
+        self.put(&["listen"], list(&config.listen));
+        self.put(&["grace"], time(config.grace));
+        self.put(&["connect_timeout"], time(config.connect_timeout));
+        self.put(&["handshake_timeout"], time(config.handshake_timeout));
+        self.put(&["head_timeout"], time(config.head_timeout));
+        self.put(&["idle_timeout"], or_off(config.idle_timeout));
+        self.put(&["half_close_timeout"], time(config.half_close_timeout));
+        self.put(&["keepalive"], or_off(config.keepalive));
+        self.put(&["max_clients"], config.max_clients.to_string());
+        self.put(&["max_head"], text(show_size(config.max_head as u64)));
+        self.put(&["local_hosts"], list(&config.local_hosts));
+        self.put(&["connect_ports"], config.connect_ports.as_ref().map_or_else(|| text("any"), |p| format!("{p:?}")));
+        self.put(&["no_proxy"], list(config.no_proxy.written()));
+        self.put(&["user_agent"], text(config.user_agent.as_deref().unwrap_or_default()));
+    }
+
+    fn upstream(&mut self, upstream: &Upstream) {
+        let at = |key| ["upstreams", upstream.name.as_str(), key];
+        self.head(&["upstreams", &upstream.name]);
+        self.put(&at("url"), text(&upstream.endpoint));
+        // The logged-in identity stands in no table.
+        if self.loaded.config.credentials.iter().any(|credential| credential.name == upstream.credential.name) {
+            self.put(&at("credential"), text(&upstream.credential.name));
+        }
+        self.put(&at("schemes"), list(upstream.schemes.iter().map(|s| s.token().to_ascii_lowercase())));
+        self.put_some(&at("spn"), upstream.spn.as_ref().map(text));
+        self.put(&at("canonicalize"), text(word(&CANONICALIZE, upstream.canonicalize)));
+        self.put(&at("channel_bindings"), text(word(&CHANNEL_BINDINGS, upstream.channel_bindings)));
+        self.put_some(&at("ca_file"), upstream.ca_file.as_ref().map(|path| text(path.display())));
+        let client = upstream.client.as_ref();
+        self.put_some(&at("client_cert"), client.map(|client| text(client.certificate.display())));
+        self.put_some(&at("client_key"), client.map(|client| text(client.key.display())));
+    }
+
+    fn credential(&mut self, credential: &Credential) {
+        let at = |key| ["credentials", credential.name.as_str(), key];
+        self.head(&["credentials", &credential.name]);
+        self.put_some(&at("user"), credential.user.as_ref().map(text));
+        match &credential.secret {
+            Some(Source::Command(argv)) => self.put(&at("password_command"), list(argv)),
+            Some(source) => self.secret(&at("password"), source),
+            None => {}
+        }
+        if let Some(source) = &credential.nt_hash {
+            self.secret(&at("nt_hash"), source);
+        }
+        self.put_some(&at("keytab"), credential.keytab.as_ref().map(|path| text(path.display())));
+        self.put_some(&at("realm"), credential.realm.as_ref().map(text));
+        self.put(&at("kdc"), list(&credential.kdc));
+        self.put(&at("separate_account"), credential.separate_account.to_string());
+        self.put(&at("for"), list(&credential.for_upstreams));
+    }
+
+    fn secret(&mut self, path: &[&str], source: &Source) {
+        let place = match source {
+            Source::Variable { name, .. } => format!("env:{name}"),
+            Source::File(path) => format!("file:{}", path.display()),
+            Source::Systemd { name, .. } => format!("credential:{name}"),
+            Source::Literal(_) | Source::Command(_) => {
+                self.text.push_str("# ");
+                return self.put(path, "\"(not shown)\"".into());
+            }
+        };
+        self.put(path, quote(&format!("${{{place}}}")));
+    }
+
+    fn audit(&mut self, audit: &Audit) {
+        self.head(&["audit"]);
+        let to = match &audit.to {
+            AuditTo::Off => text("off"),
+            AuditTo::Stderr => text("stderr"),
+            AuditTo::File(path) => text(path.display()),
+        };
+        self.put(&["audit", "to"], to);
+        self.put(&["audit", "max_size"], text(show_size(audit.max_size)));
+        self.put(&["audit", "keep"], audit.keep.to_string());
+    }
+
+    fn head(&mut self, path: &[&str]) {
+        let path: Vec<String> = path.iter().map(|part| key(part)).collect();
+        self.text.push_str(&format!("\n[{}]\n", path.join(".")));
+    }
+
+    fn put_some(&mut self, path: &[&str], value: Option<String>) {
+        if let Some(value) = value {
+            self.put(path, value);
+        }
+    }
+
+    fn put(&mut self, path: &[&str], value: String) {
+        let origin = self.loaded.origin(path);
+        let last = path.last().copied().unwrap_or_default();
+        self.text.push_str(&format!("{last} = {value}  # {origin}\n"));
+    }
+}
+
+fn text(value: impl Display) -> String {
+    quote(&expand::escape(&value.to_string()))
+}
+
+fn list<T: Display>(values: impl IntoIterator<Item = T>) -> String {
+    let values: Vec<String> = values.into_iter().map(text).collect();
+    format!("[{}]", values.join(", "))
+}
+
+fn quote(text: &str) -> String {
+    toml::Value::String(text.into()).to_string()
+}
+
+fn key(name: &str) -> String {
+    let bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if bare { name.into() } else { quote(name) }
+}
+
+fn word<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+    words.iter().find(|(_, meaning)| *meaning == value).map_or("", |(word, _)| word)
+}

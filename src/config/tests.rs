@@ -1,0 +1,405 @@
+//! The whole way from texts to a `Config`: layers, mistakes, and back to text.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::secret::Secret;
+
+/// A directory with a configuration file that only its owner reads.
+fn written(text: &str) -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("f.toml");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    (directory, path)
+}
+
+fn inputs(files: Files, environment: &[(&str, &str)]) -> Inputs {
+    let environment = Environment::from_pairs(environment.iter().copied());
+    Inputs { files, environment, flags: Layer::default() }
+}
+
+fn load_with(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, Mistakes> {
+    let (_directory, path) = written(text);
+    load(&inputs(Files::Only(path), environment))
+}
+
+fn config(text: &str) -> Config {
+    load_with(text, &[]).unwrap().config
+}
+
+/// The mistakes with the directory cut off.
+fn mistakes(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let mistakes = load_with(text, environment).map(|loaded| loaded.config).unwrap_err();
+    mistakes.0.iter().map(|mistake| cut(&mistake.to_string())).collect()
+}
+
+fn cut(text: &str) -> String {
+    match text.split_once("/f.toml:") {
+        Some((before, rest)) if before.starts_with('/') => rest.into(),
+        _ => text.into(),
+    }
+}
+
+#[test]
+fn nothing_configured_is_the_defaults_of_the_manual() {
+    let config = load(&inputs(Files::Nothing, &[])).unwrap().config;
+    assert_eq!(config.listen, DEFAULT_LISTEN);
+    assert_eq!((config.upstreams.len(), config.credentials.len()), (0, 0));
+    assert_eq!(config.grace, Duration::from_secs(5));
+    assert_eq!((config.idle_timeout, config.connect_ports.clone(), config.user_agent.clone()), (None, None, None));
+    assert_eq!(config.audit, Audit { to: AuditTo::Stderr, max_size: 16 << 20, keep: 5 });
+    assert_eq!(config.log, Log { level: Level::Info, format: LogFormat::Text });
+}
+
+#[test]
+fn five_mistakes_are_reported_in_one_go_with_their_lines() {
+    let text = "grcae = \"5s\"
+connect_timeout = 5
+
+[upstreams.office]
+url = \"http://proxy.corp.example\"
+credential = \"crop\"
+
+[credentials.corp]
+user = 'CORP\\alice'
+password = \"x\"
+nt_hash = \"123\"
+";
+    let found = mistakes(text, &[]);
+    let starts = [
+        "1:1: grcae: no such key (did you mean grace?)",
+        "2:1: connect_timeout: a duration needs a unit (write \"5s\")",
+        "5:1: upstreams.office.url: the port is missing (http://HOST:PORT, often :8080 or :3128)",
+        "6:1: upstreams.office.credential: there is no credential \"crop\" (did you mean corp?)",
+        "11:1: credentials.corp.nt_hash: an NT hash is 32 hexadecimal digits",
+        "11:1: credentials.corp.nt_hash: a password stands beside nt_hash (keep one of them)",
+    ];
+    assert_eq!(found, starts);
+}
+
+#[test]
+fn every_mistake_has_its_own_words() {
+    let upstream = |lines: &str| format!("[upstreams.a]\nurl = \"http://p:1\"\n{lines}\n");
+    let secure = |lines: &str| format!("[upstreams.a]\nurl = \"https://p:1\"\n{lines}\n");
+    let credential = |lines: &str| format!("[credentials.c]\n{lines}\n");
+    for (text, wanted) in [
+        ("listen = [\"0.0.0.0:3128\"]".into(), "1:11: listen: 0.0.0.0 is not a loopback address"),
+        ("listen = \"auto\"".into(), "1:1: listen: listen = \"auto\" is not supported"),
+        ("listen = []".into(), "1:1: listen: there is nowhere to listen"),
+        ("listen = [\"127.0.0.1:1\",\n\"127.0.0.1:1\"]".into(), "2:1: listen: 127.0.0.1:1 stands here twice"),
+        ("listen = [\"localhost:1\", \"[::1]:1\"]".into(), "1:26: listen: [::1]:1 stands here twice"),
+        ("grace = \"5\"".into(), "1:1: grace: a duration needs a unit"),
+        ("grace = \"off\"".into(), "1:1: grace: \"off\" is no duration"),
+        ("head_timeout = \"off\"".into(), "1:1: head_timeout: this cannot be off"),
+        ("idle_timeout = \"0s\"".into(), "1:1: idle_timeout: this cannot be zero (\"off\" is never)"),
+        ("keepalive = \"1500ms\"".into(), "1:1: keepalive: the kernel counts"),
+        ("max_clients = 0".into(), "1:1: max_clients: \"0\" is not a whole number from 1"),
+        ("max_clients = 1.5".into(), "1:1: max_clients: a fraction cannot stand here"),
+        ("max_head = \"1KiB\"".into(), "1:1: max_head: max_head is from 4KiB to 16MiB"),
+        ("max_head = 65536".into(), "1:1: max_head: a size needs a unit"),
+        ("connect_ports = [443, 70000]".into(), "1:23: connect_ports: \"70000\" is no port"),
+        ("no_proxy = [\"a\", \"10.0.0.0/40\"]".into(), "1:18: no_proxy: \"10.0.0.0/40\": the network"),
+        ("user_agent = \"ä\"".into(), "1:1: user_agent: a header value"),
+        ("local_hosts = [\"a b\"]".into(), "1:16: local_hosts: the host has a character"),
+        ("user_agent = \"${env:NONE}\"".into(), "1:1: user_agent: the variable NONE is not set"),
+        ("[log]\nlevel = \"loud\"".into(), "2:1: log.level: \"loud\" is none of the choices (one of \"off\""),
+        ("[audit]\nto = \"journald\"".into(), "2:1: audit.to: audit.to = \"journald\" is not supported"),
+        ("[audit]\nto = \"stdout\"".into(), "2:1: audit.to: \"stdout\" is no place"),
+        ("profile = \"auto\"".into(), "1:1: profile: profile is not supported by this version"),
+        ("[pac]\nurl = \"x\"".into(), "1:2: pac: pac is not supported by this version"),
+        ("[[rules]]\nuse = \"deny\"".into(), "1:3: rules: rules is not supported by this version"),
+        ("[upstreams.a]".into(), "1:12: upstreams.a.url: the upstream has no url"),
+        ("[upstreams.a]\nurl = \"socks5://p:1\"".into(), "2:1: upstreams.a.url: a SOCKS upstream is not supported"),
+        ("[upstreams.a]\nurl = \"http://u:pw@p:1\"".into(), "2:1: upstreams.a.url: a user name or password stands"),
+        ("[upstreams.a]\nurl = \"http://127.0.0.1:3128\"".into(), "2:1: upstreams.a.url: 127.0.0.1:3128 is hallpass"),
+        ("[upstreams.a]\nurl = \"localhost:3128\"".into(), "2:1: upstreams.a.url: localhost:3128 is hallpass"),
+        (upstream("schemes = [\"ntlm\", \"kerberos\"]"), "3:20: upstreams.a.schemes: no such scheme: \"kerberos\""),
+        (upstream("schemes = []"), "3:1: upstreams.a.schemes: the list is empty"),
+        (upstream("schemes = [\"ntlm\", \"NTLM\"]"), "3:1: upstreams.a.schemes: a scheme stands here twice"),
+        (upstream("spn = \"proxy\""), "3:1: upstreams.a.spn: \"proxy\" is no service principal name"),
+        (upstream("canonicalize = true"), "3:1: upstreams.a.canonicalize: \"true\" is none"),
+        (upstream("channel_bindings = \"on\""), "3:1: upstreams.a.channel_bindings: \"on\" is none"),
+        (
+            upstream("credential = \"c\""),
+            "3:1: upstreams.a.credential: there is no credential \"c\" (add [credentials.c])",
+        ),
+        (upstream("[credentials.c]\n[credentials.d]"), "1:12: upstreams.a.credential: which credential?"),
+        (secure("ca_file = \"/nowhere.pem\""), "3:1: upstreams.a.ca_file: cannot read /nowhere.pem"),
+        (
+            secure("ca_file = \"~/ca.pem\""),
+            "3:1: upstreams.a.ca_file: ~ is not expanded (write \"${env:HOME}/ca.pem\")",
+        ),
+        (secure("ca_file = \"f.toml\""), "3:1: upstreams.a.ca_file: there is no certificate in"),
+        (secure("client_key = \"f.toml\""), "3:1: upstreams.a.client_key: client_key without client_cert"),
+        (credential("user = '\\alice'"), "2:1: credentials.c.user: the domain before the \\ is empty"),
+        (credential("user = \"CORP\\tom\""), "2:1: credentials.c.user: there is a control character"),
+        (credential("user = ''"), "2:1: credentials.c.user: the user is empty"),
+        (credential("password = 'x'"), "2:1: credentials.c.password: password without a user"),
+        (credential("user = 'a'\npassword = 12345"), "3:1: credentials.c.password: this wants text, not a number"),
+        (credential("user = 'a'\npassword = ''"), "3:1: credentials.c.password: the secret is empty"),
+        (credential("user = 'a'\npassword = '${vault:x}'"), "3:1: credentials.c.password: no such place of a secret"),
+        (
+            credential("user = 'a'\npassword = 'x'\npassword_command = ['y']"),
+            "4:1: credentials.c.password_command: password stands beside password_command",
+        ),
+        (credential("user = 'a'\npassword_command = []"), "3:1: credentials.c.password_command: there is no program"),
+        (credential("user = 'a'\nnt_hash = 'xyz'"), "3:1: credentials.c.nt_hash: an NT hash is 32"),
+        (credential("user = 'a'\nkeytab = 'f.toml'"), "3:1: credentials.c.keytab: a keytab needs a realm"),
+        (credential("user = 'a@R'\nkeytab = '/nowhere.kt'"), "3:1: credentials.c.keytab: there is no file /nowhere.kt"),
+        (credential("keytab = 'f.toml'"), "2:1: credentials.c.keytab: keytab without a user"),
+        (credential("realm = 'A B'"), "2:1: credentials.c.realm: \"A B\" is no Kerberos realm"),
+        (credential("kdc = ['dc1:x']"), "2:8: credentials.c.kdc: the port is not a number"),
+        (credential("separate_account = 'yes'"), "2:1: credentials.c.separate_account: \"yes\" is none"),
+        (credential("for = ['a*b']"), "2:8: credentials.c.for: \"a*b\": a * may only"),
+    ] {
+        let found = mistakes(&text, &[]);
+        assert_eq!(found.len(), 1, "{text}\n{found:#?}");
+        assert!(found[0].starts_with(wanted), "{text}\n{found:#?}\n{wanted}");
+        assert!(!found[0].contains("pw@"), "{found:#?}");
+    }
+}
+
+#[test]
+fn what_is_for_tls_is_refused_without_it() {
+    let text = "[upstreams.a]\nurl = \"http://p:1\"\nca_file = \"f.toml\"\n# -----BEGIN CERTIFICATE-----\n";
+    assert_eq!(
+        mistakes(text, &[]),
+        ["3:1: upstreams.a.ca_file: ca_file is for https:// upstreams (write https:// in url)"]
+    );
+}
+
+#[test]
+fn a_plain_text_password_is_only_taken_from_a_file_that_others_cannot_read() {
+    let text = "[credentials.c]\nuser = 'a'\npassword = 'hunter2'\n";
+    let (_directory, path) = written(text);
+    let inputs = inputs(Files::Only(path.clone()), &[]);
+    assert!(load(&inputs).is_ok());
+    for mode in [0o640, 0o604, 0o644] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let found = load(&inputs).unwrap_err().to_string();
+        assert!(found.contains(":3:1: credentials.c.password: a plain-text secret") && !found.contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_machine_wide_file_that_others_may_write_is_refused() {
+    let (directory, path) = written("grace = \"1s\"\n");
+    let inputs = inputs(Files::Standard { machine: path.clone(), user: None }, &[]);
+    assert_eq!(load(&inputs).unwrap().config.grace, Duration::from_secs(1));
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let found = load(&inputs).unwrap_err().to_string();
+    assert!(found.contains("f.toml:1:1: others than root may change this machine-wide file"), "{found}");
+}
+
+#[test]
+fn a_higher_layer_replaces_whole_keys_and_tables_merge() {
+    let (_one, machine) = written(
+        "grace = \"1s\"\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\nhead_timeout = \"1s\"\nconnect_timeout = \"1s\"
+[upstreams.a]\nurl = \"http://a:1\"\nspn = \"HTTP/a\"\n[log]\nlevel = \"warn\"\nformat = \"json\"\n",
+    );
+    let (_two, user) = written(
+        "grace = \"2s\"\nlisten = [\"127.0.0.1:3\"]\nhead_timeout = \"2s\"
+[upstreams.b]\nurl = \"http://b:1\"\n[upstreams.a]\nurl = \"http://aa:1\"\n[log]\nlevel = \"debug\"\n",
+    );
+    let files = Files::Standard { machine: machine.clone(), user: Some(user.clone()) };
+    let mut inputs = inputs(files, &[("HALLPASS_GRACE", "3s"), ("HALLPASS_HEAD_TIMEOUT", "3s")]);
+    inputs.flags.set(&["grace"], Value::Text("4s".into()), Origin::Flag("--grace"));
+    let loaded = load(&inputs).unwrap();
+    let config = &loaded.config;
+    let seconds = [config.connect_timeout, config.head_timeout, config.grace].map(|time| time.as_secs());
+    assert_eq!(seconds, [1, 3, 4]);
+    assert_eq!(config.listen, ["127.0.0.1:3".parse().unwrap()]);
+    let upstreams: Vec<String> = config.upstreams.iter().map(|u| format!("{} {}", u.name, u.endpoint)).collect();
+    assert_eq!(upstreams, ["a http://aa:1", "b http://b:1"]);
+    assert_eq!(config.upstreams[0].spn.as_deref(), Some("HTTP/a"));
+    assert_eq!(config.log, Log { level: Level::Debug, format: LogFormat::Json });
+    assert_eq!(config.files, [machine, user.clone()]);
+    assert_eq!(loaded.origin(&["grace"]), Origin::Flag("--grace"));
+    assert_eq!(loaded.origin(&["head_timeout"]), Origin::Variable("HALLPASS_HEAD_TIMEOUT".into()));
+    assert_eq!(loaded.origin(&["log", "level"]), Origin::File { path: user, line: 9, column: 1 });
+    assert_eq!(loaded.origin(&["keepalive"]), Origin::Default);
+}
+
+#[test]
+fn only_a_file_that_was_named_must_be_there() {
+    let nowhere = PathBuf::from("/nowhere/hallpass.toml");
+    let absent = Files::Standard { machine: nowhere.clone(), user: Some(nowhere.clone()) };
+    assert!(load(&inputs(absent, &[])).is_ok());
+    let found = load(&inputs(Files::Only(nowhere), &[])).unwrap_err().to_string();
+    assert!(found.starts_with("/nowhere/hallpass.toml:1:1: cannot read the file: No such file"), "{found}");
+}
+
+const OFFICE: &str = "[upstreams.office]\nurl = \"http://office:1\"\ncredential = \"corp\"
+[credentials.corp]\nuser = 'CORP\\alice'\npassword_command = [\"ask\"]\n";
+
+#[test]
+fn an_upstream_from_above_replaces_those_of_the_files() {
+    let environment = [("HALLPASS_UPSTREAM", "x:1,https://y:2"), ("HALLPASS_SCHEME", "ntlm,basic")];
+    let config = load_with(OFFICE, &environment).unwrap().config;
+    let upstreams: Vec<String> = config.upstreams.iter().map(|u| format!("{} {}", u.name, u.endpoint)).collect();
+    assert_eq!(upstreams, ["upstream-1 http://x:1", "upstream-2 https://y:2"]);
+    assert_eq!(config.upstreams[1].schemes, [Scheme::Ntlm, Scheme::Basic]);
+    assert_eq!(config.upstreams[1].credential.name, "corp");
+}
+
+#[test]
+fn a_user_from_above_never_gets_another_users_password() {
+    let credential = |environment: &[(&str, &str)]| {
+        let config = load_with(OFFICE, environment).unwrap().config;
+        assert_eq!(config.credentials.len(), 1);
+        assert_eq!(config.upstreams[0].credential, config.credentials[0]);
+        config.credentials[0].clone()
+    };
+    let other = credential(&[("HALLPASS_USER", "bob")]);
+    assert_eq!((other.name.as_str(), &other.secret), ("default", &None));
+    let same = credential(&[("HALLPASS_USER", r"CORP\alice")]);
+    assert_eq!(same.secret, Some(Source::Command(vec!["ask".into()])));
+    let with_password = credential(&[("HALLPASS_USER", "bob"), ("HALLPASS_PASSWORD", "x")]);
+    let captured = Source::Variable { name: "HALLPASS_PASSWORD".into(), value: Some(Secret::new("x")) };
+    assert_eq!(with_password.secret, Some(captured.clone()));
+    let password_only = credential(&[("HALLPASS_PASSWORD", "x")]);
+    assert_eq!((password_only.name.as_str(), &password_only.secret), ("corp", &Some(captured)));
+}
+
+#[test]
+fn a_password_that_belongs_to_nobody_in_particular_is_a_mistake() {
+    let found = mistakes("", &[("HALLPASS_PASSWORD", "hunter2")]);
+    assert_eq!(
+        found,
+        ["HALLPASS_PASSWORD: a password without a user (name the user with --user, HALLPASS_USER or in a file)"]
+    );
+    let found = mistakes("[credentials.a]\n[credentials.b]\n", &[("HALLPASS_PASSWORD", "hunter2")]);
+    assert!(found[0].starts_with("HALLPASS_PASSWORD: whose? There are several credentials"), "{found:?}");
+}
+
+#[test]
+fn without_a_credential_the_logged_in_identity_is_used_and_basic_is_not() {
+    let config = config("[upstreams.a]\nurl = \"http://a:1\"\n");
+    assert_eq!(*config.upstreams[0].credential, Credential::logged_in());
+    assert!(config.credentials.is_empty());
+    assert_eq!(config.upstreams[0].schemes, Scheme::DEFAULT);
+}
+
+#[test]
+fn secrets_are_not_read_by_loading() {
+    let config = config(
+        "[credentials.c]\nuser = 'a'\npassword = '${file:/nowhere/pw}'\n[credentials.d]\nuser = 'b'\npassword = '${env:NONE}'\n",
+    );
+    assert_eq!(config.credentials[0].secret, Some(Source::File("/nowhere/pw".into())));
+    assert!(matches!(&config.credentials[1].secret, Some(Source::Variable { value: None, .. })));
+}
+
+#[test]
+fn a_user_without_any_secret_is_worth_a_warning() {
+    let loaded = load_with("[credentials.c]\nuser = 'a'\n", &[]).unwrap();
+    let warnings: Vec<String> = loaded.warnings.iter().map(|warning| cut(&warning.to_string())).collect();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].starts_with("2:1: credentials.c.user: a user without a password"), "{warnings:?}");
+}
+
+#[test]
+fn relative_paths_start_at_the_file_that_names_them() {
+    let (directory, path) = written(
+        "# -----BEGIN CERTIFICATE-----\n[upstreams.a]\nurl = \"https://p:1\"\nca_file = \"f.toml\"
+client_cert = \"./f.toml\"\nclient_key = \"f.toml\"\n",
+    );
+    let config = load(&inputs(Files::Only(path.clone()), &[])).unwrap().config;
+    assert_eq!(config.upstreams[0].ca_file.as_deref(), Some(path.as_path()));
+    let client = config.upstreams[0].client.as_ref().unwrap();
+    assert_eq!((client.certificate.as_path(), client.key.as_path()), (&*directory.path().join("./f.toml"), &*path));
+}
+
+/// Everything that can be written, with odd characters.
+fn everything(directory: &Path) -> String {
+    let pem = directory.join("c.pem");
+    fs::write(&pem, "-----BEGIN CERTIFICATE-----\n").unwrap();
+    format!(
+        r#"
+listen = ["127.0.0.1:0", "[::1]:8080"]
+grace = "1m"
+connect_timeout = "1500ms"
+handshake_timeout = "1m"
+head_timeout = "7s"
+idle_timeout = "2h"
+half_close_timeout = "90s"
+keepalive = "off"
+max_clients = 12
+max_head = "70000B"
+local_hosts = ["Relay.example", "192.0.2.1"]
+connect_ports = [443, 8443]
+no_proxy = ["a.example, .b.example", "10.0.0.0/8", "*.c.example:80"]
+user_agent = "it's \"odd\" $${{x}} \\ # no comment"
+[upstreams."dotted.name"]
+url = "https://[2001:db8::1]:3129"
+credential = "two words"
+schemes = ["basic", "digest"]
+spn = "HTTP/proxy.corp.example"
+canonicalize = "fallback"
+channel_bindings = "off"
+ca_file = "{pem}"
+client_cert = "{pem}"
+client_key = "{pem}"
+[upstreams.second]
+url = "http://b:1"
+credential = "hash"
+[credentials."two words"]
+user = 'CORP\alice'
+password = "${{file:/nowhere/pw}}"
+realm = "CORP.EXAMPLE"
+kdc = ["dc1.corp.example", "dc2:8888"]
+keytab = "{pem}"
+separate_account = true
+for = ["*.corp.example"]
+[credentials.hash]
+user = "bob@CORP.EXAMPLE"
+nt_hash = "${{credential:hash}}"
+[credentials.command]
+user = "bob"
+password_command = ["a b", "it's", "$${{y}}"]
+[credentials.variable]
+user = "bob"
+password = "${{env:PW}}"
+[audit]
+to = "/var/log/a b.jsonl"
+max_size = "1MiB"
+keep = 0
+[log]
+level = "trace"
+format = "json"
+"#,
+        pem = pem.display()
+    )
+}
+
+#[test]
+fn what_is_shown_loads_back_to_the_same_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    for text in [everything(directory.path()), String::new(), OFFICE.into(), "[upstreams.a]\nurl = 'a:1'".into()] {
+        let environment = [("PW", "hunter2")];
+        let first = load_with(&text, &environment).unwrap();
+        let shown = first.to_toml();
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let mut second = load_with(&shown, &environment).unwrap_or_else(|found| panic!("{found}\n{shown}")).config;
+        second.files = first.config.files.clone();
+        assert_eq!(second, first.config, "{shown}");
+    }
+}
+
+#[test]
+fn a_secret_is_not_shown_and_its_place_is() {
+    let shown = load_with(
+        "[credentials.c]\nuser='a'\npassword='hunter2'\n[credentials.d]\nuser='b'\nnt_hash='0123456789abcdef0123456789ABCDEF'\n",
+        &[],
+    );
+    let shown = shown.unwrap().to_toml();
+    assert!(!shown.contains("hunter2") && !shown.contains("0123456789"), "{shown}");
+    assert!(shown.contains("# password = \"(not shown)\"") && shown.contains("# nt_hash = \"(not shown)\""), "{shown}");
+    let shown = load_with(OFFICE, &[("HALLPASS_PASSWORD", "hunter2")]).unwrap().to_toml();
+    assert!(shown.contains("password = \"${env:HALLPASS_PASSWORD}\"  # HALLPASS_PASSWORD\n"), "{shown}");
+}

@@ -1,0 +1,198 @@
+//! Where a secret comes from. It is read when it is first needed, never when the configuration is loaded.
+
+mod command;
+#[cfg(target_os = "linux")]
+mod linux;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+#[cfg(target_os = "linux")]
+pub use linux::others_may_read;
+
+use crate::secret::Secret;
+
+/// No password is longer; a larger file is some other file.
+const MAX_SECRET: u64 = 64 * 1024;
+
+/// A place that holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Written in the configuration itself.
+    Literal(Secret),
+    /// An environment variable, with its value when hallpass was started.
+    Variable {
+        name: String,
+        value: Option<Secret>,
+    },
+    File(PathBuf),
+    /// A systemd credential: a file in `$CREDENTIALS_DIRECTORY`, which is absent outside a unit that has some.
+    Systemd {
+        name: String,
+        directory: Option<PathBuf>,
+    },
+    /// What a program prints, run without a shell.
+    Command(Vec<String>),
+}
+
+#[derive(Debug, Error)]
+pub enum SecretError {
+    #[error("{0} is not set: set it where hallpass is started")]
+    NoVariable(String),
+    #[error("cannot read the secret in {}: {cause}", path.display())]
+    File { path: PathBuf, cause: io::Error },
+    #[error("the systemd credential {0} is not there: add LoadCredential={0}:/path to the unit")]
+    NoCredential(String),
+    #[error("{from} is empty: put the secret there")]
+    Empty { from: String },
+    #[error("{from} is not UTF-8 text: store the secret as UTF-8")]
+    NotText { from: String },
+    #[error("{from} is larger than 64 KiB: name a file that holds only the secret")]
+    TooLarge { from: String },
+    #[error("cannot start password_command {program}: {cause}")]
+    Start { program: String, cause: io::Error },
+    #[error("password_command {program} ended with {status}: run it by hand to see why")]
+    Failed { program: String, status: String },
+    #[error("password_command {program} did not end within {} s: it must not ask anybody", command::LIMIT.as_secs())]
+    Slow { program: String },
+}
+
+impl Source {
+    /// Fetches the secret. Blocks, for a command up to 10 s.
+    pub fn read(&self) -> Result<Secret, SecretError> {
+        let secret = match self {
+            Self::Literal(secret) => secret.clone(),
+            Self::Variable { name, value } => value.clone().ok_or_else(|| SecretError::NoVariable(name.clone()))?,
+            Self::File(path) => self.read_file(path)?,
+            Self::Systemd { name, directory } => self.read_file(&systemd_file(name, directory.as_deref())?)?,
+            Self::Command(argv) => self.text(command::output(argv)?)?,
+        };
+        if secret.expose().is_empty() {
+            return Err(SecretError::Empty { from: self.to_string() });
+        }
+        Ok(secret)
+    }
+
+    fn read_file(&self, path: &Path) -> Result<Secret, SecretError> {
+        let failed = |cause| SecretError::File { path: path.into(), cause };
+        let file = File::open(path).map_err(failed)?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(1024));
+        file.take(MAX_SECRET + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > MAX_SECRET {
+            return Err(SecretError::TooLarge { from: self.to_string() });
+        }
+        let end = without_newline(&bytes).len();
+        bytes.truncate(end);
+        self.text(bytes)
+    }
+
+    fn text(&self, bytes: Zeroizing<Vec<u8>>) -> Result<Secret, SecretError> {
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Ok(Secret::new(text)),
+            Err(_) => Err(SecretError::NotText { from: self.to_string() }),
+        }
+    }
+}
+
+/// The place in words, never what it holds.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(_) => f.write_str("the secret in the configuration"),
+            Self::Variable { name, .. } => write!(f, "the variable {name}"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Systemd { name, .. } => write!(f, "the systemd credential {name}"),
+            Self::Command(argv) => write!(f, "the output of {}", argv.first().map_or("", String::as_str)),
+        }
+    }
+}
+
+fn systemd_file(name: &str, directory: Option<&Path>) -> Result<PathBuf, SecretError> {
+    Ok(directory.ok_or_else(|| SecretError::NoCredential(name.into()))?.join(name))
+}
+
+/// Editors and `echo` end a file with a newline that is not part of the secret; a second one is.
+fn without_newline(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    bytes.strip_suffix(b"\r").unwrap_or(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(content: &[u8]) -> (tempfile::TempDir, Source) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pw");
+        std::fs::write(&path, content).unwrap();
+        (directory, Source::File(path))
+    }
+
+    fn shell(script: &str) -> Source {
+        Source::Command(["/bin/sh", "-c", script].map(String::from).to_vec())
+    }
+
+    #[test]
+    fn one_newline_at_the_end_of_a_file_is_not_part_of_the_secret() {
+        for (content, secret) in [("pw", "pw"), ("pw\n", "pw"), ("pw\r\n", "pw"), ("pw\n\n", "pw\n"), (" pw ", " pw ")]
+        {
+            let (_directory, source) = file(content.as_bytes());
+            assert_eq!(source.read().unwrap().expose(), secret);
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_place_and_never_the_content() {
+        let (_directory, source) = file(b"hunter2\xff");
+        let text = source.read().unwrap_err().to_string();
+        assert!(text.contains("/pw is not UTF-8") && !text.contains("hunter2"), "{text}");
+        let (_directory, source) = file(b"\n");
+        assert!(source.read().unwrap_err().to_string().ends_with("/pw is empty: put the secret there"));
+        let text = Source::File("/nowhere/pw".into()).read().unwrap_err().to_string();
+        assert!(text.contains("/nowhere/pw"), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_a_password_is_refused() {
+        let (_directory, source) = file(&vec![b'a'; 64 * 1024 + 1]);
+        assert!(matches!(source.read(), Err(SecretError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_variable_gives_the_value_it_had_at_the_start() {
+        let set = Source::Variable { name: "PW".into(), value: Some(Secret::new("x")) };
+        assert_eq!(set.read().unwrap().expose(), "x");
+        let unset = Source::Variable { name: "PW".into(), value: None };
+        assert_eq!(unset.read().unwrap_err().to_string(), "PW is not set: set it where hallpass is started");
+    }
+
+    #[test]
+    fn a_systemd_credential_is_a_file_in_the_units_directory() {
+        let (directory, _) = file(b"from systemd\n");
+        let source = Source::Systemd { name: "pw".into(), directory: Some(directory.path().into()) };
+        assert_eq!(source.read().unwrap().expose(), "from systemd");
+        let outside = Source::Systemd { name: "pw".into(), directory: None };
+        assert!(outside.read().unwrap_err().to_string().contains("LoadCredential=pw"));
+    }
+
+    #[test]
+    fn a_command_gives_its_first_line() {
+        assert_eq!(shell("printf 'pw\\nlogin: alice\\n'").read().unwrap().expose(), "pw");
+        assert_eq!(shell("printf pw").read().unwrap().expose(), "pw");
+        assert!(matches!(shell("exit 3").read(), Err(SecretError::Failed { .. })));
+        assert!(matches!(shell("true").read(), Err(SecretError::Empty { .. })));
+        let missing = Source::Command(vec!["/nowhere/ask".into()]);
+        assert!(missing.read().unwrap_err().to_string().contains("/nowhere/ask"));
+    }
+
+    #[test]
+    fn a_command_does_not_get_our_own_secrets() {
+        let script = "env | grep -c ^HALLPASS_ ; true";
+        assert_eq!(shell(script).read().unwrap().expose(), "0");
+    }
+}
