@@ -3,4 +3,6 @@
 pub mod address;
 pub mod auth;
 pub mod http1;
+pub mod mechanism;
+pub mod resolver;
 pub mod secret;

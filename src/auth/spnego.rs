@@ -100,8 +100,13 @@ pub fn initial(mechanisms: &[Oid], token: &[u8]) -> Vec<u8> {
     let offered: Vec<u8> = mechanisms.iter().flat_map(|oid| wrap(OBJECT_IDENTIFIER, oid.0)).collect();
     let mut fields = wrap(CONTEXT_0, &wrap(SEQUENCE, &offered));
     fields.extend(wrap(CONTEXT_2, &wrap(OCTET_STRING, token)));
-    let mut message = wrap(OBJECT_IDENTIFIER, SPNEGO.0);
-    message.extend(wrap(CONTEXT_0, &wrap(SEQUENCE, &fields)));
+    framed(SPNEGO, &wrap(CONTEXT_0, &wrap(SEQUENCE, &fields)))
+}
+
+/// The frame of every mechanism's first token (RFC 2743 §3.1).
+pub fn framed(mechanism: Oid, token: &[u8]) -> Vec<u8> {
+    let mut message = wrap(OBJECT_IDENTIFIER, mechanism.0);
+    message.extend_from_slice(token);
     wrap(APPLICATION_0, &message)
 }
 
