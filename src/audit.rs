@@ -203,10 +203,7 @@ mod tests {
     fn a_record_is_one_json_line_without_what_is_not_known() {
         let record = Record { id: "7".into(), end: Some(End::HandshakeBroken), ..Record::default() };
         let line = serde_json::to_string(&record).unwrap();
-        assert_eq!(
-            line,
-            r#"{"time":"","id":"7","bytes_up":0,"bytes_down":0,"total_ms":0,"end":"handshake_broken"}"#
-        );
+        assert_eq!(line, r#"{"time":"","id":"7","bytes_up":0,"bytes_down":0,"total_ms":0,"end":"handshake_broken"}"#);
     }
 
     #[test]

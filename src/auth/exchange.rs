@@ -53,7 +53,9 @@ pub enum Refusal {
     Rejected { scheme: Scheme },
     #[error("no credential can be sent: {0}")]
     NoCredential(String),
-    #[error("the upstream asks for a log-in but offers no scheme that is allowed (offered: {offered}; allowed: {allowed})")]
+    #[error(
+        "the upstream asks for a log-in but offers no scheme that is allowed (offered: {offered}; allowed: {allowed})"
+    )]
     NoScheme { offered: String, allowed: String },
     #[error("the upstream broke off the handshake")]
     Broken,
@@ -93,7 +95,10 @@ pub struct Exchange {
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange").field("upstream", &self.plan.upstream).field("legs", &self.legs).finish_non_exhaustive()
+        f.debug_struct("Exchange")
+            .field("upstream", &self.plan.upstream)
+            .field("legs", &self.legs)
+            .finish_non_exhaustive()
     }
 }
 
@@ -156,7 +161,9 @@ impl Exchange {
     /// After a final answer.
     pub fn outcome(&self) -> Outcome {
         match &self.current {
-            Some(current) => Outcome { start: Some(current.start), accepted: current.proved || self.is_single_leg(current) },
+            Some(current) => {
+                Outcome { start: Some(current.start), accepted: current.proved || self.is_single_leg(current) }
+            }
             None => Outcome { start: None, accepted: false },
         }
     }
@@ -177,7 +184,13 @@ impl Exchange {
     }
 
     /// A 407 to a leg of `current`.
-    fn answer(&mut self, mut current: Current, challenges: &[Challenge], persists: bool, request: &RequestLine) -> Action {
+    fn answer(
+        &mut self,
+        mut current: Current,
+        challenges: &[Challenge],
+        persists: bool,
+        request: &RequestLine,
+    ) -> Action {
         let scheme = current.start.scheme();
         let same = challenges.iter().filter(|challenge| challenge.is(scheme));
         if current.proved {
@@ -289,7 +302,8 @@ impl Exchange {
         if start != Start::Scheme(Scheme::Digest) {
             return None;
         }
-        let strong = |c: &&Challenge| c.param("algorithm").is_some_and(|a| a.to_ascii_lowercase().starts_with("sha-256"));
+        let strong =
+            |c: &&Challenge| c.param("algorithm").is_some_and(|a| a.to_ascii_lowercase().starts_with("sha-256"));
         challenges.iter().filter(|c| c.is(Scheme::Digest)).find(strong)
     }
 

@@ -15,7 +15,10 @@
 pub mod account;
 pub mod basic;
 pub mod challenge;
+pub mod digest;
 mod exchange;
+pub mod ntlm;
+pub mod spnego;
 
 use std::fmt;
 use std::str::FromStr;
@@ -140,9 +143,15 @@ impl Start {
 /// What the peer's certificate gives to channel bindings: `tls-server-end-point` (RFC 5929 §4), the bare hash.
 pub type ChannelBinding = Vec<u8>;
 
+/// What GSS-API and NTLM bind to: the type's name, then the hash (RFC 5929 §4, RFC 5056 §2.1).
+pub fn binding_data(end_point: &[u8]) -> Vec<u8> {
+    [b"tls-server-end-point:", end_point].concat()
+}
+
 /// Where credentials live, and the list of upstreams that may receive them.
 pub trait Mechanisms: Send + Sync {
     /// `Err(Unavailable)` where this upstream gets no credential for this scheme, with the reason in words.
+    /// May block, as a step may.
     fn start(
         &self,
         start: Start,
@@ -150,6 +159,6 @@ pub trait Mechanisms: Send + Sync {
         binding: Option<&ChannelBinding>,
     ) -> Result<Box<dyn Mechanism>, MechanismError>;
 
-    /// The secret for this upstream was refused: read it anew before the next use.
+    /// The secret this upstream gets was refused: read it anew the next time, it may have been changed.
     fn rejected(&self, upstream: &Endpoint);
 }

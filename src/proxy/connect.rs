@@ -12,7 +12,7 @@ use crate::audit::End;
 use crate::http1::{Body, RequestHead, Wire};
 use crate::relay::{self, Side, relay, watch_peer};
 use crate::route::Route;
-use crate::upstream::{Answer, Connected, ConnectError, Tunnel};
+use crate::upstream::{Answer, ConnectError, Connected, Tunnel};
 use respond::Problem;
 
 /// Exactly this and in one write: clients were seen to choke on anything more.

@@ -59,7 +59,10 @@ impl Problem {
     }
 
     pub fn only_http_directly() -> Self {
-        Self::bad_request("only http:// URLs can be fetched directly", "ask for https targets with CONNECT (HTTPS_PROXY)")
+        Self::bad_request(
+            "only http:// URLs can be fetched directly",
+            "ask for https targets with CONNECT (HTTPS_PROXY)",
+        )
     }
 
     pub fn proxy_loop(target: &Target) -> Self {
@@ -157,13 +160,9 @@ impl Problem {
 
     fn of_dial(dial: &DialError, cause: String, target: &Target) -> Self {
         match dial {
-            DialError::Resolve(..) | DialError::NoAddress(_) => Self::new(
-                502,
-                End::Unreachable,
-                "dns_error",
-                cause,
-                "is the network (VPN) up, and the name right?",
-            ),
+            DialError::Resolve(..) | DialError::NoAddress(_) => {
+                Self::new(502, End::Unreachable, "dns_error", cause, "is the network (VPN) up, and the name right?")
+            }
             DialError::Connect(..) => Self::new(
                 502,
                 End::Unreachable,

@@ -38,8 +38,9 @@ impl Url {
         let scheme = scheme.to_ascii_lowercase();
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        let target = Target::parse(authority, default_port(&scheme))
-            .map_err(|error| if error == AddressError::NoPort { UrlError::UnknownScheme(scheme.clone()) } else { error.into() })?;
+        let target = Target::parse(authority, default_port(&scheme)).map_err(|error| {
+            if error == AddressError::NoPort { UrlError::UnknownScheme(scheme.clone()) } else { error.into() }
+        })?;
         let authority =
             if Some(target.port) == default_port(&scheme) { target.host.to_string() } else { target.to_string() };
         let path = if path.starts_with('/') { path.to_string() } else { format!("/{path}") };
@@ -81,7 +82,18 @@ mod tests {
 
     #[test]
     fn what_leads_nowhere_or_hides_a_secret_is_refused() {
-        for text in ["h/p", "http://", "http:///p", "://h", "http://u:p@h/", "http://h:0/", "gopher://h/", "http://h/#f", "http://h:x/", "http://h\\@i/"] {
+        for text in [
+            "h/p",
+            "http://",
+            "http:///p",
+            "://h",
+            "http://u:p@h/",
+            "http://h:0/",
+            "gopher://h/",
+            "http://h/#f",
+            "http://h:x/",
+            "http://h\\@i/",
+        ] {
             assert!(Url::parse(text).is_err(), "{text}");
         }
     }

@@ -92,7 +92,13 @@ impl Flow {
         Self { waiting: early.to_vec(), bytes: early.len() as u64, ..Self::default() }
     }
 
-    fn poll<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W, scratch: &mut [u8]) -> Poll<Result<(), Fault>>
+    fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        to: &mut W,
+        scratch: &mut [u8],
+    ) -> Poll<Result<(), Fault>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
@@ -131,9 +137,14 @@ impl Flow {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_write_waiting<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<Result<(), Fault>> {
+    fn poll_write_waiting<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut W,
+    ) -> Poll<Result<(), Fault>> {
         while self.written < self.waiting.len() {
-            let sent = ready!(Pin::new(&mut *to).poll_write(cx, &self.waiting[self.written..])).map_err(|_| Fault::Writing)?;
+            let sent =
+                ready!(Pin::new(&mut *to).poll_write(cx, &self.waiting[self.written..])).map_err(|_| Fault::Writing)?;
             if sent == 0 {
                 return Poll::Ready(Err(Fault::Writing));
             }

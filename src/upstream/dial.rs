@@ -141,8 +141,10 @@ mod tests {
     #[test]
     fn the_families_take_turns() {
         let addresses = ["[2001:db8::1]:1", "[2001:db8::2]:1", "192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"];
-        let mixed: Vec<String> =
-            interleave(addresses.iter().map(|a| a.parse().unwrap()).collect()).iter().map(ToString::to_string).collect();
+        let mixed: Vec<String> = interleave(addresses.iter().map(|a| a.parse().unwrap()).collect())
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(mixed, ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1", "192.0.2.2:1", "192.0.2.3:1"]);
     }
 }

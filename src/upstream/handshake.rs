@@ -198,10 +198,8 @@ pub(super) async fn respond(
     let persists = answer.persists() && skip_page(wire, &line.method, answer).await;
     let challenges: Vec<Vec<u8>> = answer.fields.all("proxy-authenticate").map(<[u8]>::to_vec).collect();
     let line = line.clone();
-    think(exchange, move |exchange| {
-        exchange.on_response(407, challenges.iter().map(Vec::as_slice), persists, &line)
-    })
-    .await
+    think(exchange, move |exchange| exchange.on_response(407, challenges.iter().map(Vec::as_slice), persists, &line))
+        .await
 }
 
 async fn skip_page(wire: &mut Wire<Stream>, method: &str, answer: &ResponseHead) -> bool {

@@ -195,7 +195,9 @@ impl Upstreams {
                             lease = self.reopen(upstream, lease, &safe_line).await?;
                             continue;
                         }
-                        Action::Send(_) | Action::Accept | Action::Refuse(_) => return Err(ConnectCause::Broken(error)),
+                        Action::Send(_) | Action::Accept | Action::Refuse(_) => {
+                            return Err(ConnectCause::Broken(error));
+                        }
                     }
                 }
             };

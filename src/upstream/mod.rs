@@ -86,7 +86,8 @@ impl ConnectError {
     /// Whether another hop may do better. Once a secret was judged it is shown to nobody else.
     pub fn leaves_other_hops(&self) -> bool {
         match &self.cause {
-            ConnectCause::Dial(DialError::Loop(_)) | ConnectCause::Refused(Refusal::Rejected { .. } | Refusal::Broken) => false,
+            ConnectCause::Dial(DialError::Loop(_))
+            | ConnectCause::Refused(Refusal::Rejected { .. } | Refusal::Broken) => false,
             ConnectCause::Dial(_)
             | ConnectCause::Tls(_)
             | ConnectCause::HandshakeTimeout(_)

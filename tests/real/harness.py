@@ -107,9 +107,8 @@ class Test:
 
     # ---- tickets
 
-    def kinit(self, user="alice", lifetime=None):
-        lifetime = ["-l", lifetime] if lifetime else []
-        self.run("kinit", *lifetime, f"{user}@CORP.TEST", stdin=ACCOUNTS[user] + "\n")
+    def kinit(self, user="alice", *options):
+        self.run("kinit", *options, f"{user}@CORP.TEST", stdin=ACCOUNTS[user] + "\n")
 
     def has_ticket(self):
         return subprocess.run(["klist", "-s"], env=self.env()).returncode == 0

@@ -53,6 +53,7 @@ SQUIDS = {squid.name: squid for squid in (
     Squid("ntlmclose", 3130, ("ntlm", "close")),
     Squid("tls", 3131, ("ntlm",), tls=True),
     Squid("ntlm5", 3132, ("ntlm",), children=5),
+    Squid("lenient", 3133, ("ntlm",)),   # lets whoever has sent a type 1 message pass without the rest
 )}
 
 # Every test gets a site of its own (t0.origin.test, t1…), so that it can tell its requests in a proxy's log from others'.

@@ -34,6 +34,15 @@ def hundred_mib(t, framing):
     assert grown < 16 * MIB, f"the relay grew by {grown / MIB:.1f} MiB"
 
 
+@test("20 MiB by POST with {} as a relay's very first request arrive once and whole through NTLM", each=["Content-Length", "chunks"])
+def large_first(t, framing):
+    relay = t.relay("ntlm", **ALICE)
+    path, digest = random_file(20 * MIB)
+    chunked = ["-H", "Transfer-Encoding: chunked"] if framing == "chunks" else []
+    echo = t.curl(relay, f"http://{t.site}/echo?id={t.site}", "-X", "POST", "-T", path, *chunked).json()
+    equal((echo["length"], echo["sha256"], echo["count"]), (20 * MIB, digest, 1), "what arrived")
+
+
 @test("20 MiB with Content-Length take less than a second", alone=True)
 def twenty_mib(t):
     relay = t.relay("ntlm", **ALICE)
@@ -42,6 +51,17 @@ def twenty_mib(t):
         got = t.curl(relay, f"http://{t.site}/echo", "-X", "POST", "-T", path, *expect)
         equal(got.json()["sha256"], digest, "what arrived")
         assert got.seconds < 1, f"it took {got.seconds} s"
+
+
+@test("a proxy that stops demanding NTLM midway lets exactly one POST through, whole")
+def demands_no_more(t):
+    relay = t.relay("lenient", **ALICE)
+    path, digest = random_file(300_000)
+    for n in range(2):   # once as the relay's first request, once when it knows the proxy
+        echo = t.curl(relay, f"http://{t.site}/echo?id={t.site}-{n}", "-X", "POST", "-T", path).json()
+        equal((echo["length"], echo["sha256"]), (300_000, digest), "what arrived")
+        seen = t.curl(relay, f"http://{t.site}/seen?id={t.site}-{n}").json()
+        equal(seen.count("POST"), 1, f"POSTs among {seen}")
 
 
 @test("200 POSTs pass through a Digest proxy whose nonces go stale")
@@ -90,10 +110,12 @@ def gib_digest():
 
 # ---- streams -------------------------------------------------------------------------------------------------------
 
-def sse_through(connection, site):
+def sse_through(connection, origin, host):
     """Reads 100 events 50 ms apart; each must come by itself and soon."""
-    connection.sendall(f"GET {site}/sse?n=100&ms=50 HTTP/1.1\r\nHost: {site.split('/')[2] if '/' in site else 'x'}\r\n\r\n".encode())
-    delays, together, data = [], 0, read_head(connection) and b""
+    connection.sendall(f"GET {origin}/sse?n=100&ms=50 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    head = read_head(connection)
+    assert head.startswith("HTTP/1.1 200"), head
+    delays, together, data = [], 0, b""
     while len(delays) < 100:
         piece = connection.recv(65536)
         now = time.monotonic_ns()
@@ -112,14 +134,14 @@ def sse_through(connection, site):
 def sse_forwarded(t):
     relay = t.relay("ntlm", **ALICE)
     with socket.create_connection(relay.address, timeout=30) as connection:
-        sse_through(connection, f"http://{t.site}")
+        sse_through(connection, f"http://{t.site}", t.site)
 
 
 @test("100 server-sent events arrive one by one and soon in a tunnel", alone=True)
 def sse_tunnelled(t):
     relay = t.relay("ntlm", **ALICE)
     with t.tls(t.tunnel(relay, port=443)) as connection:
-        sse_through(connection, "")
+        sse_through(connection, "", t.site)
 
 
 def websocket(connection, target, host):

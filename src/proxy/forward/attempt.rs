@@ -26,10 +26,17 @@ const REFUSED_BODY_WAIT: Duration = Duration::from_secs(5);
 /// What one sending led to.
 pub(super) enum Attempt {
     /// The upstream wants (more) credentials. `body_done`: nothing of the request is left to send.
-    Challenged { head: ResponseHead, body_done: bool },
+    Challenged {
+        head: ResponseHead,
+        body_done: bool,
+    },
     Switching(ResponseHead),
     /// The answer went to the client whole.
-    Complete { reusable: bool, keep_client: bool, pins: bool },
+    Complete {
+        reusable: bool,
+        keep_client: bool,
+        pins: bool,
+    },
     /// Something ended before the answer did; the client must not take it for whole.
     Cut(End),
     NoAnswer(ReadError),

@@ -1,0 +1,152 @@
+//! What `krb5.conf` says about realms and their KDCs. Only that: tickets of the logged-in identity are the
+//! Kerberos library's business.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use crate::address::Target;
+
+const KERBEROS_PORT: u16 = 88;
+/// Files that include files.
+const MAX_DEPTH: usize = 5;
+const DEFAULT_FILE: &str = "/etc/krb5.conf";
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Krb5Conf {
+    pub(super) default_realm: Option<String>,
+    pub(super) kdcs: Vec<(String, String)>,
+}
+
+impl Krb5Conf {
+    /// From the files that `KRB5_CONFIG` names. What cannot be read says nothing.
+    pub(super) fn load() -> Self {
+        let files = env::var_os("KRB5_CONFIG").unwrap_or_else(|| DEFAULT_FILE.into());
+        let mut conf = Self::default();
+        for file in env::split_paths(&files) {
+            conf.read_file(&file, MAX_DEPTH);
+        }
+        conf
+    }
+
+    /// In the order of the file. Those behind a KDC proxy (`https://…`) are passed over.
+    pub(super) fn kdcs(&self, realm: &str) -> Vec<Target> {
+        let of_realm = self.kdcs.iter().filter(|(name, _)| name == realm);
+        of_realm.filter_map(|(_, place)| parse_kdc(place)).collect()
+    }
+
+    fn read_file(&mut self, file: &Path, depth: usize) {
+        if let Ok(text) = fs::read_to_string(file) {
+            self.read(&text, depth);
+        }
+    }
+
+    /// The profile format: `[section]`, `name = value`, `name = {` … `}`.
+    fn read(&mut self, text: &str, depth: usize) {
+        let mut section = String::new();
+        let mut group: Option<String> = None;
+        for line in text.lines().map(str::trim) {
+            if line.is_empty() || line.starts_with(['#', ';']) {
+                continue;
+            }
+            if let Some(name) = line.strip_prefix('[') {
+                section = name.split(']').next().unwrap_or_default().trim().into();
+                group = None;
+            } else if line.starts_with('}') {
+                group = None;
+            } else if let Some((name, value)) = line.split_once('=') {
+                match value.trim() {
+                    "{" => group = Some(name.trim().into()),
+                    value => self.take(&section, group.as_deref(), name.trim(), unquoted(value)),
+                }
+            } else if depth > 0 {
+                included(line).iter().for_each(|file| self.read_file(file, depth - 1));
+            }
+        }
+    }
+
+    /// The first value of a relation counts, as in the library.
+    fn take(&mut self, section: &str, group: Option<&str>, name: &str, value: &str) {
+        match (section, group, name) {
+            ("libdefaults", None, "default_realm") if self.default_realm.is_none() => {
+                self.default_realm = Some(value.into());
+            }
+            ("realms", Some(realm), "kdc") => self.kdcs.push((realm.into(), value.into())),
+            _ => {}
+        }
+    }
+}
+
+fn unquoted(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
+}
+
+/// `include FILE`, `includedir DIRECTORY`: there only names of letters, digits, `-` and `_`, or ending in `.conf`.
+fn included(line: &str) -> Vec<PathBuf> {
+    match line.split_once(char::is_whitespace) {
+        Some(("include", file)) => vec![file.trim().into()],
+        Some(("includedir", directory)) => {
+            let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+            let wanted = |name: &str| !name.starts_with('.') && (name.ends_with(".conf") || plain(name));
+            let entries = fs::read_dir(directory.trim()).into_iter().flatten().flatten();
+            let mut files: Vec<_> = entries
+                .filter(|entry| entry.file_name().to_str().is_some_and(wanted))
+                .map(|entry| entry.path())
+                .collect();
+            files.sort();
+            files
+        }
+        Some(_) | None => Vec::new(),
+    }
+}
+
+/// `host`, `host:port`, `tcp/host:port`.
+fn parse_kdc(place: &str) -> Option<Target> {
+    let place = place.strip_prefix("tcp/").or_else(|| place.strip_prefix("tcp://")).unwrap_or(place);
+    Target::parse(place, Some(KERBEROS_PORT)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = "
+# a comment
+[libdefaults]
+  default_realm = CORP.EXAMPLE
+  dns_lookup_kdc = false
+[realms]
+  CORP.EXAMPLE = {
+    kdc = dc1.corp.example
+    kdc = tcp/dc2.corp.example:8088
+    kdc = https://gateway.corp.example/KdcProxy
+    admin_server = dc1.corp.example
+  }
+  OTHER.EXAMPLE = {
+    kdc = \"[2001:db8::1]:88\"
+  }
+[domain_realm]
+  .corp.example = CORP.EXAMPLE
+";
+
+    fn shown(conf: &Krb5Conf, realm: &str) -> Vec<String> {
+        conf.kdcs(realm).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn realms_and_their_kdcs_are_found() {
+        let mut conf = Krb5Conf::default();
+        conf.read(EXAMPLE, 0);
+        assert_eq!(conf.default_realm.as_deref(), Some("CORP.EXAMPLE"));
+        assert_eq!(shown(&conf, "CORP.EXAMPLE"), ["dc1.corp.example:88", "dc2.corp.example:8088"]);
+        assert_eq!(shown(&conf, "OTHER.EXAMPLE"), ["[2001:db8::1]:88"]);
+        assert!(shown(&conf, "THIRD.EXAMPLE").is_empty());
+    }
+
+    #[test]
+    fn any_prefix_is_read_without_panic() {
+        for end in 0..EXAMPLE.len() {
+            Krb5Conf::default().read(&EXAMPLE[..end], 0);
+        }
+        Krb5Conf::default().read("[\n]\n}\n=\n={\ninclude\nincludedir /nowhere", 1);
+    }
+}

@@ -1,0 +1,3 @@
+//! The logged-in identity on macOS: the ticket of GSS.framework.
+
+pub(super) use super::gss::start;

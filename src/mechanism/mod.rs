@@ -1,0 +1,216 @@
+//! Where credentials live, and which upstream may receive which: implements [`Mechanisms`].
+//!
+//! Negotiate prefers the ticket that is already there (`gss`, through the system's Kerberos library); for
+//! another account it logs on by itself (`named`).
+
+mod account;
+mod kdc;
+mod kerberos;
+mod keytab;
+mod krb5_conf;
+mod named;
+mod ntlm;
+mod service;
+mod token;
+
+#[cfg(unix)]
+mod gss;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+
+use std::sync::Arc;
+
+#[cfg(target_os = "linux")]
+use linux as ticket;
+#[cfg(target_os = "macos")]
+use macos as ticket;
+
+pub use account::{Account, ReadSecret, Settings};
+pub use service::{Canonicalize, UnknownCanonicalize};
+
+use crate::address::{Endpoint, Target};
+use crate::auth::account::User;
+use crate::auth::basic::Basic;
+use crate::auth::digest::{ClientNonce, Digest};
+use crate::auth::ntlm::NtHash;
+use crate::auth::{ChannelBinding, Mechanism, MechanismError, Mechanisms, Scheme, Start};
+use crate::secret::Secret;
+
+pub type CanonicalName = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+pub type FindKdcs = Arc<dyn Fn(&str) -> Vec<Target> + Send + Sync>;
+
+/// What is asked of the world outside; may block.
+#[derive(Clone)]
+pub struct Outside {
+    /// The name in DNS that another is an alias of.
+    pub canonical_name: CanonicalName,
+    /// The KDCs that DNS names for a realm (RFC 4120 §7.2.3.2), best first.
+    pub find_kdcs: FindKdcs,
+}
+
+impl Outside {
+    /// Nobody is asked.
+    pub fn none() -> Self {
+        Self { canonical_name: Arc::new(|_| None), find_kdcs: Arc::new(|_| Vec::new()) }
+    }
+}
+
+/// Leave for an account to be used at an upstream.
+pub struct Grant {
+    pub upstream: Recipient,
+    pub account: Arc<Account>,
+    /// Others are never begun, whatever is asked: Basic only if it is named here.
+    pub schemes: Vec<Scheme>,
+    pub spn: Option<String>,
+    pub canonicalize: Canonicalize,
+}
+
+/// Who may receive an account.
+pub enum Recipient {
+    Upstream(Endpoint),
+    /// Those that only a PAC script names.
+    Matching(Arc<dyn Fn(&Endpoint) -> bool + Send + Sync>),
+}
+
+impl Recipient {
+    fn is(&self, upstream: &Endpoint) -> bool {
+        match self {
+            Self::Upstream(endpoint) => endpoint == upstream,
+            Self::Matching(matches) => matches(upstream),
+        }
+    }
+}
+
+/// All grants. The first that fits an upstream is the one.
+pub struct Identities {
+    grants: Vec<Grant>,
+    outside: Outside,
+    client_nonce: ClientNonce,
+}
+
+impl Identities {
+    pub fn new(grants: Vec<Grant>, outside: Outside) -> Self {
+        Self { grants, outside, client_nonce: Arc::new(client_nonce) }
+    }
+
+    fn grant(&self, upstream: &Endpoint) -> Option<&Grant> {
+        self.grants.iter().find(|grant| grant.upstream.is(upstream))
+    }
+}
+
+impl Mechanisms for Identities {
+    fn start(
+        &self,
+        start: Start,
+        upstream: &Endpoint,
+        binding: Option<&ChannelBinding>,
+    ) -> Result<Box<dyn Mechanism>, MechanismError> {
+        let Some(grant) = self.grant(upstream) else {
+            return unavailable(format!("no credential is meant for {upstream}"));
+        };
+        if !grant.schemes.contains(&start.scheme()) {
+            return unavailable(format!("{} is not among the schemes for {upstream}", start.scheme()));
+        }
+        match start {
+            Start::Scheme(Scheme::Negotiate) => grant.negotiate(upstream, binding, &self.outside),
+            Start::Scheme(Scheme::Ntlm) | Start::NtlmInNegotiate => grant.ntlm(start.scheme(), upstream, binding),
+            Start::Scheme(Scheme::Digest) => {
+                let (user, password) = grant.user_and_password()?;
+                let session = grant.account.digest(upstream, &self.client_nonce);
+                Ok(Box::new(Digest::new(&user.to_string(), password, session)?))
+            }
+            Start::Scheme(Scheme::Basic) => {
+                let (user, password) = grant.user_and_password()?;
+                Ok(Box::new(Basic::new(&user.to_string(), password)?))
+            }
+        }
+    }
+
+    fn rejected(&self, upstream: &Endpoint) {
+        if let Some(grant) = self.grant(upstream) {
+            grant.account.forget();
+        }
+    }
+}
+
+impl Grant {
+    /// The ticket, if the account is whoever has logged in, or the ticket is the account's; else by itself.
+    fn negotiate(
+        &self,
+        upstream: &Endpoint,
+        binding: Option<&ChannelBinding>,
+        outside: &Outside,
+    ) -> Result<Box<dyn Mechanism>, MechanismError> {
+        let services = service::candidates(upstream, self.spn.as_deref(), self.canonicalize, outside)
+            .map_err(MechanismError::Unavailable)?;
+        let account = &self.account;
+        let mut reasons = Vec::new();
+        // A keytab without a user is an identity of its own.
+        if account.user.is_some() || account.keytab.is_none() {
+            match ticket::start(account.user.as_ref(), account.realm.as_deref(), &services, binding) {
+                Ok(mechanism) => return Ok(mechanism),
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        if account.user.is_some() || account.keytab.is_some() {
+            match named::start(account, &services, binding, outside) {
+                Err(MechanismError::Unavailable(reason)) => reasons.push(reason),
+                decided => return decided,
+            }
+        }
+        unavailable(reasons.join("; "))
+    }
+
+    fn ntlm(
+        &self,
+        scheme: Scheme,
+        upstream: &Endpoint,
+        binding: Option<&ChannelBinding>,
+    ) -> Result<Box<dyn Mechanism>, MechanismError> {
+        let user = self.user()?;
+        let hash = self.nt_hash()?;
+        let spn = service::for_ntlm(upstream, self.spn.as_deref());
+        Ok(Box::new(ntlm::Ntlm::new(scheme, user, hash, &spn, binding.cloned())))
+    }
+
+    fn nt_hash(&self) -> Result<NtHash, MechanismError> {
+        if let Some(hash) = self.account.nt_hash.get().map_err(MechanismError::Unavailable)? {
+            return NtHash::parse(hash.expose()).map_err(|error| MechanismError::Unavailable(error.to_string()));
+        }
+        Ok(NtHash::of_password(self.password()?.expose()))
+    }
+
+    fn user_and_password(&self) -> Result<(&User, Secret), MechanismError> {
+        Ok((self.user()?, self.password()?))
+    }
+
+    fn user(&self) -> Result<&User, MechanismError> {
+        self.account
+            .user
+            .as_ref()
+            .ok_or_else(|| MechanismError::Unavailable("no user is named, and only Negotiate can do without".into()))
+    }
+
+    fn password(&self) -> Result<Secret, MechanismError> {
+        match self.account.password.get() {
+            Ok(Some(password)) => Ok(password),
+            Ok(None) => Err(MechanismError::Unavailable("the account has no password".into())),
+            Err(error) => Err(MechanismError::Unavailable(error)),
+        }
+    }
+}
+
+fn unavailable<T>(reason: String) -> Result<T, MechanismError> {
+    Err(MechanismError::Unavailable(reason))
+}
+
+/// 128 bits in hexadecimal.
+fn client_nonce() -> String {
+    let mut bytes = [0; 16];
+    // The system has had randomness for long when a program like this one runs; a nonce that can be foreseen
+    // only takes away what the client's nonce adds.
+    let _ = getrandom::fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,252 @@
+//! Negotiate with an account that the configuration names: by password or keytab, from its own KDC.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::account::Account;
+use super::kdc::Kdc;
+use super::kerberos::{self, KerberosError, LongTerm, Principal, Ticket};
+use super::keytab::Keytab;
+use super::krb5_conf::Krb5Conf;
+use super::service::Service;
+use super::{Outside, token};
+use crate::auth::account::User;
+use crate::auth::spnego;
+use crate::auth::{Challenge, ChannelBinding, Leg, Mechanism, MechanismError, RequestLine, Scheme};
+use crate::secret::Secret;
+
+/// A service's key may change while its ticket is still good, and nobody tells us but by refusing it.
+const MAX_TICKET_AGE: Duration = Duration::from_secs(15 * 60);
+/// After silence from the KDCs, connections do not wait for them again so soon.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// The tickets of an account. One logon at a time: ten connections at start are one question to the KDC.
+#[derive(Default)]
+pub(super) struct Tickets {
+    kept: Mutex<Kept>,
+    /// Counts what was refused, so that those who waited for the lock do not ask again with the same secret.
+    refusals: AtomicU64,
+}
+
+#[derive(Default)]
+struct Kept {
+    tgt: Option<Ticket>,
+    services: HashMap<String, (Ticket, Instant)>,
+    silent: Option<(String, Instant)>,
+}
+
+impl Tickets {
+    pub(super) fn forget(&self) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+    }
+}
+
+pub(super) fn start(
+    account: &Account,
+    services: &[Service],
+    binding: Option<&ChannelBinding>,
+    outside: &Outside,
+) -> Result<Box<dyn Mechanism>, MechanismError> {
+    let refusals = account.tickets.refusals.load(Ordering::Acquire);
+    let unavailable = |reason: String| MechanismError::Unavailable(reason);
+    let conf = Krb5Conf::load();
+    let proof = Proof::read(account)?;
+    let logon =
+        Logon { principal: proof.principal(account, &conf).map_err(unavailable)?, proof, account, conf, outside };
+
+    let mut kept = account.tickets.kept.lock().unwrap_or_else(PoisonError::into_inner);
+    if account.tickets.refusals.load(Ordering::Acquire) != refusals {
+        return Err(MechanismError::Rejected("the KDC has just refused this secret".into()));
+    }
+    if let Some((reason, _)) = kept.silent.as_ref().filter(|(_, since)| since.elapsed() < SILENCE) {
+        return Err(MechanismError::Unavailable(reason.clone()));
+    }
+    let result =
+        logon.ticket(&mut kept, services).and_then(|ticket| kerberos::token(&ticket, binding.map(Vec::as_slice)));
+    let token = result.map_err(|error| match error {
+        KerberosError::Refused(..) => {
+            account.tickets.refusals.fetch_add(1, Ordering::AcqRel);
+            MechanismError::Rejected(error.to_string())
+        }
+        KerberosError::Unreachable(_) => {
+            kept.silent = Some((error.to_string(), Instant::now()));
+            MechanismError::Unavailable(error.to_string())
+        }
+        KerberosError::UnknownUser(..)
+        | KerberosError::UnknownService(_)
+        | KerberosError::ClockSkew(_)
+        | KerberosError::WrongRealm(..)
+        | KerberosError::Other(..)
+        | KerberosError::NoKey(..)
+        | KerberosError::NoKdc(_)
+        | KerberosError::Undecipherable
+        | KerberosError::Malformed(_) => MechanismError::Unavailable(error.to_string()),
+    })?;
+    let offered = [spnego::KERBEROS, spnego::MS_KERBEROS];
+    Ok(Box::new(OneToken { token: Some(spnego::initial(&offered, &token)) }))
+}
+
+/// All that one logon needs to know.
+struct Logon<'a> {
+    principal: Principal,
+    proof: Proof,
+    account: &'a Account,
+    conf: Krb5Conf,
+    outside: &'a Outside,
+}
+
+impl Logon<'_> {
+    /// For the first of the services that the KDC knows.
+    fn ticket(&self, kept: &mut Kept, services: &[Service]) -> Result<Ticket, KerberosError> {
+        kept.services.retain(|_, (ticket, since)| ticket.is_good() && since.elapsed() < MAX_TICKET_AGE);
+        for service in services {
+            if let Some((ticket, _)) = kept.services.get(service.principal()) {
+                return Ok(ticket.clone());
+            }
+        }
+        let tgt = match kept.tgt.take().filter(Ticket::is_good) {
+            Some(tgt) => tgt,
+            None => kerberos::log_on(&self.principal, &self.proof.as_long_term(), &self.kdc(&self.principal.realm)?)?,
+        };
+        kept.tgt = Some(tgt.clone());
+        let mut unknown = KerberosError::UnknownService("(none)".into());
+        for service in services {
+            match kerberos::ticket_for(&tgt, service.principal(), &|realm| self.kdc(realm)) {
+                Ok(ticket) => {
+                    kept.services.insert(service.principal().into(), (ticket.clone(), Instant::now()));
+                    return Ok(ticket);
+                }
+                Err(error @ KerberosError::UnknownService(_)) => unknown = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(unknown)
+    }
+
+    /// From the account's own list, `krb5.conf`, DNS; in this order.
+    fn kdc(&self, realm: &str) -> Result<Kdc, KerberosError> {
+        let mut servers = Vec::new();
+        if realm == self.principal.realm {
+            servers.clone_from(&self.account.kdc);
+        }
+        if servers.is_empty() {
+            servers = self.conf.kdcs(realm);
+        }
+        if servers.is_empty() {
+            servers = (self.outside.find_kdcs)(realm);
+        }
+        if servers.is_empty() { Err(KerberosError::NoKdc(realm.into())) } else { Ok(Kdc::new(servers)) }
+    }
+}
+
+/// What the account proves itself with.
+enum Proof {
+    Password(Secret),
+    Keytab(Keytab),
+}
+
+impl Proof {
+    fn read(account: &Account) -> Result<Self, MechanismError> {
+        if let Some(path) = &account.keytab {
+            return load_keytab(path).map(Self::Keytab).map_err(MechanismError::Unavailable);
+        }
+        match account.password.get() {
+            Ok(Some(password)) => Ok(Self::Password(password)),
+            Ok(None) => Err(MechanismError::Unavailable("the account has neither a password nor a keytab".into())),
+            Err(error) => Err(MechanismError::Unavailable(error)),
+        }
+    }
+
+    fn as_long_term(&self) -> LongTerm<'_> {
+        match self {
+            Self::Password(password) => LongTerm::Password(password),
+            Self::Keytab(keytab) => LongTerm::Keytab(keytab),
+        }
+    }
+
+    fn principal(&self, account: &Account, conf: &Krb5Conf) -> Result<Principal, String> {
+        match (&account.user, self) {
+            (Some(user), _) => principal_of(user, account.realm.as_deref(), conf),
+            (None, Self::Keytab(keytab)) => {
+                let (name, realm) = keytab.owner().ok_or("the keytab is empty")?;
+                Ok(Principal { name: name.into(), enterprise: false, realm: realm.into() })
+            }
+            (None, Self::Password(_)) => Err("a password needs a user name".into()),
+        }
+    }
+}
+
+fn load_keytab(path: &Path) -> Result<Keytab, String> {
+    Keytab::load(path).map_err(|error| format!("cannot read the keytab {}: {error}", path.display()))
+}
+
+/// Realms are written in capitals; a UPN's suffix is one unless the configuration names another.
+fn principal_of(user: &User, realm: Option<&str>, conf: &Krb5Conf) -> Result<Principal, String> {
+    let suffix = user.realm.as_deref();
+    let realm = match (realm, suffix) {
+        (Some(realm), _) => realm.to_string(),
+        (None, Some(suffix)) => suffix.to_uppercase(),
+        (None, None) => realm_of_domain(user, conf)?,
+    };
+    let enterprise = suffix.is_some_and(|suffix| !suffix.eq_ignore_ascii_case(&realm));
+    let name = if enterprise { user.to_string() } else { user.name.clone() };
+    Ok(Principal { name, enterprise, realm })
+}
+
+/// `CORP` is the realm `CORP.EXAMPLE` if that is this machine's; a bare name belongs to this machine's realm.
+fn realm_of_domain(user: &User, conf: &Krb5Conf) -> Result<String, String> {
+    let default = conf.default_realm.as_deref();
+    let fits = |realm: &str, domain: &str| realm.split('.').next().is_some_and(|l| l.eq_ignore_ascii_case(domain));
+    match (&user.domain, default) {
+        (None, Some(realm)) => Ok(realm.into()),
+        (Some(domain), Some(realm)) if fits(realm, domain) => Ok(realm.into()),
+        (Some(domain), _) if domain.contains('.') => Ok(domain.to_uppercase()),
+        _ => Err(format!("the Kerberos realm of {user} is not known; set `realm` or write user@REALM")),
+    }
+}
+
+/// One AP-REQ is the whole handshake; whatever the upstream says to it, there is nothing to add.
+struct OneToken {
+    token: Option<Vec<u8>>,
+}
+
+impl Mechanism for OneToken {
+    fn step(&mut self, _: &RequestLine, _: Option<&Challenge>) -> Result<Leg, MechanismError> {
+        match self.token.take() {
+            Some(token) => Ok(Leg { credentials: token::credentials(Scheme::Negotiate, &token), proves_secret: false }),
+            None => Err(MechanismError::Unavailable("the upstream did not take the Kerberos ticket".into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_realm_is_found_or_asked_for() {
+        let mut conf = Krb5Conf { default_realm: Some("CORP.EXAMPLE".into()), ..Krb5Conf::default() };
+        for (user, set, expected) in [
+            ("CORP\\alice", None, Some("alice CORP.EXAMPLE")),
+            ("corp\\alice", None, Some("alice CORP.EXAMPLE")),
+            ("OTHER\\alice", None, None),
+            ("OTHER\\alice", Some("OTHER.EXAMPLE"), Some("alice OTHER.EXAMPLE")),
+            ("other.example\\alice", None, Some("alice OTHER.EXAMPLE")),
+            ("alice", None, Some("alice CORP.EXAMPLE")),
+            ("alice@corp.example", None, Some("alice CORP.EXAMPLE")),
+            ("alice@mail.example", Some("CORP.EXAMPLE"), Some("alice@mail.example CORP.EXAMPLE (enterprise)")),
+        ] {
+            let principal = principal_of(&user.parse::<User>().unwrap(), set, &conf).ok();
+            let shown =
+                principal.map(|p| format!("{} {}{}", p.name, p.realm, if p.enterprise { " (enterprise)" } else { "" }));
+            assert_eq!(shown.as_deref(), expected, "{user}");
+        }
+        conf.default_realm = None;
+        for user in ["alice", "CORP\\alice"] {
+            assert!(principal_of(&user.parse::<User>().unwrap(), None, &conf).unwrap_err().contains("set `realm`"));
+        }
+    }
+}
