@@ -278,3 +278,14 @@ def answers(t):
     equal((len(got.body), got.body[-1]), (50 * MIB, (50 * MIB - 1) % 251), "the download")
     got = t.curl(relay, f"http://{t.site}/trailers")
     equal(got.body, b"with a trailer\n", "a chunked answer with a trailer")
+
+
+@test("the audit record of a tunnel names its hop, scheme and bytes, and neither user nor path")
+def audit(t):
+    relay = t.relay("ntlm", **ALICE)
+    equal(t.curl(relay, f"https://{t.site}/a-path-of-its-own?query").status, 404, "status")
+    record = wait_for("the record", lambda: next((r for r in relay.audit() if r["target"] == f"{t.site}:443"), None))
+    equal((record["method"], record["status"], record["scheme"].lower()), ("CONNECT", 200, "ntlm"), "method, status, scheme")
+    assert "proxy.corp.test:3123" in record["hop"] and record["bytes_up"] > 100 and record["bytes_down"] > 1000, record
+    for secret in (ALICE["password"], "alice", "a-path-of-its-own", "TlRMTVNTUAAD"):
+        assert secret not in relay.log.read_text(), f"the relay's log shows {secret}"
