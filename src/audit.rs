@@ -84,7 +84,7 @@ pub struct Record {
 pub enum Sink {
     Off,
     Stderr,
-    File { path: PathBuf, max_size: u64, keep: u32 },
+    File { path: PathBuf, max_size: u64, keep: usize },
 }
 
 /// The way in; cheap to clone.
@@ -154,11 +154,11 @@ struct Rotating {
     file: File,
     size: u64,
     max_size: u64,
-    keep: u32,
+    keep: usize,
 }
 
 impl Rotating {
-    fn open(path: PathBuf, max_size: u64, keep: u32) -> io::Result<Self> {
+    fn open(path: PathBuf, max_size: u64, keep: usize) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
         let size = file.metadata()?.len();
         Ok(Self { path, file, size, max_size, keep })
@@ -174,7 +174,7 @@ impl Rotating {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        let numbered = |n: u32| PathBuf::from(format!("{}.{n}", self.path.display()));
+        let numbered = |n: usize| PathBuf::from(format!("{}.{n}", self.path.display()));
         for n in (1..self.keep).rev() {
             rename_if_there(&numbered(n), &numbered(n + 1))?;
         }

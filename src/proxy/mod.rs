@@ -196,7 +196,8 @@ async fn dispatch(
     let next = if head.method == "CONNECT" {
         return Box::pin(connect::serve(client, head, proxy, shared)).await;
     } else if head.target.starts_with('/') || head.target == "*" {
-        local::serve(&mut client, &head, proxy, *shared.phase.borrow()).await
+        let phase = *shared.phase.borrow();
+        local::serve(&mut client, &head, proxy, phase).await
     } else {
         Box::pin(forward::serve(&mut client, head, proxy, shared, pin)).await
     };

@@ -33,7 +33,7 @@ pub(super) struct Pin {
 }
 
 /// Waits until the pinned connection ends; for ever where there is none.
-pub(super) async fn pin_lost(pin: &Option<Pin>) {
+pub(super) async fn pin_lost(pin: &mut Option<Pin>) {
     match pin {
         Some(pin) => drop(pin.lease.wire.stream.tcp().peek(&mut [0]).await),
         None => std::future::pending().await,

@@ -1,0 +1,28 @@
+//! This process among others: its signals, the file that says where it listens, who holds a port.
+
+mod run_file;
+
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "other.rs")]
+mod imp;
+
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(not(unix), path = "windows.rs")]
+mod signals;
+
+pub use run_file::RunFile;
+pub use signals::Signals;
+
+use std::net::SocketAddr;
+
+/// What somebody outside wants of us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    Stop,
+    Reload,
+}
+
+/// The process that listens on an address, in words; `None` where the system does not tell us.
+pub fn holder_of(addr: SocketAddr) -> Option<String> {
+    imp::holder_of(addr)
+}
