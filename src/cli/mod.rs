@@ -1,7 +1,56 @@
-//! The commands.
+//! The commands: arguments in, exit code out. A file each; this one only knows their names.
+
+mod config;
+mod flags;
+mod output;
 
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+
+use crate::config::Mistakes;
+
+/// Usage or configuration is wrong; 1 is everything that fails at run time.
+const EXIT_MISTAKE: u8 = 2;
+
+/// A local relay that authenticates to corporate proxies for the tools that cannot.
+#[derive(Debug, Parser)]
+#[command(name = "hallpass", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write, show or check the configuration.
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    let result = match Arguments::try_parse() {
+        Ok(arguments) => dispatch(arguments.command),
+        Err(usage) => return output::usage(&usage),
+    };
+    result.unwrap_or_else(|error| failed(&error))
+}
+
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Config(command) => config::run(command),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<Mistakes>() {
+        Some(mistakes) => {
+            output::complain(mistakes);
+            ExitCode::from(EXIT_MISTAKE)
+        }
+        None => {
+            output::complain(format_args!("hallpass: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
 }

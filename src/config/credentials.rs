@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::layer::{Item, Value};
 use super::mistake::Problem;
 use super::reader::Reader;
 use super::{Credential, DEFAULT_KDC_PORT, value};
@@ -54,6 +55,10 @@ fn user(text: &str) -> Result<User, Problem> {
 fn password(reader: &mut Reader<'_>, name: &str) -> Option<Source> {
     let secret = reader.secret(&["credentials", name, "password"]);
     let path = ["credentials", name, "password_command"];
+    if holds_file(reader, &path) {
+        let problem = Problem::new("what a file holds would be seen in the list of processes");
+        reader.wrong(&path, problem.hint("password = \"${file:/path}\" needs no command"));
+    }
     let Some(argv) = reader.list(&path, argument) else { return secret };
     if argv.first().is_none_or(String::is_empty) {
         let problem = Problem::new("there is no program to run").hint("[\"secret-tool\", \"lookup\", …]");
@@ -63,6 +68,12 @@ fn password(reader: &mut Reader<'_>, name: &str) -> Option<Source> {
         reader.wrong(&path, Problem::new("password stands beside password_command").hint("keep one of them"));
     }
     Some(Source::Command(argv))
+}
+
+fn holds_file(reader: &Reader<'_>, path: &[&str]) -> bool {
+    let is_file = |item: &Item| matches!(&item.value, Value::Text(text) if text.contains("${file:"));
+    let entry = reader.layer.get(path);
+    entry.is_some_and(|entry| matches!(&entry.value, Value::List(items) if items.iter().any(is_file)))
 }
 
 fn argument(text: &str) -> Result<String, Problem> {

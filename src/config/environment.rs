@@ -21,38 +21,52 @@ const LISTS: [&str; 7] = ["listen", "local_hosts", "connect_ports", "no_proxy", 
 
 /// A copy of the variables, so that loading is a function of its inputs. Its values may be secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment {
+    values: BTreeMap<String, String>,
+    /// Variables whose value is not Unicode: better none than a mangled password.
+    not_text: Vec<String>,
+}
 
 impl Environment {
     pub fn of_process() -> Self {
-        Self(std::env::vars_os().map(|(name, value)| (lossy(&name), lossy(&value))).collect())
+        let mut environment = Self::default();
+        for (name, value) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            match value.into_string() {
+                Ok(value) => drop(environment.values.insert(name, value)),
+                Err(_) => environment.not_text.push(name),
+            }
+        }
+        environment
     }
 
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        let values = pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { values, not_text: Vec::new() }
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.values.get(name).map(String::as_str)
     }
 
     fn ours(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter(|(name, _)| name.starts_with(PREFIX)).map(|(name, value)| (name.as_str(), value.as_str()))
+        let all = self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        all.filter(|(name, _)| name.starts_with(PREFIX))
     }
-}
-
-fn lossy(text: &std::ffi::OsStr) -> String {
-    text.to_string_lossy().into_owned()
 }
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.values.keys()).finish()
     }
 }
 
 pub fn read(environment: &Environment, mistakes: &mut Vec<Mistake>) -> Layer {
     let mut layer = Layer::default();
+    for name in environment.not_text.iter().filter(|name| name.starts_with(PREFIX)) {
+        let origin = Origin::Variable(name.clone());
+        mistakes.push(Mistake::new(origin, "", Problem::new("the value is not UTF-8 text")));
+    }
     for (name, value) in environment.ours().filter(|(name, _)| ![PASSWORD, CONFIG, NO_CONFIG].contains(name)) {
         let origin = Origin::Variable(name.into());
         match key_of(name) {
@@ -104,10 +118,13 @@ fn unknown(name: &str) -> Problem {
     if let Some(key) = keys::later().find(|key| variable(key) == name) {
         return later(&[key]);
     }
-    let known: Vec<String> = keys::fixed().chain(SHORTCUTS).map(variable).chain([PASSWORD.into()]).collect();
+    // Without the prefix, which would make all of them look alike.
+    let bare = |name: &str| name.trim_start_matches(PREFIX).to_owned();
+    let known = keys::fixed().chain(SHORTCUTS).map(variable).chain([PASSWORD.into()]);
+    let known: Vec<String> = known.map(|name| bare(&name)).collect();
     let problem = Problem::new("no such variable");
-    match keys::nearest(name, known.iter().map(String::as_str)) {
-        Some(near) => problem.hint(format!("did you mean {near}?")),
+    match keys::nearest(&bare(name), known.iter().map(String::as_str)) {
+        Some(near) => problem.hint(format!("did you mean {PREFIX}{near}?")),
         None => problem.hint("variables that begin with HALLPASS_ are ours"),
     }
 }

@@ -124,8 +124,12 @@ impl File<'_> {
     }
 
     fn not_a_value(&mut self, path: &[&str], origin: Origin) {
-        let head = if path.len() == 1 && path[0].ends_with('s') { format!("{}.NAME", path[0]) } else { path.join(".") };
-        let problem = Problem::new("this is a table, not a key").hint(format!("write [{head}] on a line of its own"));
+        let named = keys::find(&[path[0], "NAME"]) == Found::Named;
+        let head = if named { format!("{}.NAME", path[0]) } else { path.join(".") };
+        let problem = match path.len() {
+            1 => Problem::new("this is a table, not a key").hint(format!("write [{head}] on a line of its own")),
+            _ => Problem::new("the table it stands in needs a name").hint(format!("[{head}]")),
+        };
         self.wrong(path, origin, problem);
     }
 
@@ -206,10 +210,12 @@ mod tests {
     #[test]
     fn a_table_where_a_key_belongs_is_reported_and_the_other_way_round() {
         assert_eq!(
-            mistakes("upstreams = \"http://proxy:8080\"\n[grace]\nx = 1\n"),
+            mistakes("upstreams = \"http://proxy:8080\"\nlog = 1\n[grace]\nx = 1\n[credentials]\nuser = 'a'\n"),
             [
                 "f:1:1: upstreams: this is a table, not a key (write [upstreams.NAME] on a line of its own)",
-                "f:2:2: grace: this is a key, not a table"
+                "f:2:1: log: this is a table, not a key (write [log] on a line of its own)",
+                "f:3:2: grace: this is a key, not a table",
+                "f:6:1: credentials.user: the table it stands in needs a name ([credentials.NAME])",
             ]
         );
     }

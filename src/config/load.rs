@@ -72,6 +72,11 @@ impl Loaded {
     pub fn to_toml(&self) -> String {
         show::toml(self)
     }
+
+    /// What differs from the defaults, as lines of a file: the keys above all tables, and the tables.
+    pub fn changes_to_toml(&self) -> (String, String) {
+        show::changes(self)
+    }
 }
 
 /// Blocks on files. Secrets are not read.

@@ -6,33 +6,57 @@ use std::fmt::Display;
 use super::build::{FORMATS, LEVELS};
 use super::expand;
 use super::load::Loaded;
+use super::mistake::Origin;
 use super::upstreams::{CANONICALIZE, CHANNEL_BINDINGS};
 use super::value::{show_duration, show_size};
 use super::{Audit, AuditTo, Config, Credential, Upstream};
 use crate::credential::Source;
 
 pub fn toml(loaded: &Loaded) -> String {
-    let mut out = Out { loaded, text: String::new() };
-    out.top(&loaded.config);
-    for upstream in &loaded.config.upstreams {
-        out.upstream(upstream);
-    }
-    for credential in &loaded.config.credentials {
-        out.credential(credential);
-    }
-    out.audit(&loaded.config.audit);
-    out.head(&["log"]);
-    out.put(&["log", "level"], text(word(&LEVELS, loaded.config.log.level)));
-    out.put(&["log", "format"], text(word(&FORMATS, loaded.config.log.format)));
-    out.text
+    let (top, tables) = Out::new(loaded, true).all();
+    top + &tables
+}
+
+/// Only what differs from the defaults, without origins: the keys above all tables, and the tables.
+pub fn changes(loaded: &Loaded) -> (String, String) {
+    Out::new(loaded, false).all()
 }
 
 struct Out<'a> {
     loaded: &'a Loaded,
+    /// With the defaults and every origin.
+    full: bool,
+    /// A table whose first key has not been written.
+    pending_head: String,
     text: String,
 }
 
-impl Out<'_> {
+impl<'a> Out<'a> {
+    fn new(loaded: &'a Loaded, full: bool) -> Self {
+        Self { loaded, full, pending_head: String::new(), text: String::new() }
+    }
+
+    fn all(mut self) -> (String, String) {
+        let config = &self.loaded.config;
+        self.top(config);
+        let top = std::mem::take(&mut self.text);
+        self.tables(config);
+        (top, self.text)
+    }
+
+    fn tables(&mut self, config: &Config) {
+        for upstream in &config.upstreams {
+            self.upstream(upstream);
+        }
+        for credential in &config.credentials {
+            self.credential(credential);
+        }
+        self.audit(&config.audit);
+        self.head(&["log"]);
+        self.put(&["log", "level"], text(word(&LEVELS, config.log.level)));
+        self.put(&["log", "format"], text(word(&FORMATS, config.log.format)));
+    }
+
     fn top(&mut self, config: &Config) {
         let time = |duration| text(show_duration(duration));
         let or_off = |duration: Option<_>| text(duration.map_or_else(|| "off".into(), show_duration));
@@ -95,8 +119,7 @@ impl Out<'_> {
             Source::File(path) => format!("file:{}", path.display()),
             Source::Systemd { name, .. } => format!("credential:{name}"),
             Source::Literal(_) | Source::Command(_) => {
-                self.text.push_str("# ");
-                return self.put(path, "\"(not shown)\"".into());
+                return self.put_as(path, "# ", "\"(not shown)\"".into());
             }
         };
         self.put(path, quote(&format!("${{{place}}}")));
@@ -115,8 +138,12 @@ impl Out<'_> {
     }
 
     fn head(&mut self, path: &[&str]) {
-        let path: Vec<String> = path.iter().map(|part| key(part)).collect();
-        self.text.push_str(&format!("\n[{}]\n", path.join(".")));
+        let parts: Vec<String> = path.iter().map(|part| key(part)).collect();
+        self.pending_head = format!("\n[{}]\n", parts.join("."));
+        // A table with a name means something even when it is empty.
+        if self.full || path.len() > 1 {
+            self.text.push_str(&std::mem::take(&mut self.pending_head));
+        }
     }
 
     fn put_some(&mut self, path: &[&str], value: Option<String>) {
@@ -126,9 +153,18 @@ impl Out<'_> {
     }
 
     fn put(&mut self, path: &[&str], value: String) {
+        self.put_as(path, "", value);
+    }
+
+    fn put_as(&mut self, path: &[&str], before: &str, value: String) {
         let origin = self.loaded.origin(path);
+        if !self.full && origin == Origin::Default {
+            return;
+        }
         let last = path.last().copied().unwrap_or_default();
-        self.text.push_str(&format!("{last} = {value}  # {origin}\n"));
+        let origin = if self.full { format!("  # {origin}") } else { String::new() };
+        self.text.push_str(&std::mem::take(&mut self.pending_head));
+        self.text.push_str(&format!("{before}{last} = {value}{origin}\n"));
     }
 }
 

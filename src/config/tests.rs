@@ -148,6 +148,10 @@ fn every_mistake_has_its_own_words() {
             credential("user = 'a'\npassword = 'x'\npassword_command = ['y']"),
             "4:1: credentials.c.password_command: password stands beside password_command",
         ),
+        (
+            credential("user = 'a'\npassword_command = ['echo', '${file:/proc/version}']"),
+            "3:1: credentials.c.password_command: what a file holds would be seen",
+        ),
         (credential("user = 'a'\npassword_command = []"), "3:1: credentials.c.password_command: there is no program"),
         (credential("user = 'a'\nnt_hash = 'xyz'"), "3:1: credentials.c.nt_hash: an NT hash is 32"),
         (credential("user = 'a'\nkeytab = 'f.toml'"), "3:1: credentials.c.keytab: a keytab needs a realm"),

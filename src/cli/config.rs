@@ -1,0 +1,107 @@
+//! `hallpass config`: write, show or check the configuration.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+
+use super::flags::Flags;
+use super::output;
+use crate::config::{self, Config, DEFAULT_LISTEN, Environment, Files, Inputs, Loaded};
+
+/// Every key, commented out: what `init` writes.
+const TEMPLATE: &str = include_str!("../../examples/hallpass.toml");
+
+const PASSWORD_COMMENT: &str = "\
+# The password comes from HALLPASS_PASSWORD, or from one of these, written below the user:
+# password = \"${file:/run/secrets/proxy}\"
+# password_command = [\"secret-tool\", \"lookup\", \"service\", \"proxy\"]
+";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a configuration file from the flags, or one with every key commented out.
+    Init(Init),
+    /// Print each effective value with its origin, secrets left out.
+    Show(Flags),
+    /// Say everything that is wrong with the configuration.
+    Check(Flags),
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    #[command(flatten)]
+    flags: Flags,
+    /// Replace a file that is there already.
+    #[arg(long)]
+    force: bool,
+}
+
+pub fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Init(arguments) => init(&arguments)?,
+        Command::Show(flags) => output::say(config::load(&flags.inputs())?.to_toml().trim_end()),
+        Command::Check(flags) => check(&config::load(&flags.inputs())?),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        output::complain(format_args!("{warning} [a warning only]"));
+    }
+    output::say(format_args!("ok: {}", summary(&loaded.config)));
+}
+
+fn summary(config: &Config) -> String {
+    let listen = join(config.listen.iter().map(SocketAddr::to_string));
+    let upstreams = match config.upstreams.as_slice() {
+        [] => "everything goes direct".into(),
+        some => format!("upstreams {}", join(some.iter().map(|upstream| upstream.endpoint.to_string()))),
+    };
+    let files = match config.files.as_slice() {
+        [] => "no file".into(),
+        some => join(some.iter().map(|path| path.display().to_string())),
+    };
+    format!("{files}; listens on {listen}; {upstreams}")
+}
+
+fn join(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn init(arguments: &Init) -> anyhow::Result<()> {
+    let inputs = Inputs { files: Files::Nothing, environment: Environment::default(), flags: arguments.flags.layer() };
+    let loaded = config::load(&inputs)?;
+    let path = destination(&arguments.flags)?;
+    write(&path, &text(&loaded), arguments.force)?;
+    let listen = loaded.config.listen.iter().find(|address| address.port() != 0).unwrap_or(&DEFAULT_LISTEN[0]);
+    output::say(format_args!("# written: {}; once hallpass runs, paste these two lines", path.display()));
+    output::say(format_args!("export HTTPS_PROXY=http://{listen} https_proxy=http://{listen}"));
+    output::say(format_args!("export HTTP_PROXY=http://{listen} http_proxy=http://{listen}"));
+    Ok(())
+}
+
+fn destination(flags: &Flags) -> anyhow::Result<PathBuf> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let path = flags.config.clone().or_else(|| config::user_file(&variable));
+    path.ok_or_else(|| anyhow!("there is no home directory to write to: name a file with --config"))
+}
+
+fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
+    if !force && path.exists() {
+        return Err(anyhow!("{} is there already; --force replaces it", path.display()));
+    }
+    config::write_private(path, text, force).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What the flags say, around the template: top-level keys stand above all tables.
+fn text(loaded: &Loaded) -> String {
+    let (top, tables) = loaded.changes_to_toml();
+    let needs_password = loaded.config.credentials.iter().any(|credential| credential.secret.is_none());
+    let password = if needs_password { PASSWORD_COMMENT } else { "" };
+    let parts = [top.as_str(), TEMPLATE, tables.trim_start(), password];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,23 @@
+//! The only place that prints. A reader that went away is no reason to fail.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use super::EXIT_MISTAKE;
+
+/// What was asked for.
+pub fn say(text: impl Display) {
+    let _reader_went_away = writeln!(io::stdout(), "{text}");
+}
+
+/// What went wrong.
+pub fn complain(text: impl Display) {
+    let _reader_went_away = writeln!(io::stderr(), "{text}");
+}
+
+/// Help, the version, or what is wrong with the arguments.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let _reader_went_away = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_MISTAKE))
+}

@@ -1,0 +1,147 @@
+//! `hallpass config` as a user runs it, and the configurations in `examples/`.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// Runs the command in a home of its own, without any variable of the machine.
+fn hallpass(home: &TempDir, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+    command.env_clear().env("HOME", home.path()).current_dir(home.path()).args(arguments).output().unwrap()
+}
+
+fn home() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+#[test]
+fn five_mistakes_are_five_lines_and_exit_code_2() {
+    let home = home();
+    let lines = [
+        "listen = [\"0.0.0.0:3128\"]",
+        "grace = 5",
+        "idle_timout = \"1h\"",
+        "[upstreams.office]",
+        "url = \"socks5://proxy.corp.example:1080\"",
+        "credential = \"corp\"",
+    ];
+    fs::write(home.path().join("f.toml"), lines.join("\n")).unwrap();
+    let output = hallpass(&home, &["config", "check", "--config", "f.toml"]);
+    assert_eq!(code(&output), Some(2));
+    assert_eq!(text(&output.stdout), "");
+    let printed = text(&output.stderr);
+    let places: Vec<&str> = printed.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["f.toml:1:11", "f.toml:2:1", "f.toml:3:1", "f.toml:5:1", "f.toml:6:1"], "{printed}");
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2_and_help_is_0() {
+    let home = home();
+    assert_eq!(code(&hallpass(&home, &["config", "check", "--no-such-flag"])), Some(2));
+    assert_eq!(code(&hallpass(&home, &["--help"])), Some(0));
+    assert_eq!(code(&hallpass(&home, &["config", "check", "--no-config", "--grace", "5"])), Some(2));
+}
+
+#[test]
+fn flags_are_checked_and_named() {
+    let output = hallpass(&home(), &["config", "check", "--upstream", "proxy", "--user", "CORP\\", "--scheme", "ntml"]);
+    assert_eq!(
+        text(&output.stderr).lines().map(|line| line.split(": ").next().unwrap()).collect::<Vec<_>>(),
+        ["--scheme", "--upstream", "--user"]
+    );
+}
+
+#[test]
+fn what_init_writes_is_right_private_and_not_overwritten() {
+    let home = home();
+    let flags = ["--upstream", "proxy.corp.example:8080", "--user", r"CORP\alice", "--listen", "127.0.0.1:3129"];
+    let init = [&["config", "init"][..], &flags].concat();
+    let output = hallpass(&home, &init);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    let last: Vec<&str> = printed.lines().rev().take(2).collect();
+    assert!(last.iter().all(|line| line.starts_with("export HTTP") && line.contains("http://127.0.0.1:3129")));
+
+    let path = home.path().join(".config/hallpass/hallpass.toml");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let output = hallpass(&home, &["config", "show"]);
+    let shown = text(&output.stdout);
+    assert!(shown.contains("url = \"http://proxy.corp.example:8080\"  # "), "{shown}");
+    assert!(shown.contains(r"user = 'CORP\alice'  # ") && shown.contains("listen = [\"127.0.0.1:3129\"]"), "{shown}");
+
+    let again = hallpass(&home, &init);
+    assert_eq!(code(&again), Some(1));
+    assert!(text(&again.stderr).contains("is there already; --force replaces it"));
+    assert_eq!(code(&hallpass(&home, &["config", "init", "--force"])), Some(0));
+    assert_eq!(code(&hallpass(&home, &["config", "check"])), Some(0));
+    assert!(!text(&hallpass(&home, &["config", "show"]).stdout).contains("alice"));
+}
+
+#[test]
+fn what_show_prints_is_a_file_that_shows_the_same() {
+    let home = home();
+    let values = |output: &Output| -> Vec<String> {
+        text(&output.stdout).lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect()
+    };
+    let first = hallpass(&home, &["config", "show", "--upstream", "a:1", "--user", "alice@R", "--no-proxy", "b,.c"]);
+    fs::write(home.path().join("f.toml"), &first.stdout).unwrap();
+    let second = hallpass(&home, &["config", "show", "--config", "f.toml"]);
+    assert_eq!(values(&first), values(&second));
+    assert!(text(&first.stdout).contains("# --upstream") && text(&second.stdout).contains("# f.toml:"));
+}
+
+#[test]
+fn every_example_is_right() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let home = home();
+    for name in ["corp-ca.pem", "me.pem", "me.key"] {
+        fs::write(home.path().join(name), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    }
+    let mut checked = 0;
+    for file in fs::read_dir(examples).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        fs::copy(&file, home.path().join(name)).unwrap();
+        let output = hallpass(&home, &["config", "check", "--config", name]);
+        assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).starts_with(&format!("ok: {name}")));
+        checked += 1;
+    }
+    assert!(checked >= 5);
+}
+
+/// The example with every key, as if its user had removed the comment marks of the keys with a default.
+fn uncommented(example: &str) -> String {
+    let is_key = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let lines = example.lines().take_while(|line| !line.starts_with("# Corporate proxies"));
+    let tables = example.lines().skip_while(|line| !line.starts_with("# One JSON line"));
+    let bare = lines.chain(tables).filter_map(|line| line.strip_prefix("# "));
+    bare.filter(|line| is_key(line) || line.starts_with('[')).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_defaults_in_the_example_are_the_defaults() {
+    let home = home();
+    let example = include_str!("../examples/hallpass.toml");
+    fs::write(home.path().join("all.toml"), uncommented(example)).unwrap();
+    let values = |arguments: &[&str]| -> Vec<String> {
+        let output = hallpass(&home, arguments);
+        assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout).lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect()
+    };
+    let shown = hallpass(&home, &["config", "show", "--config", "all.toml"]);
+    assert!(!text(&shown.stdout).contains("# default"), "a key is missing in the example: {}", text(&shown.stdout));
+    assert_eq!(values(&["config", "show", "--config", "all.toml"]), values(&["config", "show", "--no-config"]));
+}
