@@ -3,6 +3,7 @@
 mod config;
 mod flags;
 mod output;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -15,14 +16,18 @@ const EXIT_MISTAKE: u8 = 2;
 
 /// A local relay that authenticates to corporate proxies for the tools that cannot.
 #[derive(Debug, Parser)]
-#[command(name = "hallpass", version)]
+#[command(name = "hallpass", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(flatten)]
+    flags: flags::Flags,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the relay in the foreground; what hallpass does without a command.
+    Serve(flags::Flags),
     /// Write, show or check the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -30,7 +35,7 @@ enum Command {
 
 pub fn run() -> ExitCode {
     let result = match Arguments::try_parse() {
-        Ok(arguments) => dispatch(arguments.command),
+        Ok(arguments) => dispatch(arguments.command.unwrap_or(Command::Serve(arguments.flags))),
         Err(usage) => return output::usage(&usage),
     };
     result.unwrap_or_else(|error| failed(&error))
@@ -38,6 +43,7 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Serve(flags) => serve::run(&flags),
         Command::Config(command) => config::run(command),
     }
 }

@@ -1,7 +1,7 @@
 //! The only place that prints. A reader that went away is no reason to fail.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use super::EXIT_MISTAKE;
@@ -20,4 +20,9 @@ pub fn complain(text: impl Display) {
 pub fn usage(error: &clap::Error) -> ExitCode {
     let _reader_went_away = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_MISTAKE))
+}
+
+/// A person reads it and has nothing against colours (no-color.org).
+pub fn stderr_takes_colours() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -1,0 +1,128 @@
+//! `hallpass serve`: the relay in the foreground, until a signal ends it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use tracing::Level;
+
+use super::flags::Flags;
+use super::output;
+use crate::config::{self, Config, Inputs, Loaded, LogFormat};
+use crate::daemon::{Daemon, StartError};
+use crate::process::{RunFile, Signal, Signals, holder_of};
+use crate::trace;
+
+pub fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
+    let inputs = flags.inputs();
+    let loaded = config::load(&inputs)?;
+    start_log(&loaded.config);
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    runtime.block_on(serve(&inputs, &loaded))?;
+    // A name that is being resolved or a command that is being waited for must not hold up the end.
+    runtime.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_log(config: &Config) {
+    let level = match config.log.level {
+        config::Level::Off => None,
+        config::Level::Error => Some(Level::ERROR),
+        config::Level::Warn => Some(Level::WARN),
+        config::Level::Info => Some(Level::INFO),
+        config::Level::Debug => Some(Level::DEBUG),
+        config::Level::Trace => Some(Level::TRACE),
+    };
+    let format = match config.log.format {
+        LogFormat::Text => trace::Format::Text,
+        LogFormat::Json => trace::Format::Json,
+    };
+    trace::start(level, format, output::stderr_takes_colours());
+}
+
+async fn serve(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<()> {
+    // Before anybody can learn that we run: a signal sent then must not kill us.
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let mut daemon = Daemon::start(&loaded.config).map_err(explain)?;
+    announce(&daemon, loaded);
+    let run_file = write_run_file(&daemon, &loaded.config);
+    loop {
+        match signals.next().await {
+            Signal::Reload => reload(&mut daemon, inputs),
+            Signal::Stop => break,
+        }
+    }
+    tracing::info!("stopping");
+    daemon.stop(stop_again(&mut signals)).await;
+    drop(run_file);
+    Ok(())
+}
+
+async fn stop_again(signals: &mut Signals) {
+    while signals.next().await != Signal::Stop {}
+}
+
+fn announce(daemon: &Daemon, loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    for addr in daemon.addrs() {
+        tracing::info!("listening on {addr}");
+    }
+    if loaded.config.upstreams.is_empty() {
+        tracing::info!("no upstream is configured: every target is reached directly");
+    }
+    for upstream in &loaded.config.upstreams {
+        tracing::info!("upstream {} at {}", upstream.name, upstream.endpoint);
+    }
+}
+
+/// A wrong configuration changes nothing.
+fn reload(daemon: &mut Daemon, inputs: &Inputs) {
+    let loaded = match config::load(inputs) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            for mistake in &mistakes.0 {
+                tracing::error!("{mistake}");
+            }
+            tracing::error!("not reloaded: the configuration is wrong, the former one stays");
+            return;
+        }
+    };
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    match daemon.reload(&loaded.config) {
+        Ok(()) => tracing::info!("reloaded"),
+        Err(error) => {
+            tracing::error!("not reloaded, the former configuration stays: {:#}", anyhow::Error::from(error));
+        }
+    }
+}
+
+/// For people at a "port in use": by whom.
+fn explain(error: StartError) -> anyhow::Error {
+    let StartError::Bind(bind) = &error else { return error.into() };
+    let holder = holder_of(bind.addr).map(|holder| format!("{} is in use by {holder}", bind.addr));
+    let in_use = bind.source.kind() == std::io::ErrorKind::AddrInUse;
+    let addr = bind.addr;
+    let error = anyhow::Error::from(error);
+    match holder {
+        Some(holder) if in_use => {
+            error.context(format!("{holder}: stop that, or choose another port with --listen {}:PORT", addr.ip()))
+        }
+        Some(_) | None => error,
+    }
+}
+
+/// Absent where there is no place for it; nothing but convenience depends on it.
+fn write_run_file(daemon: &Daemon, config: &Config) -> Option<RunFile> {
+    let directory = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty())?);
+    match RunFile::write(&directory, daemon.addrs(), &config.files) {
+        Ok(file) => Some(file),
+        Err(error) => {
+            tracing::warn!(%error, "cannot write the run file in {}", directory.display());
+            None
+        }
+    }
+}
