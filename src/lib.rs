@@ -10,6 +10,7 @@ pub mod http1;
 pub mod listener;
 pub mod mechanism;
 pub mod network;
+pub mod practice;
 pub mod proxy;
 pub mod relay;
 pub mod resolver;
