@@ -9,15 +9,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hallpass::practice::{
     Account, Accounts, CorporateProxy, DigestAlgorithm, Gate, Logons, Names, Offer, Origin, OriginOptions, Place,
-    ProxyOptions,
+    ProxyOptions, Tls,
 };
 use md5::{Digest as _, Md5};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use sha2::Sha256;
 use sspi::{
     AuthIdentity, BufferType, ClientRequestFlags, CredentialUse, DataRepresentation, Ntlm, SecurityBuffer, Sspi,
     SspiImpl, Username,
 };
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 const PASSWORD: &str = "corr\u{e9}ct horse: battery";
 
@@ -41,7 +47,7 @@ async fn world(offers: impl IntoIterator<Item = Offer>, change: impl FnOnce(Gate
 }
 
 /// A client that sees every byte: one connection, heads as text.
-struct Client(BufReader<TcpStream>);
+struct Client<S = TcpStream>(BufReader<S>);
 
 struct Answer {
     status: u16,
@@ -60,7 +66,9 @@ impl Client {
     async fn connect(address: SocketAddr) -> Self {
         Self(BufReader::new(TcpStream::connect(address).await.unwrap()))
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     async fn ask(&mut self, request: &str, fields: &[(&str, &str)], body: &str) -> Answer {
         let mut head = format!("{request} HTTP/1.1\r\nHost: origin.practice\r\n");
         for (name, value) in fields {
@@ -126,7 +134,7 @@ impl Prover {
     }
 }
 
-async fn ntlm(client: &mut Client, request: &str, prover: &mut Prover) -> Answer {
+async fn ntlm<S: AsyncRead + AsyncWrite + Unpin>(client: &mut Client<S>, request: &str, prover: &mut Prover) -> Answer {
     let first = format!("NTLM {}", STANDARD.encode(prover.step(&[])));
     let challenge = client.ask(request, &[("Proxy-Authorization", &first)], "").await;
     assert_eq!(challenge.status, 407);
@@ -374,4 +382,65 @@ async fn stopping_ends_every_connection() {
     drop(world.proxy);
     let ended = client.0.read(&mut [0; 1]).await;
     assert!(matches!(ended, Ok(0) | Err(_)));
+}
+
+/// Made for these tests and good for nothing else.
+fn certificate() -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(include_bytes!("data/practice.cert.pem")).unwrap()
+}
+
+fn tls() -> Tls {
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("data/practice.key.pem")).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate()], key).unwrap();
+    Tls { config: config.into(), binding: Some(Sha256::digest(certificate()).to_vec()) }
+}
+
+async fn connect_tls(address: SocketAddr) -> Client<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate()).unwrap();
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = "proxy.practice".try_into().unwrap();
+    Client(BufReader::new(TlsConnector::from(std::sync::Arc::new(config)).connect(name, stream).await.unwrap()))
+}
+
+#[tokio::test]
+async fn over_tls_ntlm_must_be_bound_to_the_certificate() {
+    let tls = tls();
+    let binding = tls.binding.clone().unwrap();
+    let accounts = Accounts::new([Account::new("PRACTICE", "alice", PASSWORD)]);
+    let origin = Origin::start(OriginOptions::default()).await.unwrap();
+    let proxy = CorporateProxy::start(ProxyOptions {
+        gate: Gate::new([Offer::Ntlm], accounts, "PRACTICE"),
+        names: Names::none().with("*.practice", Place::At(origin.addr())),
+        tls: Some(tls),
+        ..ProxyOptions::default()
+    })
+    .await
+    .unwrap();
+    for (binding, status) in [(Some(&binding[..]), 200), (None, 407)] {
+        let mut client = connect_tls(proxy.addr()).await;
+        let mut prover = Prover::new("PRACTICE", "alice", PASSWORD, binding);
+        assert_eq!(ntlm(&mut client, HELLO, &mut prover).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_may_close_with_a_bare_refusal_and_keep_the_next_connection() {
+    let accounts = Accounts::new([Account::new("PRACTICE", "alice", PASSWORD)]);
+    let proxy = CorporateProxy::start(ProxyOptions {
+        gate: Gate::new([Offer::Ntlm], accounts, "PRACTICE"),
+        close_bare_refusals: true,
+        ..ProxyOptions::default()
+    })
+    .await
+    .unwrap();
+    let mut client = Client::connect(proxy.addr()).await;
+    let refused = client.ask(HELLO, &[], "").await;
+    assert_eq!((refused.status, refused.fields("connection")), (407, vec!["close"]));
+    assert_eq!(client.0.read(&mut [0; 1]).await.unwrap(), 0);
+    let mut client = Client::connect(proxy.addr()).await;
+    let answer = ntlm(&mut client, HELLO, &mut Prover::new("PRACTICE", "alice", PASSWORD, None)).await;
+    // Past the gate; there is no such host in this proxy's world.
+    assert_eq!(answer.fields("x-practice-error"), ["unreachable"]);
 }

@@ -24,11 +24,23 @@ impl Account {
     /// Case does not tell accounts apart; an absent domain means the server's own.
     fn answers_to(&self, domain: &str, user: &str) -> bool {
         if domain.is_empty() {
-            let upn = format!("{}@{}", self.user, self.domain);
-            return same(user, &self.user) || same(user, &upn);
+            return match user.split_once('@') {
+                Some((user, realm)) => same(user, &self.user) && self.is_realm(realm),
+                None => same(user, &self.user),
+            };
         }
         same(domain, &self.domain) && same(user, &self.user)
     }
+
+    /// The domain as DNS knows it, which an NTLM challenge tells, or its short name.
+    fn is_realm(&self, realm: &str) -> bool {
+        same(realm, &self.domain) || same(realm, &dns_domain(&self.domain))
+    }
+}
+
+/// The DNS name of a practice domain.
+pub(super) fn dns_domain(domain: &str) -> String {
+    format!("{}.test", domain.to_lowercase())
 }
 
 fn same(a: &str, b: &str) -> bool {
@@ -68,10 +80,10 @@ mod tests {
     #[test]
     fn an_account_answers_to_every_spelling_of_its_name() {
         let accounts = Accounts::new([Account::new("PRACTICE", "alice", "x")]);
-        for name in ["alice", "ALICE", "practice\\Alice", "alice@PRACTICE", "\\alice"] {
+        for name in ["alice", "ALICE", "practice\\Alice", "alice@PRACTICE", "alice@practice.test", "\\alice"] {
             assert!(accounts.find_named(name).is_some(), "{name}");
         }
-        for name in ["", "bob", "OTHER\\alice", "alice@OTHER"] {
+        for name in ["", "bob", "OTHER\\alice", "alice@OTHER", "alice@"] {
             assert!(accounts.find_named(name).is_none(), "{name}");
         }
     }

@@ -128,20 +128,27 @@ fn check_response(
     if realm != REALM || param("qop")? != "auth" || cnonce.is_empty() {
         return Err("realm, qop or cnonce is not what was asked for".into());
     }
-    if param("uri")? != target {
-        return Err(format!("the uri is not the request target: {} for {target}", param("uri")?));
+    let uri = param("uri")?;
+    if !designates(uri, target) {
+        return Err(format!("the uri is not the request target: {uri} for {target}"));
     }
     let count_value = u32::from_str_radix(count, 16).ok().filter(|_| count.len() == 8).ok_or("nc is not 8 digits")?;
     let user = user_name(credentials).ok_or("no username")?;
     let account = accounts.find_named(&user).ok_or_else(|| format!("no such account: {user}"))?;
     let secret = algorithm.hash(&format!("{user}:{realm}:{}", account.password.expose()));
     let secret = if algorithm.is_session() { algorithm.hash(&format!("{secret}:{nonce}:{cnonce}")) } else { secret };
-    let request = algorithm.hash(&format!("{method}:{target}"));
+    let request = algorithm.hash(&format!("{method}:{uri}"));
     let expected = algorithm.hash(&format!("{secret}:{nonce}:{count}:{cnonce}:auth:{request}"));
     if param("response")? != expected {
         return Err(format!("wrong password for {}", account.name()));
     }
     Ok((account.name(), nonce.to_string(), count_value))
+}
+
+/// The same resource (RFC 7616 §3.4.6): the target as it came or, as curl says it to proxies, its path and query.
+fn designates(uri: &str, target: &str) -> bool {
+    let path = target.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
+    uri == target || path == Some(uri)
 }
 
 /// `username` or, for what ASCII cannot say, `username*` (RFC 8187).
@@ -165,4 +172,42 @@ fn percent_decode(text: &str) -> Option<String> {
     }
     bytes.extend(rest.bytes());
     String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_must_name_the_resource_that_is_asked_for() {
+        assert!(designates("http://h/a?b", "http://h/a?b"));
+        assert!(designates("/a?b", "http://h/a?b"));
+        assert!(designates("h:443", "h:443"));
+        for other in ["/a", "/", "a?b", "http://other/a?b", "", "*"] {
+            assert!(!designates(other, "http://h/a?b"), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_user_name_beyond_ascii_is_read_from_its_extended_form() {
+        let line = "Digest username*=UTF-8''J%C3%A4s%C3%B8n%20Doe, realm=\"r\"";
+        let credentials = crate::auth::challenge::parse_all([line.as_bytes()]).remove(0);
+        assert_eq!(user_name(&credentials).as_deref(), Some("J\u{e4}s\u{f8}n Doe"));
+        assert_eq!(percent_decode("%"), None);
+        assert_eq!(percent_decode("%f"), None);
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_specification_s_example() {
+        // RFC 7616 §3.9.1.
+        let hash = |text: &str| DigestAlgorithm::Sha256.hash(text);
+        let secret = hash("Mufasa:http-auth@example.org:Circle of Life");
+        let request = hash("GET:/dir/index.html");
+        let nonce = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v";
+        let cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
+        assert_eq!(
+            hash(&format!("{secret}:{nonce}:00000001:{cnonce}:auth:{request}")),
+            "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"
+        );
+    }
 }

@@ -65,7 +65,9 @@ impl NtlmJudge {
     }
 
     fn challenge(&mut self, domain: &str, negotiate: &[u8]) -> Verdict {
-        let Some(flags) = message::negotiate_flags(negotiate).filter(|flags| flags & message::UNICODE != 0) else {
+        let Some(flags) =
+            message::negotiate_flags(negotiate).filter(|flags| flags & (message::UNICODE | message::OEM) != 0)
+        else {
             return Verdict::OutOfOrder;
         };
         let mut server_challenge = [0; 8];

@@ -1,5 +1,7 @@
 //! The three NTLM messages as bytes (MS-NLMP §2.2): what the judge reads and the challenge it writes.
 
+use super::account;
+
 const SIGNATURE: &[u8; 8] = b"NTLMSSP\0";
 /// Signature, type, target name, flags, challenge, reserved, target info, version (§2.2.1.2).
 const CHALLENGE_HEAD: usize = 56;
@@ -7,6 +9,8 @@ const CHALLENGE_HEAD: usize = 56;
 pub(super) const MIC: std::ops::Range<usize> = 72..88;
 
 pub(super) const UNICODE: u32 = 0x0000_0001;
+/// Names in one byte per character, from clients that do not offer UNICODE (curl).
+pub(super) const OEM: u32 = 0x0000_0002;
 const REQUEST_TARGET: u32 = 0x0000_0004;
 const NTLM: u32 = 0x0000_0200;
 const ALWAYS_SIGN: u32 = 0x0000_8000;
@@ -38,9 +42,11 @@ pub(super) fn negotiate_flags(message: &[u8]) -> Option<u32> {
 
 /// A type 2 for a type 1 with these flags.
 pub(super) fn challenge(asked: u32, challenge: [u8; 8], domain: &str, filetime: u64) -> Vec<u8> {
-    let name = utf16(&domain.to_uppercase());
+    let charset = if asked & UNICODE != 0 { UNICODE } else { OEM };
+    let name = domain.to_uppercase();
+    let name = if charset == UNICODE { utf16(&name) } else { name.into_bytes() };
     let info = target_info(domain, filetime);
-    let flags = UNICODE | REQUEST_TARGET | NTLM | ALWAYS_SIGN | TARGET_TYPE_DOMAIN | TARGET_INFO | VERSION;
+    let flags = charset | REQUEST_TARGET | NTLM | ALWAYS_SIGN | TARGET_TYPE_DOMAIN | TARGET_INFO | VERSION;
     let flags = flags | EXTENDED_SESSION_SECURITY | (asked & GRANTED);
     let mut message = Vec::with_capacity(CHALLENGE_HEAD + name.len() + info.len());
     message.extend(SIGNATURE);
@@ -59,7 +65,7 @@ pub(super) fn challenge(asked: u32, challenge: [u8; 8], domain: &str, filetime: 
 
 fn target_info(domain: &str, filetime: u64) -> Vec<u8> {
     let mut info = Vec::new();
-    let dns = format!("{}.test", domain.to_lowercase());
+    let dns = account::dns_domain(domain);
     push_av(&mut info, AV_DOMAIN, &utf16(&domain.to_uppercase()));
     push_av(&mut info, AV_COMPUTER, &utf16("PROXY"));
     push_av(&mut info, AV_DNS_DOMAIN, &utf16(&dns));
@@ -86,8 +92,8 @@ pub(super) fn authenticate(message: &[u8]) -> Option<Authenticate> {
     let flags = u32_at(message, 60)?;
     Some(Authenticate {
         nt_response: field(message, 20)?.to_vec(),
-        domain: text(field(message, 28)?)?,
-        user: text(field(message, 36)?)?,
+        domain: text(flags, field(message, 28)?)?,
+        user: text(flags, field(message, 36)?)?,
         session_key: field(message, 52)?.to_vec(),
         flags,
     })
@@ -120,7 +126,10 @@ pub(super) fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-fn text(bytes: &[u8]) -> Option<String> {
+fn text(flags: u32, bytes: &[u8]) -> Option<String> {
+    if flags & UNICODE == 0 {
+        return String::from_utf8(bytes.to_vec()).ok();
+    }
     let units: Vec<u16> = bytes.chunks(2).map(|unit| u16_at(unit, 0)).collect::<Option<_>>()?;
     String::from_utf16(&units).ok()
 }

@@ -34,7 +34,6 @@ pub struct ProxyOptions {
     pub names: Names,
     /// Hosts (or `*.suffix`) that are answered with a 403 page.
     pub denied: Vec<String>,
-    /// A TLS listener. Its `binding` is not read here: give it to the gate.
     pub tls: Option<Tls>,
     /// Close the connection with a 407 to a request without credentials, as some proxies do.
     pub close_bare_refusals: bool,
@@ -53,7 +52,10 @@ struct Shared {
 }
 
 impl CorporateProxy {
-    pub async fn start(options: ProxyOptions) -> io::Result<Self> {
+    pub async fn start(mut options: ProxyOptions) -> io::Result<Self> {
+        if let Some(binding) = options.tls.as_ref().and_then(|tls| tls.binding.clone()) {
+            options.gate = options.gate.binding(Some(binding));
+        }
         let tls = options.tls.as_ref().map(|tls| tls.config.clone());
         let shared = Arc::new(Shared { options, record: Record::default() });
         let tasks = Tasks::new();
