@@ -367,6 +367,7 @@ async fn an_origin_that_demands_ntlm_knows_one_user_per_connection_through_the_p
     let mut value = format!("NTLM {}", STANDARD.encode(prover.step(&[])));
     let challenge = alice.ask(page, &[("Authorization", &value)], "").await;
     assert_eq!(challenge.status, 401);
+    assert_eq!(challenge.fields("proxy-support"), ["Session-Based-Authentication"]);
     let token = challenge.fields("www-authenticate")[0].strip_prefix("NTLM ").unwrap().to_string();
     value = format!("NTLM {}", STANDARD.encode(prover.step(&STANDARD.decode(token).unwrap())));
     assert_eq!(alice.ask(page, &[("Authorization", &value)], "").await.body, b"you are PRACTICE\\alice\n");
@@ -443,4 +444,36 @@ async fn a_proxy_may_close_with_a_bare_refusal_and_keep_the_next_connection() {
     let answer = ntlm(&mut client, HELLO, &mut Prover::new("PRACTICE", "alice", PASSWORD, None)).await;
     // Past the gate; there is no such host in this proxy's world.
     assert_eq!(answer.fields("x-practice-error"), ["unreachable"]);
+}
+
+#[tokio::test]
+async fn a_proxy_that_hangs_up_has_judged_the_proof_all_the_same() {
+    let world = world([Offer::Basic], |gate| gate).await;
+    world.proxy.hang_up(1);
+    let value = format!("Basic {}", STANDARD.encode(format!("alice:{PASSWORD}")));
+    let mut client = Client::connect(world.proxy.addr()).await;
+    let request = format!("{HELLO} HTTP/1.1\r\nHost: x\r\nProxy-Authorization: {value}\r\n\r\n");
+    client.0.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(client.0.read(&mut [0; 1]).await.unwrap(), 0);
+    assert_eq!(world.proxy.record().logons().accepted, 1);
+    let mut client = Client::connect(world.proxy.addr()).await;
+    assert_eq!(client.ask(HELLO, &[("Proxy-Authorization", &value)], "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_that_waits_for_100_is_asked_for_only_when_it_is_wanted() {
+    let world = world([Offer::Basic], |gate| gate).await;
+    let value = format!("Basic {}", STANDARD.encode(format!("alice:{PASSWORD}")));
+    let head =
+        "POST http://origin.practice/digest HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n";
+    let mut client = Client::connect(world.proxy.addr()).await;
+    client.0.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+    let refused = client.head().await;
+    assert_eq!((refused.status, refused.fields("connection")), (407, vec!["close"]));
+    let mut client = Client::connect(world.proxy.addr()).await;
+    client.0.write_all(format!("{head}Proxy-Authorization: {value}\r\n\r\n").as_bytes()).await.unwrap();
+    assert_eq!(client.head().await.status, 100);
+    client.0.write_all(b"12345").await.unwrap();
+    assert_eq!(client.head().await.status, 200);
+    assert_eq!(world.origin.record().requests()[0].body.bytes, 5);
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, TE, UPGRADE};
+use hyper::header::{CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, TE, UPGRADE, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -21,7 +21,9 @@ use super::record::Record;
 use super::tasks::Tasks;
 use super::tunnel;
 use crate::address::Target;
+use crate::auth::{Scheme, challenge};
 
+const PROXY_SUPPORT: HeaderName = HeaderName::from_static("proxy-support");
 const HOP_BY_HOP: [HeaderName; 5] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-authenticate"),
@@ -56,6 +58,7 @@ pub(super) async fn forward(
         tasks.spawn(tunnel::join(client, hyper::upgrade::on(&mut response), record.tunnel()));
     } else {
         clean(response.headers_mut());
+        announce_pinning(response.headers_mut());
     }
     *response.version_mut() = Version::HTTP_11;
     Ok(response.map(|body| body.map_err(BodyError::from).boxed_unsync()))
@@ -94,6 +97,15 @@ async fn dial(tasks: &Tasks, address: SocketAddr) -> Result<SendRequest<Body>, B
         let _ = connection.with_upgrades().await;
     });
     Ok(sender)
+}
+
+/// An origin that authenticates connections may do so here: this client has that connection alone (RFC 4559 §6).
+fn announce_pinning(headers: &mut HeaderMap) {
+    let mut schemes =
+        challenge::parse_all(headers.get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes)).into_iter();
+    if schemes.any(|challenge| challenge.is(Scheme::Ntlm) || challenge.is(Scheme::Negotiate)) {
+        headers.insert(PROXY_SUPPORT, HeaderValue::from_static("Session-Based-Authentication"));
+    }
 }
 
 /// What is said on this hop stays on it; `Upgrade` and `TE: trailers` are said anew for the next.

@@ -1,6 +1,6 @@
 //! Who may pass: the schemes a server offers, in order, and what one connection has proved so far.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,6 +32,7 @@ pub struct Gate {
     nonce_uses: Option<u32>,
     binding: Option<ChannelBinding>,
     off: AtomicBool,
+    hang_ups: AtomicU32,
     digest: DigestJudge,
 }
 
@@ -47,6 +48,8 @@ pub(super) enum Passage {
     Open(Option<String>),
     /// The values of the challenge fields to answer with.
     Closed(Vec<HeaderValue>),
+    /// A proof was judged, and the connection is to end without an answer.
+    HangUp,
 }
 
 impl Gate {
@@ -69,6 +72,11 @@ impl Gate {
 
     pub fn demand(&self, demand: bool) {
         self.off.store(!demand, Ordering::SeqCst);
+    }
+
+    /// The next proofs are judged and counted, but not answered: the connection ends, as when a proxy restarts.
+    pub fn hang_up(&self, proofs: u32) {
+        self.hang_ups.store(proofs, Ordering::SeqCst);
     }
 
     /// `request` is (method, target); `credentials` the value of the authorization field.
@@ -142,6 +150,10 @@ impl Gate {
 
     fn judged(&self, record: &Record, verdict: Result<String, String>) -> Passage {
         record.logon(&verdict);
+        let less = |left: u32| left.checked_sub(1);
+        if self.hang_ups.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
+            return Passage::HangUp;
+        }
         verdict.map_or_else(|_| self.closed(false), |user| Passage::Open(Some(user)))
     }
 

@@ -13,7 +13,6 @@
 //! | `/ws` | a WebSocket that echoes |
 //! | `/ntlm…` | demands NTLM of the client itself, by connection, and names who it is |
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +26,7 @@ use hyper::{Request, Response, StatusCode};
 use super::body::{self, Body, Tapped};
 use super::gate::{Gate, Offer, Passage, Proven};
 use super::record::{BodySeen, Record, Seen};
-use super::server::{self, Tls};
+use super::server::{self, HangUp, Tls};
 use super::tasks::Tasks;
 use super::{Accounts, origin_pages, origin_websocket};
 
@@ -63,7 +62,7 @@ impl Origin {
                 Arc::new(Client { number, origin: origin.clone(), tasks: spawner.clone(), proven: Mutex::default() });
             service_fn(move |request| {
                 let client = client.clone();
-                async move { Ok::<_, Infallible>(client.serve(request).await) }
+                async move { client.serve(request).await }
             })
         })
         .await?;
@@ -98,18 +97,19 @@ struct Client {
 }
 
 impl Client {
-    async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn serve(&self, request: Request<Incoming>) -> Result<Response<Body>, HangUp> {
         let record = &self.origin.record;
         let index = record.add(self.seen(&request));
         let response = match self.gate(&request) {
             Passage::Closed(challenges) => self.refuse(request, challenges, index),
+            Passage::HangUp => return Err(HangUp),
             Passage::Open(user) => {
                 record.update(index, |seen| seen.user.clone_from(&user));
                 self.page(request, user, index).await
             }
         };
         record.update(index, |seen| seen.status = Some(response.status().as_u16()));
-        response
+        Ok(response)
     }
 
     fn seen(&self, request: &Request<Incoming>) -> Seen {

@@ -54,7 +54,7 @@ pub(super) async fn digest(head: &Parts, mut body: Tapped, record: &Record, inde
             return with_status(StatusCode::BAD_REQUEST);
         }
     }
-    let seen = record.requests().into_iter().nth(index).map(|seen| seen.body).unwrap_or_default();
+    let seen = record.body(index);
     let page = json!({
         "method": head.method.as_str(),
         "length": seen.bytes,

@@ -1,6 +1,5 @@
 //! The corporate proxy: lets through whom its gate knows, refuses some hosts, tunnels and forwards.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +18,7 @@ use super::forward::{self, Origins};
 use super::gate::{Gate, Passage, Proven};
 use super::names::{self, Names};
 use super::record::{BodySeen, Record, Seen};
-use super::server::{self, Tls};
+use super::server::{self, HangUp, Tls};
 use super::tasks::Tasks;
 use super::tunnel;
 use crate::address::Target;
@@ -70,7 +69,7 @@ impl CorporateProxy {
             });
             service_fn(move |request| {
                 let client = client.clone();
-                async move { Ok::<_, Infallible>(client.serve(request).await) }
+                async move { client.serve(request).await }
             })
         })
         .await?;
@@ -88,6 +87,11 @@ impl CorporateProxy {
     /// With `false`, everybody passes from now on; with `true`, the gate counts again.
     pub fn demand(&self, demand: bool) {
         self.shared.options.gate.demand(demand);
+    }
+
+    /// The next proofs of a password are judged, counted and not answered.
+    pub fn hang_up(&self, proofs: u32) {
+        self.shared.options.gate.hang_up(proofs);
     }
 
     pub fn stop(&self) {
@@ -111,17 +115,18 @@ struct Client {
 }
 
 impl Client {
-    async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn serve(&self, request: Request<Incoming>) -> Result<Response<Body>, HangUp> {
         let index = self.proxy.record.add(self.seen(&request));
         let response = match self.gate(&request) {
             Passage::Closed(challenges) => self.refuse(request, challenges, index),
+            Passage::HangUp => return Err(HangUp),
             Passage::Open(user) => {
                 self.proxy.record.update(index, |seen| seen.user = user);
                 self.pass(request, index).await
             }
         };
         self.proxy.record.update(index, |seen| seen.status = Some(response.status().as_u16()));
-        response
+        Ok(response)
     }
 
     fn seen(&self, request: &Request<Incoming>) -> Seen {

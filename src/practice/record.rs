@@ -121,6 +121,10 @@ impl Record {
         pages.requests.len() - 1
     }
 
+    pub(super) fn body(&self, index: usize) -> BodySeen {
+        self.pages().requests.get(index).map(|seen| seen.body.clone()).unwrap_or_default()
+    }
+
     pub(super) fn update(&self, index: usize, change: impl FnOnce(&mut Seen)) {
         if let Some(seen) = self.pages().requests.get_mut(index) {
             change(seen);

@@ -1,6 +1,5 @@
 //! Accepting: a loopback port from the kernel, TLS if wanted, one task and one number per connection.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
+use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -28,6 +28,11 @@ pub struct Tls {
     pub binding: Option<ChannelBinding>,
 }
 
+/// A connection is to end without an answer.
+#[derive(Debug, Error)]
+#[error("hung up on purpose")]
+pub(super) struct HangUp;
+
 /// Listens until its tasks are stopped. `serve` makes the service of one connection from its number.
 pub(super) async fn start<S>(
     tls: Option<Arc<ServerConfig>>,
@@ -36,7 +41,7 @@ pub(super) async fn start<S>(
     serve: impl Fn(u64) -> S + Send + 'static,
 ) -> io::Result<SocketAddr>
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = HangUp> + Send + 'static,
     S::Future: Send,
 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -76,7 +81,7 @@ impl Drop for Open {
 
 async fn connection<S>(stream: TcpStream, tls: Option<Arc<ServerConfig>>, service: S, _open: Open)
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = HangUp> + Send,
     S::Future: Send,
 {
     let _ = stream.set_nodelay(true);
@@ -93,7 +98,7 @@ where
 /// How the connection ended is the client's business; what it asked for is in the record.
 async fn http<S>(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, service: S)
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = HangUp> + Send,
     S::Future: Send,
 {
     let _ = http1::Builder::new()
