@@ -1,8 +1,8 @@
 //! NTLM (MS-NLMP), the verifying side, for one connection.
 //!
-//! Written here and not taken from the crate that the relay proves passwords with, for two reasons: a mistake in
-//! common would never show, and that crate's acceptor looks at the MIC only, so a client that sends none
-//! (curl, cntlm) gets in with any password.
+//! Shares no code with the side that proves passwords: a mistake in common would never show. Nor is it the
+//! acceptor of the sspi crate, which looks at the MIC only, so that a client that sends none (curl, cntlm) gets
+//! in with any password.
 
 use hmac::{Hmac, KeyInit, Mac};
 use md4::{Digest as _, Md4};
