@@ -11,6 +11,7 @@ pub mod http1;
 pub mod listener;
 pub mod mechanism;
 pub mod network;
+pub mod practice;
 pub mod process;
 pub mod proxy;
 pub mod relay;

@@ -5,6 +5,8 @@ mod flags;
 mod output;
 mod serve;
 
+pub mod demo;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
