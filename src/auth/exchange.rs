@@ -202,7 +202,7 @@ impl Exchange {
             return self.follow(current, nonce, persists, request);
         }
         let Some(challenge) = same.clone().find(|challenge| challenge.token.is_some()) else {
-            self.failed.push((current.start, format!("{scheme}: the upstream refused it")));
+            self.failed.push((current.start, format!("{}: the upstream refused it", current.start)));
             self.next = None;
             return self.choose_on_used(challenges, request);
         };
@@ -350,8 +350,8 @@ impl Exchange {
     }
 
     fn fail(&mut self, start: Start, error: &MechanismError) {
-        tracing::debug!(scheme = %start.scheme(), %error, "scheme not usable");
-        self.failed.push((start, format!("{}: {error}", start.scheme())));
+        tracing::debug!(%start, %error, "scheme not usable");
+        self.failed.push((start, format!("{start}: {error}")));
     }
 
     fn rejected(&mut self, scheme: Scheme) -> Refusal {
@@ -378,3 +378,6 @@ impl Exchange {
 fn words(list: &[&str]) -> String {
     if list.is_empty() { "none".into() } else { list.join(", ") }
 }
+
+#[cfg(test)]
+mod tests;

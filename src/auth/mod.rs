@@ -140,6 +140,15 @@ impl Start {
     }
 }
 
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scheme(scheme) => scheme.fmt(f),
+            Self::NtlmInNegotiate => f.write_str("NTLM in Negotiate"),
+        }
+    }
+}
+
 /// What the peer's certificate gives to channel bindings: `tls-server-end-point` (RFC 5929 §4), the bare hash.
 pub type ChannelBinding = Vec<u8>;
 
