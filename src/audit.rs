@@ -87,6 +87,9 @@ pub enum Sink {
     File { path: PathBuf, max_size: u64, keep: usize },
 }
 
+/// Where lines go.
+type Output = Box<dyn FnMut(&str) -> io::Result<()> + Send>;
+
 /// The way in; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Audit {
@@ -110,7 +113,7 @@ impl Writer {
 impl Audit {
     pub fn start(sink: Sink) -> io::Result<(Self, Writer)> {
         let lost = Arc::new(AtomicU64::new(0));
-        let mut output: Box<dyn FnMut(&str) -> io::Result<()> + Send> = match sink {
+        let mut output: Output = match sink {
             Sink::Off => return Ok((Self { queue: None, lost }, Writer(None))),
             Sink::Stderr => Box::new(|line| io::stderr().write_all(line.as_bytes())),
             Sink::File { path, max_size, keep } => {

@@ -46,11 +46,8 @@ async fn serve(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<()> {
     let mut daemon = Daemon::start(&loaded.config).map_err(explain)?;
     announce(&daemon, loaded);
     let run_file = write_run_file(&daemon, &loaded.config);
-    loop {
-        match signals.next().await {
-            Signal::Reload => reload(&mut daemon, inputs),
-            Signal::Stop => break,
-        }
+    while signals.next().await == Signal::Reload {
+        reload(&mut daemon, inputs);
     }
     tracing::info!("stopping");
     daemon.stop(stop_again(&mut signals)).await;

@@ -120,7 +120,7 @@ impl Upstreams {
     fn broken(&self, exchange: &mut Exchange, error: ReadError) -> Result<Action, ConnectCause> {
         match exchange.on_break() {
             Action::Refuse(Refusal::Broken) => Err(ConnectCause::Broken(error)),
-            action => Ok(action),
+            action @ (Action::Send(_) | Action::Reconnect | Action::Accept | Action::Refuse(_)) => Ok(action),
         }
     }
 
