@@ -132,6 +132,15 @@ pub enum Start {
 }
 
 impl Start {
+    /// The scheme that must be allowed for it.
+    pub fn means(self) -> Scheme {
+        match self {
+            Self::Scheme(scheme) => scheme,
+            Self::NtlmInNegotiate => Scheme::Ntlm,
+        }
+    }
+
+    /// The scheme it goes under on the wire.
     pub fn scheme(self) -> Scheme {
         match self {
             Self::Scheme(scheme) => scheme,

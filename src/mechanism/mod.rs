@@ -110,8 +110,8 @@ impl Mechanisms for Identities {
         let Some(grant) = self.grant(upstream) else {
             return unavailable(format!("no credential is meant for {upstream}"));
         };
-        if !grant.schemes.contains(&start.scheme()) {
-            return unavailable(format!("{} is not among the schemes for {upstream}", start.scheme()));
+        if !grant.schemes.contains(&start.means()) {
+            return unavailable(format!("{} is not among the schemes for {upstream}", start.means()));
         }
         match start {
             Start::Scheme(Scheme::Negotiate) => grant.negotiate(upstream, binding, &self.outside),

@@ -101,7 +101,7 @@ impl Upstreams {
                     Err(error) => break self.broken(&mut exchange, error)?,
                 };
                 let action;
-                (exchange, action) = respond(exchange, &mut wire, &line, &answer).await?;
+                (exchange, action) = respond(exchange, &mut wire, &line.method, &line, &answer).await?;
                 match action {
                     Action::Send(next) => credentials = Some(next),
                     Action::Accept => return self.finish(upstream, &exchange, wire, answer),
@@ -185,17 +185,19 @@ pub(super) async fn opening(
     think(exchange, move |exchange| exchange.opening(&line)).await
 }
 
-/// Skips a 407's body if the connection is to be used again, and asks the exchange what comes next.
+/// Skips a 407's body if the connection is to be used again, and asks the exchange what comes next. `method` is
+/// what was answered, `line` what is to be sent next: they differ where the legs are safe ones.
 pub(super) async fn respond(
     exchange: Exchange,
     wire: &mut Wire<Stream>,
+    method: &str,
     line: &RequestLine,
     answer: &ResponseHead,
 ) -> Result<(Exchange, Action), ConnectCause> {
     if answer.status != 407 {
         return Ok((exchange, Action::Accept));
     }
-    let persists = answer.persists() && skip_page(wire, &line.method, answer).await;
+    let persists = answer.persists() && skip_page(wire, method, answer).await;
     let challenges: Vec<Vec<u8>> = answer.fields.all("proxy-authenticate").map(<[u8]>::to_vec).collect();
     let line = line.clone();
     think(exchange, move |exchange| exchange.on_response(407, challenges.iter().map(Vec::as_slice), persists, &line))

@@ -206,7 +206,7 @@ impl Upstreams {
             }
             let Some(exchange) = lease.exchange.take() else { return Err(ConnectCause::Unknown) };
             // What answers the challenge goes with the request itself where it is the last message.
-            let (exchange, action) = respond(exchange, &mut lease.wire, line, &answer).await?;
+            let (exchange, action) = respond(exchange, &mut lease.wire, &head.method, line, &answer).await?;
             let proves = exchange.proves_now();
             lease.exchange = Some(exchange);
             match action {
@@ -298,7 +298,7 @@ impl Upstreams {
         if !body_done || (lease.reused && endpoint.tls) {
             seen.fields.push("Connection", "close");
         }
-        let (exchange, action) = respond(exchange, &mut lease.wire, line, &seen).await?;
+        let (exchange, action) = respond(exchange, &mut lease.wire, &line.method, line, &seen).await?;
         lease.exchange = Some(exchange);
         match action {
             Action::Send(credentials) => {

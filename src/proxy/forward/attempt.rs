@@ -82,6 +82,8 @@ impl Sending<'_> {
         }
         let signals = Signals::default();
         tokio::select! {
+            // In this order, so that an answer that is here already never finds the body unsent.
+            biased;
             attempt = self.send_body(&mut from_client, &mut to_upstream, body, replay, &signals) => attempt,
             attempt = self.pass_answer(&mut from_upstream, &mut to_client, direct, &signals, story) => attempt,
         }
