@@ -1,4 +1,4 @@
-//! The demo's story, with a stand-in for the relay that can do no more than Basic.
+//! The demo's story: with the relay, and with a stand-in for it that can do no more than Basic.
 
 #![allow(clippy::unwrap_used, reason = "a test says by failing what went wrong")]
 
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hallpass::auth::Scheme;
-use hallpass::cli::demo::{DemoOptions, RelayWish, demo};
+use hallpass::cli::demo::{DemoOptions, RelayWish, demo, start_relay};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
@@ -62,4 +62,14 @@ async fn a_relay_with_a_wrong_password_makes_the_story_fail() {
     assert!(!fine, "{text}");
     assert_eq!(text.matches("FAILED").count(), 6, "{text}");
     assert!(text.ends_with("6 steps failed.\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_relay_plays_its_part_with_every_scheme() {
+    for scheme in [Scheme::Ntlm, Scheme::Digest, Scheme::Basic] {
+        let mut out = Vec::new();
+        let options = DemoOptions { once: true, scheme, colour: false };
+        let fine = demo(options, &mut out, start_relay).await.unwrap();
+        assert!(fine, "{}", String::from_utf8_lossy(&out));
+    }
 }

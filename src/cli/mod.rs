@@ -1,11 +1,10 @@
 //! The commands: arguments in, exit code out. A file each; this one only knows their names.
 
 mod config;
+pub mod demo;
 mod flags;
 mod output;
 mod serve;
-
-pub mod demo;
 
 use std::process::ExitCode;
 
@@ -30,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Run the relay in the foreground; what hallpass does without a command.
     Serve(flags::Flags),
+    /// Show hallpass at work: a practice corporate proxy, the relay in front of it and a client, in one process.
+    Demo(demo::Arguments),
     /// Write, show or check the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -46,6 +47,7 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(flags) => serve::run(&flags),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Config(command) => config::run(command),
     }
 }

@@ -22,7 +22,21 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_MISTAKE))
 }
 
+/// For what is told bit by bit.
+pub fn writer() -> impl Write {
+    io::stdout()
+}
+
 /// A person reads it and has nothing against colours (no-color.org).
+pub fn stdout_takes_colours() -> bool {
+    io::stdout().is_terminal() && colours_are_welcome()
+}
+
+/// See [`stdout_takes_colours`].
 pub fn stderr_takes_colours() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    io::stderr().is_terminal() && colours_are_welcome()
+}
+
+fn colours_are_welcome() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -1,6 +1,7 @@
 //! `hallpass demo`: a corporate proxy, the relay in front of it and a client, in one process, as a story.
 
 mod client;
+mod command;
 mod story;
 mod transcript;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 
-pub use transcript::colour_wanted;
+pub use command::{Arguments, run, start_relay};
 
 use crate::auth::Scheme;
 use crate::practice::{
@@ -30,7 +31,6 @@ pub struct DemoOptions {
     pub once: bool,
     /// What the practice proxy demands.
     pub scheme: Scheme,
-    /// See [`colour_wanted`].
     pub colour: bool,
 }
 

@@ -1,6 +1,6 @@
 //! How the demo's story looks: aligned lines, ticks and crosses, colours only where they are wanted.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 const GREEN: &str = "\x1b[32m";
 const RED: &str = "\x1b[31m";
@@ -9,11 +9,6 @@ const DIM: &str = "\x1b[2m";
 const OFF: &str = "\x1b[0m";
 /// The widest step's name, so that the results stand in a column.
 const COLUMN: usize = 34;
-
-/// On a terminal, and `NO_COLOR` is unset or empty (no-color.org).
-pub fn colour_wanted() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
 
 pub(super) struct Transcript<'a> {
     out: &'a mut dyn Write,
