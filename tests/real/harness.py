@@ -316,7 +316,7 @@ def random_file(size):
     import hashlib
     with Test.lock:
         if size not in _random:
-            path = RUN / "tests" / f"random-{size}"
+            path = RUN / "tests" / f"random-{size}-{os.getpid()}"
             data = os.urandom(size)
             path.write_bytes(data)
             _random[size] = path, hashlib.sha256(data).hexdigest()

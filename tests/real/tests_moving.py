@@ -49,7 +49,7 @@ def twenty_mib(t):
     path, digest = random_file(20 * MIB)
     for expect in ([], ["-H", "Expect:"]):
         got = t.curl(relay, f"http://{t.site}/echo", "-X", "POST", "-T", path, *expect)
-        equal(got.json()["sha256"], digest, "what arrived")
+        equal((got.json()["length"], got.json()["sha256"]), (path.stat().st_size, digest), "what arrived")
         assert got.seconds < 1, f"it took {got.seconds} s"
 
 
