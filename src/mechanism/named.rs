@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Outside;
 use super::account::Account;
 use super::kdc::Kdc;
 use super::kerberos::{self, KerberosError, LongTerm, Principal, Ticket};
 use super::keytab::Keytab;
 use super::krb5_conf::Krb5Conf;
 use super::service::Service;
-use super::{Outside, token};
+use super::token::OneToken;
 use crate::auth::account::User;
-use crate::auth::spnego;
-use crate::auth::{Challenge, ChannelBinding, Leg, Mechanism, MechanismError, RequestLine, Scheme};
+use crate::auth::{ChannelBinding, Mechanism, MechanismError};
 use crate::secret::Secret;
 
 /// A service's key may change while its ticket is still good, and nobody tells us but by refusing it.
@@ -85,8 +85,7 @@ pub(super) fn start(
         | KerberosError::Undecipherable
         | KerberosError::Malformed(_) => MechanismError::Unavailable(error.to_string()),
     })?;
-    let offered = [spnego::KERBEROS, spnego::MS_KERBEROS];
-    Ok(Box::new(OneToken { token: Some(spnego::initial(&offered, &token)) }))
+    Ok(Box::new(OneToken::kerberos(&token)))
 }
 
 /// All that one logon needs to know.
@@ -205,20 +204,6 @@ fn realm_of_domain(user: &User, conf: &Krb5Conf) -> Result<String, String> {
         (Some(domain), Some(realm)) if fits(realm, domain) => Ok(realm.into()),
         (Some(domain), _) if domain.contains('.') => Ok(domain.to_uppercase()),
         _ => Err(format!("the Kerberos realm of {user} is not known; set `realm` or write user@REALM")),
-    }
-}
-
-/// One AP-REQ is the whole handshake; whatever the upstream says to it, there is nothing to add.
-struct OneToken {
-    token: Option<Vec<u8>>,
-}
-
-impl Mechanism for OneToken {
-    fn step(&mut self, _: &RequestLine, _: Option<&Challenge>) -> Result<Leg, MechanismError> {
-        match self.token.take() {
-            Some(token) => Ok(Leg { credentials: token::credentials(Scheme::Negotiate, &token), proves_secret: false }),
-            None => Err(MechanismError::Unavailable("the upstream did not take the Kerberos ticket".into())),
-        }
     }
 }
 

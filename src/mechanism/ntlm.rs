@@ -109,3 +109,155 @@ fn fresh() -> Result<Fresh, MechanismError> {
     let steps = (since_1970 + WINDOWS_EPOCH).as_nanos() / 100;
     Ok(Fresh { client_challenge, file_time: u64::try_from(steps).unwrap_or(u64::MAX) })
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use sspi::{
+        AuthIdentity, BufferType, DataRepresentation, Ntlm as Server, SecurityBuffer, ServerRequestFlags, Sspi,
+        SspiImpl, Username,
+    };
+
+    use super::*;
+
+    const HASH_OF_PASSWORD: &str = "a4f49c406510bdcab6824ee7c30fd852";
+
+    fn request() -> RequestLine {
+        RequestLine { method: "CONNECT".into(), uri: "h:443".into() }
+    }
+
+    fn challenge(token: &[u8]) -> Challenge {
+        Challenge { scheme: "NTLM".into(), token: Some(STANDARD.encode(token)), params: Vec::new() }
+    }
+
+    fn client(user: &str, hash: NtHash, binding: Option<ChannelBinding>) -> Ntlm {
+        Ntlm::new(Scheme::Ntlm, &user.parse().unwrap(), hash, "HTTP/proxy", binding)
+    }
+
+    fn message(leg: &Leg) -> Vec<u8> {
+        let value = String::from_utf8(leg.credentials.expose().to_vec()).unwrap();
+        STANDARD.decode(value.split_once(' ').unwrap().1).unwrap()
+    }
+
+    /// One call of another implementation's acceptor.
+    fn accept(server: &mut Server, password: &str, buffers: &mut [SecurityBuffer]) -> sspi::Result<Vec<u8>> {
+        let identity =
+            AuthIdentity { username: Username::new("any", None).unwrap(), password: password.to_string().into() };
+        let mut credentials = Some(identity.into());
+        let mut output = vec![SecurityBuffer::new(Vec::new(), BufferType::Token)];
+        let builder = server
+            .accept_security_context()
+            .with_credentials_handle(&mut credentials)
+            .with_context_requirements(ServerRequestFlags::empty())
+            .with_target_data_representation(DataRepresentation::Native)
+            .with_input(buffers)
+            .with_output(&mut output);
+        server.accept_security_context_impl(builder)?.resolve_to_result()?;
+        Ok(output.remove(0).buffer)
+    }
+
+    /// Whether that acceptor, which knows `expected`, lets `client` in.
+    fn logs_on(mut client: Ntlm, expected: &str, end_point: Option<&[u8]>) -> bool {
+        let mut server = Server::new();
+        if let Some(end_point) = end_point {
+            server.set_channel_bindings(&crate::auth::binding_data(end_point));
+        }
+        let token = |bytes| SecurityBuffer::new(bytes, BufferType::Token);
+        let first = client.step(&request(), None).unwrap();
+        assert!(!first.proves_secret);
+        let second = accept(&mut server, expected, &mut [token(message(&first))]).unwrap();
+        let third = client.step(&request(), Some(&challenge(&second))).unwrap();
+        assert!(third.proves_secret);
+        accept(&mut server, expected, &mut [token(message(&third))]).is_ok()
+            && server.complete_auth_token(&mut []).is_ok()
+    }
+
+    #[test]
+    fn another_implementation_takes_the_right_password_and_no_other() {
+        let long = "0123456789".repeat(20);
+        for password in
+            ["Password", "Gr\u{fc}\u{df}e", "\u{41f}\u{430}\u{440}\u{43e}\u{43b}\u{44c}-\u{5bc6}", &long, "$NTLM", " "]
+        {
+            for user in ["CORP\\alice", "alice@corp.example", "alice", "CORP\\j\u{fc}rgen"] {
+                let client = || client(user, NtHash::of_password(password), None);
+                assert!(logs_on(client(), password, None), "{user} {password}");
+                assert!(!logs_on(client(), "another", None), "{user} {password}");
+            }
+        }
+        assert!(logs_on(client("CORP\\alice", NtHash::parse(HASH_OF_PASSWORD).unwrap(), None), "Password", None));
+    }
+
+    #[test]
+    fn another_implementation_checks_the_channel_bindings() {
+        let client = |binding: &[u8]| client("CORP\\alice", NtHash::of_password("p"), Some(binding.to_vec()));
+        assert!(logs_on(client(&[1; 32]), "p", Some(&[1; 32])));
+        assert!(!logs_on(client(&[1; 32]), "p", Some(&[2; 32])));
+    }
+
+    /// The second message of that acceptor.
+    fn second_message(client: &mut Ntlm) -> Vec<u8> {
+        let first = message(&client.step(&request(), None).unwrap());
+        accept(&mut Server::new(), "p", &mut [SecurityBuffer::new(first, BufferType::Token)]).unwrap()
+    }
+
+    #[test]
+    fn a_wrapped_challenge_is_answered_wrapped() {
+        let mut client = client("alice", NtHash::of_password("p"), None);
+        let second = spnego::response(&second_message(&mut client));
+        let third = message(&client.step(&request(), Some(&challenge(&second))).unwrap());
+        assert!(
+            matches!(Answer::read(&third), Ok(Answer::Response { token: Some(inner), .. }) if inner.starts_with(b"NTLMSSP\0\x03"))
+        );
+    }
+
+    #[test]
+    fn an_answer_that_only_chooses_ntlm_gets_the_first_message_once_more() {
+        let mut client = client("alice", NtHash::of_password("p"), None);
+        let second = second_message(&mut client);
+        let chooses = Challenge { token: Some("oRUwE6ADCgEDoQwGCisGAQQBgjcCAgo=".into()), ..challenge(&[]) };
+        let again = client.step(&request(), Some(&chooses)).unwrap();
+        assert!(!again.proves_secret);
+        assert_eq!(message(&again), spnego::response(&negotiate()));
+        assert!(client.step(&request(), Some(&chooses)).is_err(), "but not for ever");
+        assert!(client.step(&request(), Some(&challenge(&spnego::response(&second)))).unwrap().proves_secret);
+    }
+
+    #[test]
+    fn under_negotiate_the_messages_stand_bare() {
+        let user = "alice".parse().unwrap();
+        let mut client = Ntlm::new(Scheme::Negotiate, &user, NtHash::of_password("p"), "HTTP/proxy", None);
+        let leg = client.step(&request(), None).unwrap();
+        assert!(leg.credentials.expose().starts_with(b"Negotiate TlRMTVNTUAAB"));
+    }
+
+    #[test]
+    fn a_challenge_cut_or_damaged_anywhere_ends_the_handshake_without_panic() {
+        let mut whole = client("alice", NtHash::of_password("p"), None);
+        let second = second_message(&mut whole);
+        for bytes in [second.clone(), spnego::response(&second)] {
+            for end in 0..bytes.len() {
+                let mut cut = client("alice", NtHash::of_password("p"), None);
+                cut.step(&request(), None).unwrap();
+                let result = cut.step(&request(), Some(&challenge(&bytes[..end])));
+                assert!(matches!(result, Err(MechanismError::BadChallenge(_))), "{end} of {}", bytes.len());
+
+                let mut damaged = bytes.clone();
+                damaged[end] ^= 0xff;
+                let mut client = client("alice", NtHash::of_password("p"), None);
+                client.step(&request(), None).unwrap();
+                let _ = client.step(&request(), Some(&challenge(&damaged)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_handshake_out_of_order_is_refused() {
+        let mut client = client("alice", NtHash::of_password("p"), None);
+        let second = second_message(&mut client);
+        let none = Challenge { token: None, ..challenge(&[]) };
+        assert!(matches!(client.step(&request(), Some(&none)), Err(MechanismError::BadChallenge(_))));
+        client.step(&request(), Some(&challenge(&second))).unwrap();
+        assert!(matches!(client.step(&request(), Some(&challenge(&second))), Err(MechanismError::BadChallenge(_))));
+    }
+}

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use crate::auth::{Challenge, MechanismError, Scheme};
+use crate::auth::{Challenge, Leg, Mechanism, MechanismError, RequestLine, Scheme, spnego};
 use crate::secret::Credentials;
 
 /// Some servers leave the padding out, or bits in the last digit.
@@ -31,4 +31,54 @@ pub(super) fn credentials(scheme: Scheme, token: &[u8]) -> Credentials {
     value.push(' ');
     STANDARD.encode_string(token, &mut value);
     Credentials::new(std::mem::take(&mut *value))
+}
+
+/// Kerberos without mutual authentication: one token is the whole handshake, and whatever the upstream says to
+/// it, there is nothing to add.
+pub(super) struct OneToken(Option<Credentials>);
+
+impl OneToken {
+    /// Offered as browsers do it, in SPNEGO and under both names.
+    pub(super) fn kerberos(token: &[u8]) -> Self {
+        let offer = spnego::initial(&[spnego::KERBEROS, spnego::MS_KERBEROS], token);
+        Self(Some(credentials(Scheme::Negotiate, &offer)))
+    }
+}
+
+impl Mechanism for OneToken {
+    fn step(&mut self, _: &RequestLine, _: Option<&Challenge>) -> Result<Leg, MechanismError> {
+        match self.0.take() {
+            Some(credentials) => Ok(Leg { credentials, proves_secret: false }),
+            None => Err(MechanismError::Unavailable("the upstream did not take the Kerberos ticket".into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn challenge(token: &str) -> Challenge {
+        Challenge { scheme: "Negotiate".into(), token: Some(token.into()), params: Vec::new() }
+    }
+
+    #[test]
+    fn tokens_are_read_with_and_without_padding() {
+        for text in ["TlRMTQ==", "TlRMTQ", "TlRMTR=="] {
+            assert_eq!(token_of(Some(&challenge(text))).unwrap().as_deref(), Some(&b"NTLM"[..]), "{text}");
+        }
+        assert_eq!(token_of(None), Ok(None));
+        assert!(matches!(token_of(Some(&challenge("a.b~"))), Err(MechanismError::BadChallenge(_))));
+    }
+
+    #[test]
+    fn a_large_token_stands_in_one_value_and_only_once() {
+        let request = RequestLine { method: "CONNECT".into(), uri: "h:443".into() };
+        let mut mechanism = OneToken::kerberos(&[7; 48 * 1024]);
+        let leg = mechanism.step(&request, None).unwrap();
+        assert!(leg.credentials.expose().starts_with(b"Negotiate YI"));
+        assert!(leg.credentials.expose().len() > 64 * 1024);
+        assert!(!leg.proves_secret);
+        assert!(matches!(mechanism.step(&request, Some(&challenge("oQ=="))), Err(MechanismError::Unavailable(_))));
+    }
 }
