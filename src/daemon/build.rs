@@ -121,7 +121,11 @@ fn identities(config: &Config) -> Identities {
             },
         });
     }
-    Identities::new(grants, Outside { canonical_name: Arc::new(resolver::canonical_name), ..Outside::none() })
+    let outside = Outside {
+        canonical_name: Arc::new(resolver::canonical_name),
+        service_records: Arc::new(resolver::service_records),
+    };
+    Identities::new(grants, outside)
 }
 
 fn settings(credential: &Credential) -> Settings {

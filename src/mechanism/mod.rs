@@ -39,21 +39,21 @@ use crate::auth::{ChannelBinding, Mechanism, MechanismError, Mechanisms, Scheme,
 use crate::secret::Secret;
 
 pub type CanonicalName = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
-pub type FindKdcs = Arc<dyn Fn(&str) -> Vec<Target> + Send + Sync>;
+pub type ServiceRecords = Arc<dyn Fn(&str) -> Vec<Target> + Send + Sync>;
 
 /// What is asked of the world outside; may block.
 #[derive(Clone)]
 pub struct Outside {
     /// The name in DNS that another is an alias of.
     pub canonical_name: CanonicalName,
-    /// The KDCs that DNS names for a realm (RFC 4120 §7.2.3.2), best first.
-    pub find_kdcs: FindKdcs,
+    /// The hosts of a service that DNS names (RFC 2782), best first.
+    pub service_records: ServiceRecords,
 }
 
 impl Outside {
     /// Nobody is asked.
     pub fn none() -> Self {
-        Self { canonical_name: Arc::new(|_| None), find_kdcs: Arc::new(|_| Vec::new()) }
+        Self { canonical_name: Arc::new(|_| None), service_records: Arc::new(|_| Vec::new()) }
     }
 }
 

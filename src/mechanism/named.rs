@@ -71,7 +71,7 @@ pub(super) fn start(
             account.tickets.refusals.fetch_add(1, Ordering::AcqRel);
             MechanismError::Rejected(error.to_string())
         }
-        KerberosError::Unreachable(_) => {
+        KerberosError::Unreachable(_) | KerberosError::NoKdc(_) => {
             kept.silent = Some((error.to_string(), Instant::now()));
             MechanismError::Unavailable(error.to_string())
         }
@@ -81,7 +81,6 @@ pub(super) fn start(
         | KerberosError::WrongRealm(..)
         | KerberosError::Other(..)
         | KerberosError::NoKey(..)
-        | KerberosError::NoKdc(_)
         | KerberosError::Undecipherable
         | KerberosError::Malformed(_) => MechanismError::Unavailable(error.to_string()),
     })?;
@@ -135,7 +134,8 @@ impl Logon<'_> {
             servers = self.conf.kdcs(realm);
         }
         if servers.is_empty() {
-            servers = (self.outside.find_kdcs)(realm);
+            // RFC 4120 §7.2.3.2. The final dot keeps the system's search list out.
+            servers = (self.outside.service_records)(&format!("_kerberos._tcp.{realm}."));
         }
         if servers.is_empty() { Err(KerberosError::NoKdc(realm.into())) } else { Ok(Kdc::new(servers)) }
     }

@@ -1,9 +1,13 @@
 //! Names → addresses and canonical names, asked of the operating system.
 
+mod service_records;
+
 use std::io;
 use std::net::SocketAddr;
 
 use dns_lookup::{AddrInfoHints, getaddrinfo};
+
+pub use service_records::service_records;
 
 /// `AI_CANONNAME` of POSIX; the libraries we run on agree on its value.
 const WANT_CANONICAL_NAME: i32 = 2;
