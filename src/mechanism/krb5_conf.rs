@@ -14,7 +14,9 @@ const DEFAULT_FILE: &str = "/etc/krb5.conf";
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Krb5Conf {
     pub(super) default_realm: Option<String>,
-    pub(super) kdcs: Vec<(String, String)>,
+    /// `dns_lookup_kdc`: DNS may be asked unless the file forbids it.
+    lookup: Option<bool>,
+    kdcs: Vec<(String, String)>,
 }
 
 impl Krb5Conf {
@@ -28,10 +30,19 @@ impl Krb5Conf {
         conf
     }
 
+    #[cfg(test)]
+    pub(super) fn with_default_realm(realm: &str) -> Self {
+        Self { default_realm: Some(realm.into()), ..Self::default() }
+    }
+
     /// In the order of the file. Those behind a KDC proxy (`https://…`) are passed over.
     pub(super) fn kdcs(&self, realm: &str) -> Vec<Target> {
         let of_realm = self.kdcs.iter().filter(|(name, _)| name == realm);
         of_realm.filter_map(|(_, place)| parse_kdc(place)).collect()
+    }
+
+    pub(super) fn may_ask_dns(&self) -> bool {
+        self.lookup.unwrap_or(true)
     }
 
     fn read_file(&mut self, file: &Path, depth: usize) {
@@ -69,6 +80,9 @@ impl Krb5Conf {
         match (section, group, name) {
             ("libdefaults", None, "default_realm") if self.default_realm.is_none() => {
                 self.default_realm = Some(value.into());
+            }
+            ("libdefaults", None, "dns_lookup_kdc") if self.lookup.is_none() => {
+                self.lookup = Some(!["n", "no", "false", "f", "nil", "0", "off"].contains(&value));
             }
             ("realms", Some(realm), "kdc") => self.kdcs.push((realm.into(), value.into())),
             _ => {}
@@ -137,6 +151,7 @@ mod tests {
         let mut conf = Krb5Conf::default();
         conf.read(EXAMPLE, 0);
         assert_eq!(conf.default_realm.as_deref(), Some("CORP.EXAMPLE"));
+        assert!(!conf.may_ask_dns() && Krb5Conf::default().may_ask_dns());
         assert_eq!(shown(&conf, "CORP.EXAMPLE"), ["dc1.corp.example:88", "dc2.corp.example:8088"]);
         assert_eq!(shown(&conf, "OTHER.EXAMPLE"), ["[2001:db8::1]:88"]);
         assert!(shown(&conf, "THIRD.EXAMPLE").is_empty());

@@ -214,3 +214,100 @@ fn client_nonce() -> String {
     let _ = getrandom::fill(&mut bytes);
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::RequestLine;
+
+    fn endpoint(target: &str) -> Endpoint {
+        Endpoint { target: Target::parse(target, None).unwrap(), tls: false }
+    }
+
+    fn identities(user: Option<&str>, password: Option<&str>, schemes: &[Scheme]) -> Identities {
+        let password = password.map(Secret::new);
+        let account = Account::new(Settings {
+            user: user.map(|user| user.parse().unwrap()),
+            password: Arc::new(move || Ok(password.clone())),
+            ..Settings::default()
+        });
+        let grant = Grant {
+            upstream: Recipient::Upstream(endpoint("proxy.corp.example:8080")),
+            account: Arc::new(account),
+            schemes: schemes.to_vec(),
+            spn: None,
+            canonicalize: Canonicalize::Never,
+        };
+        Identities::new(vec![grant], Outside::none())
+    }
+
+    fn reason(identities: &Identities, start: Start, upstream: &str) -> Option<String> {
+        match identities.start(start, &endpoint(upstream), None) {
+            Err(MechanismError::Unavailable(reason)) => Some(reason),
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => None,
+        }
+    }
+
+    const OFFICE: &str = "proxy.corp.example:8080";
+    const ALL: [Scheme; 4] = [Scheme::Negotiate, Scheme::Ntlm, Scheme::Digest, Scheme::Basic];
+
+    #[test]
+    fn only_upstreams_in_the_list_receive_anything() {
+        let identities = identities(Some("alice"), Some("p"), &ALL);
+        for upstream in ["proxy.evil.example:8080", "proxy.corp.example:8081", "127.0.0.1:8080"] {
+            for scheme in ALL {
+                assert!(
+                    reason(&identities, Start::Scheme(scheme), upstream).unwrap().contains("meant for"),
+                    "{upstream}"
+                );
+            }
+        }
+        let elsewhere = Endpoint { tls: true, ..endpoint(OFFICE) };
+        assert!(identities.start(Start::Scheme(Scheme::Basic), &elsewhere, None).is_err());
+        assert_eq!(reason(&identities, Start::Scheme(Scheme::Basic), OFFICE), None);
+    }
+
+    #[test]
+    fn only_schemes_in_the_list_are_begun() {
+        let identities = identities(Some("alice"), Some("p"), &Scheme::DEFAULT);
+        assert!(reason(&identities, Start::Scheme(Scheme::Basic), OFFICE).unwrap().contains("among the schemes"));
+        assert_eq!(reason(&identities, Start::Scheme(Scheme::Ntlm), OFFICE), None);
+        assert_eq!(reason(&identities, Start::NtlmInNegotiate, OFFICE), None);
+        assert_eq!(reason(&identities, Start::Scheme(Scheme::Digest), OFFICE), None);
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        for (user, password, words) in [(None, Some("p"), "no user"), (Some("alice"), None, "no password")] {
+            let identities = identities(user, password, &ALL);
+            for start in [Start::Scheme(Scheme::Ntlm), Start::Scheme(Scheme::Digest), Start::Scheme(Scheme::Basic)] {
+                assert!(reason(&identities, start, OFFICE).unwrap().contains(words), "{user:?} {start:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn user_names_go_to_basic_as_they_were_typed() {
+        for user in ["CORP\\alice", "alice@corp.example", "alice"] {
+            let identities = identities(Some(user), Some("p"), &ALL);
+            let request = RequestLine { method: "CONNECT".into(), uri: "h:443".into() };
+            let mut basic = identities.start(Start::Scheme(Scheme::Basic), &endpoint(OFFICE), None).unwrap();
+            let mut expected = Basic::new(user, Secret::new("p")).unwrap();
+            let (sent, expected) = (basic.step(&request, None).unwrap(), expected.step(&request, None).unwrap());
+            assert_eq!(sent.credentials, expected.credentials);
+        }
+    }
+
+    #[test]
+    fn digest_nonces_are_shared_by_the_connections_to_one_upstream() {
+        let identities = identities(Some("alice"), Some("p"), &ALL);
+        let request = RequestLine { method: "CONNECT".into(), uri: "h:443".into() };
+        let digest = || identities.start(Start::Scheme(Scheme::Digest), &endpoint(OFFICE), None).unwrap();
+        assert!(digest().step(&request, None).is_err());
+        let offered = crate::auth::challenge::parse_all([&b"Digest realm=r, nonce=n, qop=auth"[..]]);
+        digest().step(&request, offered.first()).unwrap();
+        let third = String::from_utf8(digest().step(&request, None).unwrap().credentials.expose().to_vec()).unwrap();
+        assert!(third.contains("nc=00000002"), "{third}");
+    }
+}

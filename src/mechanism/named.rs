@@ -133,7 +133,7 @@ impl Logon<'_> {
         if servers.is_empty() {
             servers = self.conf.kdcs(realm);
         }
-        if servers.is_empty() {
+        if servers.is_empty() && self.conf.may_ask_dns() {
             // RFC 4120 §7.2.3.2. The final dot keeps the system's search list out.
             servers = (self.outside.service_records)(&format!("_kerberos._tcp.{realm}."));
         }
@@ -209,11 +209,73 @@ fn realm_of_domain(user: &User, conf: &Krb5Conf) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    use super::super::account::Settings;
+    use super::super::service::{Canonicalize, candidates};
     use super::*;
+    use crate::address::{Endpoint, Host, Target};
+
+    #[test]
+    fn whoever_waited_while_a_secret_was_refused_does_not_try_it_again() {
+        // A KDC that answers every request with a failed pre-authentication, and counts.
+        let (kdc, asked) = refusing_kdc();
+        let account = Account::new(Settings {
+            user: "alice@CORP.EXAMPLE".parse().ok(),
+            password: Arc::new(|| Ok(Some(Secret::new("wrong")))),
+            kdc: vec![kdc],
+            ..Settings::default()
+        });
+        let services = candidates(
+            &Endpoint { target: Target::parse("proxy.corp.example:8080", None).unwrap(), tls: false },
+            None,
+            Canonicalize::Never,
+            &Outside::none(),
+        );
+        let services = services.unwrap();
+        let everyone_waits = account.tickets.kept.lock().unwrap();
+        let outcomes = thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..5).map(|_| scope.spawn(|| start(&account, &services, None, &Outside::none()).err())).collect();
+            thread::sleep(Duration::from_millis(200));
+            drop(everyone_waits);
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(outcomes.iter().all(|error| matches!(error, Some(MechanismError::Rejected(_)))), "{outcomes:?}");
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    fn refusing_kdc() -> (Target, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = asked.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                counted.fetch_add(1, Ordering::Relaxed);
+                let mut length = [0; 4];
+                stream.read_exact(&mut length).unwrap();
+                let mut request = vec![0; u32::from_be_bytes(length) as usize];
+                stream.read_exact(&mut request).unwrap();
+                stream.write_all(&[&(REFUSAL.len() as u32).to_be_bytes(), REFUSAL].concat()).unwrap();
+            }
+        });
+        (Target::new(Host::Ip(address.ip()), address.port()), asked)
+    }
+
+    /// KRB-ERROR 24 of 2026-01-01, from the realm R.
+    const REFUSAL: &[u8] = b"\x7e\x46\x30\x44\xa0\x03\x02\x01\x05\xa1\x03\x02\x01\x1e\
+        \xa4\x11\x18\x0f20260101000000Z\xa5\x03\x02\x01\x00\xa6\x03\x02\x01\x18\
+        \xa9\x03\x1b\x01R\xaa\x16\x30\x14\xa0\x03\x02\x01\x02\xa1\x0d\x30\x0b\x1b\x06krbtgt\x1b\x01R";
 
     #[test]
     fn the_realm_is_found_or_asked_for() {
-        let mut conf = Krb5Conf { default_realm: Some("CORP.EXAMPLE".into()), ..Krb5Conf::default() };
+        let mut conf = Krb5Conf::with_default_realm("CORP.EXAMPLE");
         for (user, set, expected) in [
             ("CORP\\alice", None, Some("alice CORP.EXAMPLE")),
             ("corp\\alice", None, Some("alice CORP.EXAMPLE")),
