@@ -4,12 +4,15 @@ use libgssapi::context::{ClientCtx, CtxFlags};
 use libgssapi::credential::{Cred, CredUsage};
 use libgssapi::error::Error;
 use libgssapi::name::Name;
-use libgssapi::oid::{GSS_MECH_KRB5, GSS_NT_HOSTBASED_SERVICE, GSS_NT_KRB5_PRINCIPAL, OidSet};
+use libgssapi::oid::{GSS_MECH_KRB5, GSS_NT_KRB5_PRINCIPAL, OidSet};
 
 use super::service::Service;
 use super::token::OneToken;
 use crate::auth::account::User;
 use crate::auth::{ChannelBinding, Mechanism};
+
+/// How a system's library is told the name of a service.
+pub(super) type Naming = fn(&Service) -> Result<Name, Error>;
 
 /// `Err` says why there is no first token. The cache is read anew each time: a later `kinit` is seen at once.
 pub(super) fn start(
@@ -17,6 +20,7 @@ pub(super) fn start(
     realm: Option<&str>,
     services: &[Service],
     binding: Option<&ChannelBinding>,
+    name: Naming,
 ) -> Result<Box<dyn Mechanism>, String> {
     let ticket = acquire()?;
     if let Some(user) = user {
@@ -24,7 +28,7 @@ pub(super) fn start(
     }
     let mut unknown = String::new();
     for service in services {
-        match first_token(&ticket, service, binding) {
+        match name(service).and_then(|target| first_token(&ticket, target, binding)) {
             Ok(token) => return Ok(Box::new(OneToken::kerberos(&token))),
             Err(error) if error.minor == code::SERVICE_UNKNOWN => unknown = explain(&error, service),
             Err(error) => return Err(explain(&error, service)),
@@ -58,20 +62,16 @@ fn belongs_to(ticket: &Cred, user: &User, wanted: Option<&str>) -> Result<(), St
 
 /// No delegation, no mutual authentication: one token is all. The library's own SPNEGO would hide the
 /// mechanism's error codes, so the frame is ours.
-fn first_token(ticket: &Cred, service: &Service, binding: Option<&ChannelBinding>) -> Result<Vec<u8>, Error> {
-    let target = match service.realm() {
-        Some(realm) => Name::new(format!("{}@{realm}", service.principal()).as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL))?,
-        None => host_based(service.principal())?,
-    };
+fn first_token(ticket: &Cred, target: Name, binding: Option<&ChannelBinding>) -> Result<Vec<u8>, Error> {
     let binding = binding.map(|end_point| crate::auth::binding_data(end_point));
     let mut context = ClientCtx::new(Some(ticket.clone()), target, CtxFlags::empty(), Some(GSS_MECH_KRB5));
     let token = context.step(None, binding.as_deref())?;
     Ok(token.map_or_else(Vec::new, |token| token.to_vec()))
 }
 
-/// `HTTP/host` is `HTTP@host` here; the library finds the realm.
-fn host_based(principal: &str) -> Result<Name, Error> {
-    Name::new(principal.replacen('/', "@", 1).as_bytes(), Some(GSS_NT_HOSTBASED_SERVICE))
+/// A name that the library does not touch.
+pub(super) fn principal(service: &Service, realm: &str) -> Result<Name, Error> {
+    Name::new(format!("{}@{realm}", service.principal()).as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL))
 }
 
 /// Codes of the Kerberos mechanism, alike in MIT and Heimdal (`krb5_err.et`).

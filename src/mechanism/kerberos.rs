@@ -49,6 +49,8 @@ pub(super) enum KerberosError {
     Refused(String, &'static str, &'static str),
     #[error("the KDC of {1} does not know the user {0}")]
     UnknownUser(String, String),
+    #[error("logging on as {0} needs a ticket from kinit: Kerberos names outside ASCII are not supported here")]
+    NotAscii(String),
     #[error("the KDC does not know the service {0}")]
     UnknownService(String),
     #[error("this machine's clock and the KDC's are {0} apart; Kerberos allows five minutes")]
@@ -247,7 +249,7 @@ fn logon_body(principal: &Principal) -> Result<KdcReqBody> {
         hostname: "",
         context_requirements: ClientRequestFlags::empty(),
     });
-    let mut body = body.map_err(|_| KerberosError::UnknownUser(principal.name.clone(), principal.realm.clone()))?;
+    let mut body = body.map_err(|_| KerberosError::NotAscii(principal.name.clone()))?;
     // A ticket bound to an address is of no use behind NAT.
     body.addresses = Optional::from(None);
     Ok(body)

@@ -1,5 +1,4 @@
-//! What `krb5.conf` says about realms and their KDCs. Only that: tickets of the logged-in identity are the
-//! Kerberos library's business.
+//! What `krb5.conf` says about realms, their hosts and their KDCs. All else is the Kerberos library's business.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -16,6 +15,7 @@ pub(super) struct Krb5Conf {
     pub(super) default_realm: Option<String>,
     /// `dns_lookup_kdc`: DNS may be asked unless the file forbids it.
     lookup: Option<bool>,
+    domain_realm: Vec<(String, String)>,
     kdcs: Vec<(String, String)>,
 }
 
@@ -43,6 +43,15 @@ impl Krb5Conf {
 
     pub(super) fn may_ask_dns(&self) -> bool {
         self.lookup.unwrap_or(true)
+    }
+
+    /// `[domain_realm]`: the host itself, else its nearest domain, with or without the leading dot.
+    pub(super) fn realm_of_host(&self, host: &str) -> Option<String> {
+        let host = host.to_ascii_lowercase();
+        let found = |name: &str| self.domain_realm.iter().find(|(domain, _)| domain == name);
+        let domains = host.match_indices('.').map(|(dot, _)| &host[dot..]);
+        let nearest = domains.filter_map(|domain| found(domain).or_else(|| found(&domain[1..])));
+        found(&host).into_iter().chain(nearest).map(|(_, realm)| realm.clone()).next()
     }
 
     fn read_file(&mut self, file: &Path, depth: usize) {
@@ -84,6 +93,7 @@ impl Krb5Conf {
             ("libdefaults", None, "dns_lookup_kdc") if self.lookup.is_none() => {
                 self.lookup = Some(!["n", "no", "false", "f", "nil", "0", "off"].contains(&value));
             }
+            ("domain_realm", None, domain) => self.domain_realm.push((domain.to_ascii_lowercase(), value.into())),
             ("realms", Some(realm), "kdc") => self.kdcs.push((realm.into(), value.into())),
             _ => {}
         }
@@ -140,6 +150,9 @@ mod tests {
   }
 [domain_realm]
   .corp.example = CORP.EXAMPLE
+  .Sub.corp.example = SUB.EXAMPLE
+  proxy.corp.example = OTHER.EXAMPLE
+  plain.example = PLAIN.EXAMPLE
 ";
 
     fn shown(conf: &Krb5Conf, realm: &str) -> Vec<String> {
@@ -155,6 +168,25 @@ mod tests {
         assert_eq!(shown(&conf, "CORP.EXAMPLE"), ["dc1.corp.example:88", "dc2.corp.example:8088"]);
         assert_eq!(shown(&conf, "OTHER.EXAMPLE"), ["[2001:db8::1]:88"]);
         assert!(shown(&conf, "THIRD.EXAMPLE").is_empty());
+    }
+
+    #[test]
+    fn a_host_belongs_to_the_realm_of_its_nearest_domain() {
+        let mut conf = Krb5Conf::default();
+        conf.read(EXAMPLE, 0);
+        for (host, realm) in [
+            ("www.corp.example", Some("CORP.EXAMPLE")),
+            ("a.b.corp.example", Some("CORP.EXAMPLE")),
+            ("a.sub.corp.example", Some("SUB.EXAMPLE")),
+            ("Proxy.corp.example", Some("OTHER.EXAMPLE")),
+            ("corp.example", None),
+            ("plain.example", Some("PLAIN.EXAMPLE")),
+            ("www.plain.example", Some("PLAIN.EXAMPLE")),
+            ("example", None),
+            ("", None),
+        ] {
+            assert_eq!(conf.realm_of_host(host).as_deref(), realm, "{host}");
+        }
     }
 
     #[test]

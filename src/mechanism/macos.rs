@@ -1,3 +1,27 @@
 //! The logged-in identity on macOS: the ticket of GSS.framework.
 
-pub(super) use super::gss::start;
+use libgssapi::error::Error;
+use libgssapi::name::Name;
+use libgssapi::oid::GSS_NT_HOSTBASED_SERVICE;
+
+use super::gss;
+use super::service::Service;
+use crate::auth::account::User;
+use crate::auth::{ChannelBinding, Mechanism};
+
+pub(super) fn start(
+    user: Option<&User>,
+    realm: Option<&str>,
+    services: &[Service],
+    binding: Option<&ChannelBinding>,
+) -> Result<Box<dyn Mechanism>, String> {
+    gss::start(user, realm, services, binding, name)
+}
+
+/// `HTTP/host` is `HTTP@host` here; the framework finds the realm and leaves the host as it is.
+fn name(service: &Service) -> Result<Name, Error> {
+    match service.realm() {
+        Some(realm) => gss::principal(service, realm),
+        None => Name::new(service.principal().replacen('/', "@", 1).as_bytes(), Some(GSS_NT_HOSTBASED_SERVICE)),
+    }
+}

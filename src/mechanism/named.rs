@@ -76,6 +76,7 @@ pub(super) fn start(
             MechanismError::Unavailable(error.to_string())
         }
         KerberosError::UnknownUser(..)
+        | KerberosError::NotAscii(_)
         | KerberosError::UnknownService(_)
         | KerberosError::ClockSkew(_)
         | KerberosError::WrongRealm(..)

@@ -57,7 +57,12 @@ impl Service {
         &self.principal
     }
 
-    /// Given in the configuration, so that a library must not look the host up.
+    /// What stands after the service's class.
+    pub(super) fn host(&self) -> &str {
+        self.principal.split_once('/').map_or("", |(_, host)| host)
+    }
+
+    /// Given in the configuration.
     pub(super) fn realm(&self) -> Option<&str> {
         self.realm.as_deref()
     }
