@@ -14,7 +14,7 @@ use picky_krb::constants::gss_api::{AP_REQ_TOKEN_ID, AUTHENTICATOR_CHECKSUM_TYPE
 use picky_krb::constants::key_usages::{AS_REP_ENC, TGS_REP_ENC_SESSION_KEY};
 use picky_krb::constants::types::{NT_ENTERPRISE, NT_PRINCIPAL, PA_ETYPE_INFO2_TYPE};
 use picky_krb::crypto::CipherSuite;
-use picky_krb::data_types::{EtypeInfo2, EtypeInfo2Entry, PaData, PrincipalName};
+use picky_krb::data_types::{EtypeInfo2, EtypeInfo2Entry, PaData};
 use picky_krb::messages::{AsRep, EncAsRepPart, EncKdcRepPart, EncTgsRepPart, KdcRep, KdcReqBody, KrbError, TgsRep};
 use serde::de::DeserializeOwned;
 use sspi::channel_bindings::ChannelBindings;
@@ -114,9 +114,19 @@ pub(super) struct Ticket {
     key: SspiSecret<Vec<u8>>,
     suite: CipherSuite,
     ends: SystemTime,
+    /// Of the service, from the enciphered part: what stands in the clear, anybody on the way could change.
+    service: Vec<String>,
 }
 
 impl Ticket {
+    /// The realm whose KDC takes this, if it is a ticket for a KDC: `krbtgt/REALM`.
+    fn realm_served(&self) -> Option<&str> {
+        match &self.service[..] {
+            [krbtgt, realm] if krbtgt == "krbtgt" => Some(realm),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_good(&self) -> bool {
         self.ends > SystemTime::now() + MARGIN
     }
@@ -138,23 +148,30 @@ impl Ticket {
         }
         let suite = suite_of(&part.key.0.key_type.0).ok_or_else(|| malformed("its session key is not AES"))?;
         let ends = time_of(&part.end_time.0).ok_or_else(|| malformed("the ticket has no end"))?;
-        Ok(Self { key: part.key.0.key_value.0.0.into(), suite, ends, reply })
+        let service = part.sname.0.name_string.0.0.iter().map(|component| text(component.0.as_bytes())).collect();
+        Ok(Self { key: part.key.0.key_value.0.0.into(), suite, ends, service, reply })
     }
 }
 
 /// The AS exchange. One wrong secret is one failed pre-authentication: the first request carries none, and the
 /// second is sent to one KDC only.
 pub(super) fn log_on(principal: &Principal, secret: &LongTerm<'_>, kdc: &Kdc) -> Result<Ticket> {
-    let mut body = logon_body(principal)?;
+    let body = logon_body(principal)?;
     let first = kdc.exchange(&as_request(&body, Vec::new())?, Retry::Anywhere)?;
     let hints = match read::<AsRep>(&first.reply)? {
-        Ok(reply) => return open_logon(reply.0, principal, secret, &body),
+        Ok(reply) => {
+            return match open_logon(reply.0, principal, secret, &body) {
+                // Nobody has judged the secret yet; now it is we who do.
+                Err(KerberosError::Undecipherable) => {
+                    Err(KerberosError::Refused(principal.to_string(), secret.noun(), "it does not open the ticket"))
+                }
+                opened => opened,
+            };
+        }
         Err(error) if error.0.error_code.0 == code::KDC_ERR_PREAUTH_REQUIRED => hints_of(&error)?,
         Err(error) => return Err(logon_error(&error, principal, secret)),
     };
     let (suite, key) = long_term_key(principal, secret, &hints)?;
-    // The nonce serves once more: both requests are one question.
-    body.addresses = Optional::from(None);
     let proof = generate_pa_datas_for_as_req_with_key(&GenerateKeytabPaDataOptions {
         key: key.to_vec().into(),
         key_enctype: suite,
@@ -172,7 +189,7 @@ pub(super) fn log_on(principal: &Principal, secret: &LongTerm<'_>, kdc: &Kdc) ->
 pub(super) fn ticket_for(tgt: &Ticket, service: &str, kdc_of: &dyn Fn(&str) -> Result<Kdc>) -> Result<Ticket> {
     let mut tgt = tgt.clone();
     for _ in 0..MAX_REFERRALS {
-        let realm = realm_served(&tgt);
+        let realm = tgt.realm_served().ok_or_else(|| malformed("it is no ticket for a KDC"))?.to_string();
         let mut authenticator = authenticator(&tgt, None, None)?;
         let request = generate_tgs_req(GenerateTgsReqOptions {
             realm: &realm,
@@ -192,10 +209,10 @@ pub(super) fn ticket_for(tgt: &Ticket, service: &str, kdc_of: &dyn Fn(&str) -> R
         };
         let nonce = &request.0.req_body.0.nonce.0;
         let ticket = Ticket::open(reply, tgt.key.as_ref(), &tgt.suite, TGS_REP_ENC_SESSION_KEY, nonce)?;
-        if !is_tgt(&ticket.reply.ticket.0.0.sname.0) {
-            return Ok(ticket);
+        match ticket.realm_served() {
+            None => return Ok(ticket),
+            Some(_) => tgt = ticket,
         }
-        tgt = ticket;
     }
     Err(KerberosError::Malformed(format!("more than {MAX_REFERRALS} realms on the way to {service}")))
 }
@@ -274,13 +291,7 @@ fn open_logon(reply: KdcRep, principal: &Principal, secret: &LongTerm<'_>, body:
         });
     }
     let (suite, key) = long_term_key(principal, secret, &hints)?;
-    match Ticket::open(reply, &key, &suite, AS_REP_ENC, &body.nonce.0) {
-        // Without pre-authentication it is we who find out.
-        Err(KerberosError::Undecipherable) => {
-            Err(KerberosError::Refused(principal.to_string(), secret.noun(), "it does not open the ticket"))
-        }
-        opened => opened,
-    }
+    Ticket::open(reply, &key, &suite, AS_REP_ENC, &body.nonce.0)
 }
 
 fn hints_of(error: &KrbError) -> Result<Vec<EtypeInfo2Entry>> {
@@ -388,16 +399,6 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<std::result::Result<T, KrbE
         return Ok(Err(picky_asn1_der::from_bytes(bytes).map_err(malformed)?));
     }
     Ok(Ok(picky_asn1_der::from_bytes(bytes).map_err(malformed)?))
-}
-
-fn is_tgt(name: &PrincipalName) -> bool {
-    name.name_string.0.0.first().is_some_and(|first| first.0.as_bytes() == b"krbtgt")
-}
-
-/// The realm whose KDC takes this TGT: the second component of `krbtgt/REALM`.
-fn realm_served(tgt: &Ticket) -> String {
-    let ticket = &tgt.reply.ticket.0.0;
-    ticket.sname.0.name_string.0.0.get(1).map_or_else(String::new, |realm| text(realm.0.as_bytes()))
 }
 
 fn suite_of(kind: &IntegerAsn1) -> Option<CipherSuite> {

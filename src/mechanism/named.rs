@@ -119,7 +119,11 @@ impl Logon<'_> {
                     return Ok(ticket);
                 }
                 Err(error @ KerberosError::UnknownService(_)) => unknown = error,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // Perhaps the KDC does not take this logon's ticket any more; the next try makes a new one.
+                    kept.tgt = None;
+                    return Err(error);
+                }
             }
         }
         Err(unknown)
