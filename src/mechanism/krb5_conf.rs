@@ -12,7 +12,6 @@ const DEFAULT_FILE: &str = "/etc/krb5.conf";
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Krb5Conf {
-    pub(super) default_realm: Option<String>,
     /// `dns_lookup_kdc`: DNS may be asked unless the file forbids it.
     lookup: Option<bool>,
     domain_realm: Vec<(String, String)>,
@@ -28,11 +27,6 @@ impl Krb5Conf {
             conf.read_file(&file, MAX_DEPTH);
         }
         conf
-    }
-
-    #[cfg(test)]
-    pub(super) fn with_default_realm(realm: &str) -> Self {
-        Self { default_realm: Some(realm.into()), ..Self::default() }
     }
 
     /// In the order of the file. Those behind a KDC proxy (`https://…`) are passed over.
@@ -87,9 +81,6 @@ impl Krb5Conf {
     /// The first value of a relation counts, as in the library.
     fn take(&mut self, section: &str, group: Option<&str>, name: &str, value: &str) {
         match (section, group, name) {
-            ("libdefaults", None, "default_realm") if self.default_realm.is_none() => {
-                self.default_realm = Some(value.into());
-            }
             ("libdefaults", None, "dns_lookup_kdc") if self.lookup.is_none() => {
                 self.lookup = Some(!["n", "no", "false", "f", "nil", "0", "off"].contains(&value));
             }
@@ -163,7 +154,6 @@ mod tests {
     fn realms_and_their_kdcs_are_found() {
         let mut conf = Krb5Conf::default();
         conf.read(EXAMPLE, 0);
-        assert_eq!(conf.default_realm.as_deref(), Some("CORP.EXAMPLE"));
         assert!(!conf.may_ask_dns() && Krb5Conf::default().may_ask_dns());
         assert_eq!(shown(&conf, "CORP.EXAMPLE"), ["dc1.corp.example:88", "dc2.corp.example:8088"]);
         assert_eq!(shown(&conf, "OTHER.EXAMPLE"), ["[2001:db8::1]:88"]);

@@ -54,8 +54,7 @@ pub(super) fn start(
     let unavailable = |reason: String| MechanismError::Unavailable(reason);
     let conf = Krb5Conf::load();
     let proof = Proof::read(account)?;
-    let logon =
-        Logon { principal: proof.principal(account, &conf).map_err(unavailable)?, proof, account, conf, outside };
+    let logon = Logon { principal: proof.principal(account).map_err(unavailable)?, proof, account, conf, outside };
 
     let mut kept = account.tickets.kept.lock().unwrap_or_else(PoisonError::into_inner);
     if account.tickets.refusals.load(Ordering::Acquire) != refusals {
@@ -171,9 +170,9 @@ impl Proof {
         }
     }
 
-    fn principal(&self, account: &Account, conf: &Krb5Conf) -> Result<Principal, String> {
+    fn principal(&self, account: &Account) -> Result<Principal, String> {
         match (&account.user, self) {
-            (Some(user), _) => principal_of(user, account.realm.as_deref(), conf),
+            (Some(user), _) => principal_of(user, account.realm.as_deref()),
             (None, Self::Keytab(keytab)) => {
                 let (name, realm) = keytab.owner().ok_or("the keytab is empty")?;
                 Ok(Principal { name: name.into(), enterprise: false, realm: realm.into() })
@@ -187,29 +186,19 @@ fn load_keytab(path: &Path) -> Result<Keytab, String> {
     Keytab::load(path).map_err(|error| format!("cannot read the keytab {}: {error}", path.display()))
 }
 
-/// Realms are written in capitals; a UPN's suffix is one unless the configuration names another.
-fn principal_of(user: &User, realm: Option<&str>, conf: &Krb5Conf) -> Result<Principal, String> {
+/// Only a realm that is stated: a NetBIOS domain is none, and to guess one would send the password's proof to a
+/// KDC that nobody named. Realms are written in capitals; a UPN's suffix is one unless `realm` says otherwise.
+fn principal_of(user: &User, realm: Option<&str>) -> Result<Principal, String> {
     let suffix = user.realm.as_deref();
-    let realm = match (realm, suffix) {
+    let dotted = user.domain.as_deref().filter(|domain| domain.contains('.'));
+    let realm = match (realm, suffix.or(dotted)) {
         (Some(realm), _) => realm.to_string(),
-        (None, Some(suffix)) => suffix.to_uppercase(),
-        (None, None) => realm_of_domain(user, conf)?,
+        (None, Some(written)) => written.to_uppercase(),
+        (None, None) => return Err("no Kerberos realm is stated; set `realm` or write user@REALM".into()),
     };
     let enterprise = suffix.is_some_and(|suffix| !suffix.eq_ignore_ascii_case(&realm));
     let name = if enterprise { user.to_string() } else { user.name.clone() };
     Ok(Principal { name, enterprise, realm })
-}
-
-/// `CORP` is the realm `CORP.EXAMPLE` if that is this machine's; a bare name belongs to this machine's realm.
-fn realm_of_domain(user: &User, conf: &Krb5Conf) -> Result<String, String> {
-    let default = conf.default_realm.as_deref();
-    let fits = |realm: &str, domain: &str| realm.split('.').next().is_some_and(|l| l.eq_ignore_ascii_case(domain));
-    match (&user.domain, default) {
-        (None, Some(realm)) => Ok(realm.into()),
-        (Some(domain), Some(realm)) if fits(realm, domain) => Ok(realm.into()),
-        (Some(domain), _) if domain.contains('.') => Ok(domain.to_uppercase()),
-        _ => Err(format!("the Kerberos realm of {user} is not known; set `realm` or write user@REALM")),
-    }
 }
 
 #[cfg(test)]
@@ -279,26 +268,19 @@ mod tests {
         \xa9\x03\x1b\x01R\xaa\x16\x30\x14\xa0\x03\x02\x01\x02\xa1\x0d\x30\x0b\x1b\x06krbtgt\x1b\x01R";
 
     #[test]
-    fn the_realm_is_found_or_asked_for() {
-        let mut conf = Krb5Conf::with_default_realm("CORP.EXAMPLE");
+    fn a_realm_is_stated_and_never_guessed() {
         for (user, set, expected) in [
-            ("CORP\\alice", None, Some("alice CORP.EXAMPLE")),
-            ("corp\\alice", None, Some("alice CORP.EXAMPLE")),
-            ("OTHER\\alice", None, None),
-            ("OTHER\\alice", Some("OTHER.EXAMPLE"), Some("alice OTHER.EXAMPLE")),
+            ("CORP\\alice", None, None),
+            ("alice", None, None),
+            ("CORP\\alice", Some("CORP.EXAMPLE"), Some("alice CORP.EXAMPLE")),
             ("other.example\\alice", None, Some("alice OTHER.EXAMPLE")),
-            ("alice", None, Some("alice CORP.EXAMPLE")),
             ("alice@corp.example", None, Some("alice CORP.EXAMPLE")),
             ("alice@mail.example", Some("CORP.EXAMPLE"), Some("alice@mail.example CORP.EXAMPLE (enterprise)")),
         ] {
-            let principal = principal_of(&user.parse::<User>().unwrap(), set, &conf).ok();
+            let principal = principal_of(&user.parse::<User>().unwrap(), set).ok();
             let shown =
                 principal.map(|p| format!("{} {}{}", p.name, p.realm, if p.enterprise { " (enterprise)" } else { "" }));
             assert_eq!(shown.as_deref(), expected, "{user}");
-        }
-        conf.default_realm = None;
-        for user in ["alice", "CORP\\alice"] {
-            assert!(principal_of(&user.parse::<User>().unwrap(), None, &conf).unwrap_err().contains("set `realm`"));
         }
     }
 }
