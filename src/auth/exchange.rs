@@ -6,6 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::challenge::parse_all;
+use super::digest::strongest;
 use super::{Challenge, ChannelBinding, Leg, Mechanism, MechanismError, Mechanisms, RequestLine, Scheme, Start};
 use crate::address::Endpoint;
 use crate::secret::Credentials;
@@ -70,6 +71,8 @@ pub struct Outcome {
     pub start: Option<Start>,
     /// The credentials of the last leg were taken.
     pub accepted: bool,
+    /// And they showed the secret: it is good.
+    pub proven: bool,
 }
 
 /// A mechanism on the present connection.
@@ -161,10 +164,12 @@ impl Exchange {
     /// After a final answer.
     pub fn outcome(&self) -> Outcome {
         match &self.current {
-            Some(current) => {
-                Outcome { start: Some(current.start), accepted: current.proved || self.is_single_leg(current) }
+            Some(Current { start, proved, .. }) => {
+                // A ticket is taken in one leg; an NTLM type 1 that is let through means that nobody asked.
+                let accepted = *proved || *start == Start::Scheme(Scheme::Negotiate);
+                Outcome { start: Some(*start), accepted, proven: *proved }
             }
-            None => Outcome { start: None, accepted: false },
+            None => Outcome { start: None, accepted: false, proven: false },
         }
     }
 
@@ -176,11 +181,6 @@ impl Exchange {
     /// A further connection has its own certificate to bind to.
     pub fn rebind(&mut self, binding: Option<ChannelBinding>) {
         self.plan.binding = binding;
-    }
-
-    /// A ticket is taken in one leg; an NTLM type 1 that is let through means that nobody asked.
-    fn is_single_leg(&self, current: &Current) -> bool {
-        current.start == Start::Scheme(Scheme::Negotiate)
     }
 
     /// A 407 to a leg of `current`.
@@ -198,8 +198,7 @@ impl Exchange {
             if !stale {
                 return Action::Refuse(self.rejected(scheme));
             }
-            let nonce = same.clone().next().cloned();
-            return self.follow(current, nonce, persists, request);
+            return self.follow(current, strongest(challenges).cloned(), persists, request);
         }
         let Some(challenge) = same.clone().find(|challenge| challenge.token.is_some()) else {
             self.failed.push((current.start, format!("{}: the upstream refused it", current.start)));
@@ -284,7 +283,10 @@ impl Exchange {
     }
 
     fn candidate(&self, challenges: &[Challenge]) -> Option<(Start, Option<Challenge>)> {
-        let offered = |scheme| challenges.iter().find(|challenge| challenge.is(scheme));
+        let offered = |scheme| match scheme {
+            Scheme::Digest => strongest(challenges),
+            Scheme::Negotiate | Scheme::Ntlm | Scheme::Basic => challenges.iter().find(|c| c.is(scheme)),
+        };
         self.plan.schemes.iter().find_map(|scheme| {
             let (start, challenge) = match (scheme, offered(*scheme)) {
                 (scheme, Some(challenge)) => (Start::Scheme(*scheme), challenge),
@@ -292,19 +294,8 @@ impl Exchange {
                 (Scheme::Negotiate | Scheme::Digest | Scheme::Basic, None) => return None,
             };
             let usable = !self.failed.iter().any(|(failed, _)| *failed == start);
-            // Several Digest challenges differ in algorithm; the mechanism chooses, so it gets the first it can.
-            usable.then(|| (start, Some(self.best(challenges, start).unwrap_or(challenge).clone())))
+            usable.then(|| (start, Some(challenge.clone())))
         })
-    }
-
-    /// Of several Digest challenges the strongest we know (RFC 7616 §3.7).
-    fn best<'c>(&self, challenges: &'c [Challenge], start: Start) -> Option<&'c Challenge> {
-        if start != Start::Scheme(Scheme::Digest) {
-            return None;
-        }
-        let strong =
-            |c: &&Challenge| c.param("algorithm").is_some_and(|a| a.to_ascii_lowercase().starts_with("sha-256"));
-        challenges.iter().filter(|c| c.is(Scheme::Digest)).find(strong)
     }
 
     fn begin(

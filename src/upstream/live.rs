@@ -41,7 +41,7 @@ pub struct Known {
 impl Known {
     /// Whether the next request can go out without finding out first.
     pub fn is_settled(self) -> bool {
-        self.proven || (self.open && !self.demands)
+        self.start.is_some() || (self.open && !self.demands)
     }
 }
 
@@ -76,8 +76,8 @@ impl Live {
         let mut known = lock(&self.known);
         let entry = known.entry(key.clone()).or_default();
         match outcome {
-            Outcome { start: Some(start), accepted: true } => {
-                *entry = Known { start: Some(start), proven: true, demands: true, ..*entry };
+            Outcome { start: Some(start), accepted: true, proven } => {
+                *entry = Known { start: Some(start), proven: entry.proven || proven, demands: true, ..*entry };
             }
             // Let through with nothing, or with a first message that nobody had asked for.
             Outcome { .. } => entry.open = true,

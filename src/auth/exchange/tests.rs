@@ -125,7 +125,7 @@ fn ntlm_takes_three_legs_on_one_connection() {
     assert_eq!(stage.hears(407, &["NTLM", "Basic realm=x"]), "type 1");
     assert_eq!(stage.hears(407, &["NTLM dHlwZTI="]), "type 3");
     assert_eq!(stage.hears(200, &[]), "accept");
-    assert_eq!(stage.exchange.outcome(), Outcome { start: Some(NTLM), accepted: true });
+    assert_eq!(stage.exchange.outcome(), Outcome { start: Some(NTLM), accepted: true, proven: true });
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_first_message_that_nobody_asked_for_proves_nothing() {
     let mut stage = Stage::with([(NTLM, ntlm())], Some(NTLM), true);
     assert_eq!(stage.opening(), "type 1");
     assert_eq!(stage.hears(200, &[]), "accept");
-    assert_eq!(stage.exchange.outcome(), Outcome { start: Some(NTLM), accepted: false });
+    assert_eq!(stage.exchange.outcome(), Outcome { start: Some(NTLM), accepted: false, proven: false });
 }
 
 #[test]
