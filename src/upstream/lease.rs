@@ -50,9 +50,10 @@ impl Lease {
         self.exchange.as_ref().and_then(|exchange| exchange.outcome().start).map(Start::scheme)
     }
 
-    /// The scheme authenticates each request by itself: a long body may be met by a 407 after all.
+    /// What is sent may be out of date although the secret is good, a nonce or a ticket: a long body may be met
+    /// by a 407 after all.
     pub fn may_be_challenged(&self) -> bool {
-        self.credentials.is_some()
+        self.credentials.is_some() && matches!(self.scheme(), Some(Scheme::Digest | Scheme::Negotiate))
     }
 }
 
