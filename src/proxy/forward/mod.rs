@@ -190,7 +190,7 @@ impl<'a> Forward<'a> {
             return Err(Failure::Problem(Problem::body_gone()));
         }
         let hop = lease.hop.clone();
-        match self.proxy.upstreams.challenged(lease, &self.request.line, head, body_done).await {
+        match self.proxy.upstreams.challenged(lease, &self.request.line, head, self.request.hint, body_done).await {
             Verdict::Again(lease) => Ok(*lease),
             Verdict::Refused(cause) => {
                 Err(Failure::Connect(ConnectError { target: self.request.url.target.clone(), hop, cause }))
