@@ -53,7 +53,8 @@ impl Lease {
 
     /// The scheme authenticates each request by itself: a long body may be met by a 407 after all.
     pub fn may_be_challenged(&self) -> bool {
-        self.credentials.is_some()
+        let start = self.exchange.as_ref().and_then(|exchange| exchange.outcome().start);
+        self.credentials.is_some() && !start.is_some_and(has_several_legs)
     }
 }
 
@@ -317,6 +318,23 @@ impl Upstreams {
             Action::Refuse(refusal) => return Err(refusal.into()),
         }
         Ok(())
+    }
+
+    /// A 407 to a request that cannot be sent again: nothing more is sent, but it may have been a verdict.
+    pub async fn challenged_too_late(
+        &self,
+        mut lease: Lease,
+        line: &RequestLine,
+        answer: &ResponseHead,
+    ) -> Option<Refusal> {
+        let Hop::Upstream(endpoint) = &lease.hop else { return None };
+        self.live.demands(&self.key(self.find(endpoint).ok()?));
+        let mut seen = answer.clone();
+        seen.fields.push("Connection", "close");
+        match respond(lease.exchange.take()?, &mut lease.wire, &line.method, line, &seen).await {
+            Ok((_, Action::Refuse(refusal))) => Some(refusal),
+            Ok((_, Action::Send(_) | Action::Reconnect | Action::Accept)) | Err(_) => None,
+        }
     }
 
     /// What was refused once is sent again with the proof, not with the messages before it: a connection that ends
