@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by failing what went wrong")]
 
+mod bodies;
 mod client_heads;
+mod forwarding;
 mod refusals;
+mod reuse;
 mod secrets;
 mod support;
