@@ -82,11 +82,15 @@ impl RequestHead {
         if bytes.contains(&0) || has_bare_carriage_return(bytes) || !target.is_ascii() {
             return Err(HttpError::Malformed);
         }
+        let fields = collect(request.headers);
+        if fields.all("host").count() > 1 {
+            return Err(HttpError::Host);
+        }
         Ok(Self {
             method: method.into(),
             target: target.into(),
             version: Version::from_minor(request.version)?,
-            fields: collect(request.headers),
+            fields,
         })
     }
 
@@ -236,6 +240,7 @@ mod tests {
         for text in [
             "GET http://h/ HTTP/1.1\r\nHost : h\r\n\r\n",
             "GET http://h/ HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n",
+            "GET http://h/ HTTP/1.1\r\nHost: h\r\nHOST: h\r\n\r\n",
             "GET http://h/ HTTP/1.1\r\nA: b\rc\r\n\r\n",
             "GET http://h/ HTTP/1.1\r\nA: b\0c\r\n\r\n",
             "GET  http://h/ HTTP/1.1\r\n\r\n",

@@ -118,6 +118,10 @@ impl Upstreams {
     }
 
     fn broken(&self, exchange: &mut Exchange, error: ReadError) -> Result<Action, ConnectCause> {
+        if matches!(error, ReadError::Http(_)) {
+            // It said something, and would say the same again.
+            return Err(ConnectCause::Broken(error));
+        }
         match exchange.on_break() {
             Action::Refuse(Refusal::Broken) => Err(ConnectCause::Broken(error)),
             action @ (Action::Send(_) | Action::Reconnect | Action::Accept | Action::Refuse(_)) => Ok(action),

@@ -10,13 +10,14 @@ use super::stream::Stream;
 use super::{ConnectCause, ConnectError, Upstream, Upstreams};
 use crate::address::Target;
 use crate::auth::{Action, Exchange, Outcome, Refusal, RequestLine, Scheme, Start};
-use crate::http1::{Fields, RequestHead, ResponseHead, Version, Wire};
+use crate::http1::{Fields, ReadError, RequestHead, ResponseHead, Version, Wire};
 use crate::route::{Hop, Route};
 use crate::secret::Credentials;
 
 /// What follows the request's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyHint {
+    /// None at all, and the request can be sent twice.
     Empty,
     /// Short enough to be sent twice.
     Short,
@@ -53,7 +54,8 @@ impl Lease {
     /// What is sent may be out of date although the secret is good, a nonce or a ticket: a long body may be met
     /// by a 407 after all.
     pub fn may_be_challenged(&self) -> bool {
-        self.credentials.is_some() && matches!(self.scheme(), Some(Scheme::Digest | Scheme::Negotiate))
+        let start = self.exchange.as_ref().and_then(|exchange| exchange.outcome().start);
+        self.credentials.is_some() && matches!(start, Some(Start::Scheme(Scheme::Digest | Scheme::Negotiate)))
     }
 }
 
@@ -172,8 +174,7 @@ impl Upstreams {
             return false;
         }
         let known = self.live.known(&self.key(upstream));
-        let several_legs = matches!(known.start, Some(Start::Scheme(Scheme::Ntlm) | Start::NtlmInNegotiate));
-        several_legs || (body == BodyHint::Long && !known.is_settled())
+        known.start.is_some_and(has_several_legs) || (body == BodyHint::Long && !known.is_settled())
     }
 
     /// The legs by `HEAD` on the same URI: safe by definition (RFC 9110 §9.2.1) wherever it ends up. The request
@@ -189,6 +190,7 @@ impl Upstreams {
         loop {
             let answer = match leg(&mut lease.wire, &head, lease.credentials.as_ref()).await {
                 Ok(answer) => answer,
+                Err(error @ ReadError::Http(_)) => return Err(ConnectCause::Broken(error)),
                 Err(error) => {
                     let action = lease.exchange.as_mut().map_or(Action::Refuse(Refusal::Broken), Exchange::on_break);
                     match action {
@@ -270,10 +272,15 @@ impl Upstreams {
         mut lease: Lease,
         line: &RequestLine,
         answer: &ResponseHead,
+        body: BodyHint,
         body_done: bool,
     ) -> Verdict {
-        match timeout(self.handshake_timeout, self.answer_challenge(&mut lease, line, answer, body_done)).await {
-            Ok(Ok(())) => Verdict::Again(Box::new(lease)),
+        let prepare = async {
+            self.answer_challenge(&mut lease, line, answer, body_done).await?;
+            self.legs_without_body(lease, line, body).await
+        };
+        match timeout(self.handshake_timeout, prepare).await {
+            Ok(Ok(lease)) => Verdict::Again(Box::new(lease)),
             Ok(Err(cause)) => Verdict::Refused(cause),
             Err(_) => Verdict::Refused(ConnectCause::HandshakeTimeout(self.handshake_timeout)),
         }
@@ -312,6 +319,38 @@ impl Upstreams {
             Action::Refuse(refusal) => return Err(refusal.into()),
         }
         Ok(())
+    }
+
+    /// A 407 to a request that cannot be sent again: nothing more is sent, but it may have been a verdict.
+    pub async fn challenged_too_late(
+        &self,
+        mut lease: Lease,
+        line: &RequestLine,
+        answer: &ResponseHead,
+    ) -> Option<Refusal> {
+        let Hop::Upstream(endpoint) = &lease.hop else { return None };
+        self.live.demands(&self.key(self.find(endpoint).ok()?));
+        let mut seen = answer.clone();
+        seen.fields.push("Connection", "close");
+        match respond(lease.exchange.take()?, &mut lease.wire, &line.method, line, &seen).await {
+            Ok((_, Action::Refuse(refusal))) => Some(refusal),
+            Ok((_, Action::Send(_) | Action::Reconnect | Action::Accept)) | Err(_) => None,
+        }
+    }
+
+    /// What was refused once is sent again with the proof, not with the messages before it: a connection that ends
+    /// among those would leave open what became of the request.
+    async fn legs_without_body(&self, lease: Lease, line: &RequestLine, body: BodyHint) -> Result<Lease, ConnectCause> {
+        let Hop::Upstream(endpoint) = &lease.hop else { return Ok(lease) };
+        let upstream = self.find(endpoint)?;
+        let before_proof = lease
+            .exchange
+            .as_ref()
+            .is_some_and(|exchange| !exchange.proves_now() && exchange.outcome().start.is_some_and(has_several_legs));
+        if body == BodyHint::Empty || !before_proof {
+            return Ok(lease);
+        }
+        self.safe_legs(upstream, lease, line).await
     }
 
     /// After a final answer: what was learnt about the upstream.
@@ -366,6 +405,10 @@ impl Lease {
     fn direct(key: PoolKey, wire: Wire<Stream>, reused: bool) -> Self {
         Self { wire, hop: Hop::Direct, credentials: None, reused, authenticated: false, exchange: None, key }
     }
+}
+
+fn has_several_legs(start: Start) -> bool {
+    matches!(start, Start::Scheme(Scheme::Ntlm) | Start::NtlmInNegotiate)
 }
 
 fn binds(outcome: Outcome) -> bool {

@@ -186,15 +186,17 @@ impl<'a> Forward<'a> {
     }
 
     async fn answer_challenge(&self, lease: Lease, head: &ResponseHead, body_done: bool) -> Result<Lease, Failure> {
-        if !self.replay.is_possible() {
-            return Err(Failure::Problem(Problem::body_gone()));
-        }
         let hop = lease.hop.clone();
-        match self.proxy.upstreams.challenged(lease, &self.request.line, head, body_done).await {
+        let target = self.request.url.target.clone();
+        if !self.replay.is_possible() {
+            return Err(match self.proxy.upstreams.challenged_too_late(lease, &self.request.line, head).await {
+                Some(refusal) => Failure::Connect(ConnectError { target, hop, cause: refusal.into() }),
+                None => Failure::Problem(Problem::body_gone()),
+            });
+        }
+        match self.proxy.upstreams.challenged(lease, &self.request.line, head, self.request.hint, body_done).await {
             Verdict::Again(lease) => Ok(*lease),
-            Verdict::Refused(cause) => {
-                Err(Failure::Connect(ConnectError { target: self.request.url.target.clone(), hop, cause }))
-            }
+            Verdict::Refused(cause) => Err(Failure::Connect(ConnectError { target, hop, cause })),
         }
     }
 

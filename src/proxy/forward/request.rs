@@ -42,7 +42,8 @@ impl Request {
         }
         let body = Body::of_request(&head).map_err(Problem::bad_message)?;
         let hint = match body {
-            Body::Empty => BodyHint::Empty,
+            Body::Empty if is_idempotent(&head.method) => BodyHint::Empty,
+            Body::Empty => BodyHint::Short,
             Body::Length(length) if length <= MAX_REPLAY as u64 => BodyHint::Short,
             Body::Length(_) | Body::Chunked(_) | Body::UntilClose => BodyHint::Long,
         };
@@ -64,7 +65,7 @@ impl Request {
 
     /// Safe to send a second time without knowing what became of the first (RFC 9110 §9.2.2).
     pub fn is_idempotent(&self) -> bool {
-        matches!(self.line.method.as_str(), "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE")
+        is_idempotent(&self.line.method)
     }
 
     pub fn is_chunked(&self) -> bool {
@@ -156,6 +157,10 @@ impl Request {
     pub fn takes_chunks(&self) -> bool {
         self.version == Version::Http11
     }
+}
+
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE")
 }
 
 /// The origin wants to authenticate the connection, not the request.

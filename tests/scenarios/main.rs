@@ -1,0 +1,13 @@
+//! The relay as a whole, one file per story: raw clients on one side, practice or scripted servers on the other.
+//!
+//! Nothing here sleeps and hopes: a test waits for a fact, and a time-out only says that the fact never came.
+
+#![allow(clippy::unwrap_used, reason = "a test says by failing what went wrong")]
+
+mod bodies;
+mod client_heads;
+mod forwarding;
+mod refusals;
+mod reuse;
+mod secrets;
+mod support;

@@ -1,0 +1,9 @@
+//! The stage: an office (corporate proxy, origin, relay in front), and peers that say and hear exact bytes.
+
+mod office;
+mod peer;
+mod scripted;
+
+pub use office::{Office, PASSWORD, Relay, RelayPlan};
+pub use peer::{Answer, Head, PATIENCE, Peer, soon, until};
+pub use scripted::{Guard, Heard, Say, Scripted, Upstream};
