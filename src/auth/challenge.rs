@@ -1,5 +1,7 @@
 //! `Proxy-Authenticate` values → challenges (RFC 9110 §11.3, §11.6.1), however they are laid out.
 
+use std::fmt;
+
 use super::Scheme;
 
 /// One challenge. Its scheme may be one we do not speak.
@@ -19,6 +21,21 @@ impl Challenge {
 
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Its shape for a log, never its content.
+impl fmt::Display for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.scheme)?;
+        match &self.token {
+            Some(token) => write!(f, " with a token of {} characters", token.len()),
+            None if self.params.is_empty() => Ok(()),
+            None => {
+                let names: Vec<&str> = self.params.iter().map(|(name, _)| name.as_str()).collect();
+                write!(f, " with {}", names.join(" "))
+            }
+        }
     }
 }
 

@@ -141,10 +141,14 @@ impl Exchange {
             return Action::Accept;
         }
         let challenges = parse_all(challenges);
-        match self.current.take() {
+        let shapes = || challenges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        tracing::trace!(upstream = %self.plan.upstream, offers = shapes(), persists, "challenged");
+        let action = match self.current.take() {
             Some(current) => self.answer(current, &challenges, persists, request),
             None => self.choose(&challenges, persists, request),
-        }
+        };
+        tracing::trace!(upstream = %self.plan.upstream, ?action, "what comes next");
+        action
     }
 
     /// The connection ended without an answer. Whether the last leg may be sent once more on another one.
@@ -324,6 +328,10 @@ impl Exchange {
         self.legs += 1;
         let Leg { credentials, proves_secret } = current.mechanism.step(request, challenge)?;
         current.proved = proves_secret;
+        let scheme = current.start.scheme();
+        // How long a Basic leg is tells how long the password is.
+        let length = (scheme != Scheme::Basic).then_some(credentials.expose().len());
+        tracing::trace!(upstream = %self.plan.upstream, leg = self.legs, %scheme, length, proves_secret, "leg made");
         Ok(credentials)
     }
 

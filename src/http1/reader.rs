@@ -73,6 +73,9 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 let stray = stray_line_ends(self.buffer);
                 let _ = self.buffer.split_to(stray);
             }
+            if self.buffer.first().is_some_and(|first| !may_begin_a_head(*first)) {
+                return Err(HttpError::Malformed.into());
+            }
             if let Some(end) = end_of_head(self.buffer, seen) {
                 return if end > max {
                     Err(HttpError::HeadTooLarge.into())
@@ -141,8 +144,16 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
     }
 }
 
+/// False for the first byte of a TLS or SOCKS hello, which would never come to the end of a head. A line end may be
+/// half of a stray one.
+fn may_begin_a_head(first: u8) -> bool {
+    first.is_ascii_graphic() || matches!(first, b' ' | b'\r' | b'\n')
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
 
     async fn read(pieces: &[&[u8]], max: usize) -> Result<RequestHead, String> {
@@ -174,5 +185,14 @@ mod tests {
     async fn a_head_over_the_limit_is_refused_even_when_it_never_ends() {
         let flood = [b"GET http://h/ HTTP/1.1\r\nA: ".as_slice(), &[b'a'; 4096]].concat();
         assert_eq!(read(&[&flood], 1024).await, Err(HttpError::HeadTooLarge.to_string()));
+    }
+    #[tokio::test]
+    async fn another_protocol_is_refused_at_its_first_byte() {
+        for hello in [b"\x16\x03\x01\x02", b"\x05\x01\x00\x00", b"\x80\x2e\x01\x00"] {
+            let (mut client, mut io) = tokio::io::duplex(64);
+            client.write_all(hello).await.unwrap();
+            let answer = Reader { io: &mut io, buffer: &mut BytesMut::new() }.request(1024).await;
+            assert!(matches!(answer, Err(ReadError::Http(HttpError::Malformed))), "{answer:?}");
+        }
     }
 }

@@ -198,6 +198,7 @@ pub(super) async fn respond(
     line: &RequestLine,
     answer: &ResponseHead,
 ) -> Result<(Exchange, Action), ConnectCause> {
+    tracing::trace!(method, status = answer.status, "answered");
     if answer.status != 407 {
         return Ok((exchange, Action::Accept));
     }

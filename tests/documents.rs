@@ -1,0 +1,117 @@
+//! What the documents say is so: configurations load, quoted messages exist, links lead somewhere.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const DOCUMENTS: [&str; 4] = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/troubleshooting.md"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn document(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// The text of all sources, a string that goes on in the next line put together.
+fn sources() -> String {
+    fn collect(directory: &Path, text: &mut String) {
+        for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true => collect(&path, text),
+                false => text.push_str(&fs::read_to_string(&path).unwrap()),
+            }
+        }
+    }
+    let mut text = String::new();
+    collect(&root().join("src"), &mut text);
+    text
+}
+
+/// What stands between lines that begin with the fence and with ```.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while lines.by_ref().any(|line| line == format!("```{language}")) {
+        blocks.push(lines.by_ref().take_while(|line| *line != "```").collect::<Vec<_>>().join("\n"));
+    }
+    blocks
+}
+
+#[test]
+fn every_configuration_in_a_document_is_right() {
+    let home = tempfile::tempdir().unwrap();
+    for name in ["corp-ca.pem", "me.pem", "me.key", "build.keytab"] {
+        fs::write(home.path().join(name), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    }
+    let mut checked = 0;
+    for block in DOCUMENTS.iter().flat_map(|name| blocks(&document(name), "toml")) {
+        fs::write(home.path().join("hallpass.toml"), &block).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_hallpass"))
+            .args(["config", "check", "--config", "hallpass.toml"])
+            .env_clear()
+            .env("HOME", home.path())
+            .current_dir(home.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
+        checked += 1;
+    }
+    assert!(checked >= 8, "only {checked} configurations were found");
+}
+
+#[test]
+fn every_message_that_is_explained_is_one_that_is_given() {
+    let (text, sources) = (document("docs/troubleshooting.md"), sources());
+    let headings = text.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
+    let rows = text.lines().skip_while(|line| *line != "| it says | do |").take_while(|line| line.starts_with('|'));
+    let cells = rows.filter_map(|line| line.strip_prefix("| `")?.split_once("` |").map(|(cell, _)| cell));
+    let messages: Vec<&str> = headings.chain(cells).flat_map(|line| line.split("`, `")).collect();
+    assert!(messages.len() > 30, "{messages:?}");
+    for message in messages {
+        let parts = message.split(" … ");
+        let missing: Vec<&str> = parts.filter(|part| !sources.contains(part)).collect();
+        assert!(missing.is_empty(), "nothing says {missing:?}");
+    }
+}
+
+#[test]
+fn every_end_of_a_request_is_explained() {
+    let audit = fs::read_to_string(root().join("src/audit.rs")).unwrap();
+    let (_, body) = audit.split_once("pub enum End {").unwrap();
+    let text = document("docs/troubleshooting.md");
+    let (_, table) = text.split_once("| `end` | meaning |").unwrap();
+    for variant in body.split('}').next().unwrap().split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let mut name = String::new();
+        for c in variant.chars() {
+            if c.is_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.extend(c.to_lowercase());
+        }
+        assert!(table.contains(&format!("`{name}`")), "{name} is not explained");
+    }
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    for name in DOCUMENTS {
+        let directory: PathBuf = root().join(name).parent().unwrap().into();
+        let text = document(name);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let path = if file.is_empty() { root().join(name) } else { directory.join(file) };
+            assert!(path.exists(), "{name} links to {link}");
+            if !place.is_empty() {
+                let anchor = |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-");
+                let target = fs::read_to_string(&path).unwrap();
+                let found = target.lines().filter(|line| line.starts_with('#')).any(|line| anchor(line) == place);
+                assert!(found, "{name} links to {link}");
+            }
+        }
+    }
+}
