@@ -11,7 +11,7 @@ use respond::Problem;
 pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Proxy, phase: Phase) -> Next {
     let mut story = Story::of_request(&client.peer, proxy, head);
     if let Some(problem) = objection(client, head, proxy) {
-        respond::refuse(client, proxy, story, &problem).await;
+        respond::refuse(client, story, &problem).await;
         return Next::Close;
     }
     let path = head.target.split('?').next().unwrap_or_default();
@@ -20,7 +20,7 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Proxy
         ("/readyz", Phase::Serving) => (200, "OK", "ready\n"),
         ("/readyz", Phase::Draining | Phase::Ending) => (503, "Service Unavailable", "draining\n"),
         _ => {
-            respond::refuse(client, proxy, story, &Problem::no_page()).await;
+            respond::refuse(client, story, &Problem::no_page()).await;
             return Next::Close;
         }
     };
@@ -28,7 +28,7 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Proxy
     let persists = head.persists() && phase == Phase::Serving;
     let page = page(head, status, reason, text, persists);
     let sent = client.wire.stream.write_all(&page).await;
-    story.end(proxy, if sent.is_ok() { End::Done } else { End::ClientReset });
+    story.end(if sent.is_ok() { End::Done } else { End::ClientReset });
     if sent.is_ok() && persists { Next::Request } else { Next::Close }
 }
 

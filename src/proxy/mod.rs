@@ -72,6 +72,8 @@ struct Client {
 enum Next {
     Request,
     Close,
+    /// All that went before can be forgotten: a silent tunnel costs little more than its sockets.
+    Tunnel(Box<connect::Open>),
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -80,11 +82,12 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 struct Story {
     record: Record,
     began: Instant,
+    audit: Audit,
 }
 
 impl Story {
-    fn new(peer: &Peer, pseudonym: &str) -> Self {
-        let id = format!("{pseudonym}-{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
+    fn new(peer: &Peer, proxy: &Proxy) -> Self {
+        let id = format!("{}-{}", proxy.pseudonym, NEXT_ID.fetch_add(1, Ordering::Relaxed));
         let record = Record {
             time: format!("{:.3}", Timestamp::now()),
             id,
@@ -92,11 +95,11 @@ impl Story {
             listener: Some(peer.listener.to_string()),
             ..Record::default()
         };
-        Self { record, began: Instant::now() }
+        Self { record, began: Instant::now(), audit: proxy.audit.clone() }
     }
 
     fn of_request(peer: &Peer, proxy: &Proxy, head: &RequestHead) -> Self {
-        let mut story = Self::new(peer, &proxy.pseudonym);
+        let mut story = Self::new(peer, proxy);
         story.record.method = Some(head.method.clone());
         story
     }
@@ -119,11 +122,11 @@ impl Story {
         self.record.first_ms = Some(millis(self.began));
     }
 
-    fn end(mut self, proxy: &Proxy, end: End) {
+    fn end(mut self, end: End) {
         self.record.total_ms = millis(self.began);
         self.record.end = Some(end);
         tracing::debug!(id = self.record.id, target = self.record.target, ?end, "request ended");
-        proxy.audit.record(&self.record);
+        self.audit.record(&self.record);
     }
 }
 
@@ -137,18 +140,21 @@ pub async fn serve(stream: TcpStream, peer: Peer, mut shared: Shared) {
     upstream::tune(&stream, proxy.keepalive);
     let mut client = Client { wire: Wire::new(stream), peer };
     if peer.verdict == Verdict::TooMany {
-        let story = Story::new(&peer, &proxy.pseudonym);
-        respond::refuse(&mut client, &proxy, story, &Problem::too_many()).await;
+        let story = Story::new(&peer, &proxy);
+        Box::pin(respond::refuse(&mut client, story, &Problem::too_many())).await;
         return;
     }
     let mut pin = None;
     drop(proxy);
     loop {
-        let Some((head, proxy)) = next_request(&mut client, &mut shared, &mut pin).await else { return };
-        let next = Box::pin(dispatch(client, head, &proxy, &mut shared, &mut pin)).await;
-        match next {
-            Some(same) => client = same,
-            None => return,
+        let Some((head, proxy)) = Box::pin(next_request(&mut client, &mut shared, &mut pin)).await else { return };
+        match Box::pin(dispatch(&mut client, head, &proxy, &mut shared, &mut pin)).await {
+            Next::Request => {}
+            Next::Close => return,
+            Next::Tunnel(tunnel) => {
+                drop((proxy, pin));
+                return Box::pin(tunnel.run(client.wire, shared.phase)).await;
+            }
         }
     }
 }
@@ -180,30 +186,26 @@ async fn next_request(
         Err(_) if client.wire.buffer.is_empty() => return None,
         Err(_) => Problem::slow_head(),
     };
-    let story = Story::new(&client.peer, &proxy.pseudonym);
-    respond::refuse(client, &proxy, story, &problem).await;
+    let story = Story::new(&client.peer, &proxy);
+    respond::refuse(client, story, &problem).await;
     None
 }
 
-/// Hands the request to its room; gives the client back when it may ask again.
+/// Hands the request to its room.
 async fn dispatch(
-    mut client: Client,
+    client: &mut Client,
     head: RequestHead,
     proxy: &Arc<Proxy>,
     shared: &mut Shared,
     pin: &mut Option<forward::Pin>,
-) -> Option<Client> {
-    let next = if head.method == "CONNECT" {
-        return Box::pin(connect::serve(client, head, proxy, shared)).await;
+) -> Next {
+    if head.method == "CONNECT" {
+        Box::pin(connect::serve(client, &head, proxy)).await
     } else if head.target.starts_with('/') || head.target == "*" {
         let phase = *shared.phase.borrow();
-        local::serve(&mut client, &head, proxy, phase).await
+        Box::pin(local::serve(client, &head, proxy, phase)).await
     } else {
-        Box::pin(forward::serve(&mut client, head, proxy, shared, pin)).await
-    };
-    match next {
-        Next::Request => Some(client),
-        Next::Close => None,
+        Box::pin(forward::serve(client, head, proxy, shared, pin)).await
     }
 }
 

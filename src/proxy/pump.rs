@@ -141,7 +141,7 @@ where
 /// Reads and drops what a client still sends, for a little while.
 pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) {
     wire.buffer.clear();
-    let mut room = [0; 4096];
+    let mut room = vec![0; 4096];
     let mut left = LINGER_BYTES;
     let drain = async {
         while let Ok(n @ 1..) = wire.stream.read(&mut room).await {

@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::io::AsyncWriteExt;
 
-use super::{Client, Proxy, Story};
+use super::{Client, Story};
 use crate::address::{AddressError, Target};
 use crate::audit::End;
 use crate::auth::Refusal;
@@ -220,7 +220,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// Answers with a problem, records it, and leaves the connection to be closed.
-pub(super) async fn refuse(client: &mut Client, proxy: &Proxy, mut story: Story, problem: &Problem) {
+pub(super) async fn refuse(client: &mut Client, mut story: Story, problem: &Problem) {
     story.answered(problem.status);
     let (head, body) = answer(problem, &story.record.id);
     let mut bytes = head.to_bytes();
@@ -230,7 +230,7 @@ pub(super) async fn refuse(client: &mut Client, proxy: &Proxy, mut story: Story,
     if let Err(error) = send_last(client, &bytes).await {
         tracing::debug!(%error, "the client did not wait for its answer");
     }
-    story.end(proxy, problem.end);
+    story.end(problem.end);
 }
 
 fn answer(problem: &Problem, id: &str) -> (ResponseHead, String) {

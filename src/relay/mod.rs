@@ -12,10 +12,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::http1::Wire;
 
 /// One read's room, shared by all tunnels of a thread; what cannot be written at once is at most this much.
 const SCRATCH_SIZE: usize = 64 * 1024;
@@ -159,13 +160,10 @@ impl Flow {
     }
 }
 
-/// Relays until both directions have ended. `early_up` came from the client with its request, `early_down`
-/// from the upstream with its answer; `stop` ends the tunnel.
+/// Relays until both directions have ended, what stands in the buffers first; `stop` ends the tunnel.
 pub async fn relay<C, U>(
-    client: &mut C,
-    upstream: &mut U,
-    early_up: BytesMut,
-    early_down: BytesMut,
+    client: &mut Wire<C>,
+    upstream: &mut Wire<U>,
     options: Options,
     stop: impl Future<Output = ()>,
 ) -> Outcome
@@ -173,9 +171,9 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut up = Flow::starting_with(&early_up);
-    let mut down = Flow::starting_with(&early_down);
-    drop((early_up, early_down));
+    let mut up = Flow::starting_with(&std::mem::take(&mut client.buffer));
+    let mut down = Flow::starting_with(&std::mem::take(&mut upstream.buffer));
+    let (client, upstream) = (&mut client.stream, &mut upstream.stream);
     let mut silence = Silence::default();
     let end = {
         let both = poll_fn(|cx| {

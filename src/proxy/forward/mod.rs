@@ -57,7 +57,7 @@ pub(super) async fn serve(
     match Request::read(head, proxy) {
         Ok(request) => Forward::begin(client, request, story, proxy, shared, pin).await,
         Err(problem) => {
-            respond::refuse(client, proxy, story, &problem).await;
+            respond::refuse(client, story, &problem).await;
             Next::Close
         }
     }
@@ -88,7 +88,7 @@ impl<'a> Forward<'a> {
         story.routed(&request.url.target, &route);
         if route.hops == [Hop::Direct] && request.url.scheme != "http" {
             let problem = Problem::only_http_directly();
-            respond::refuse(client, proxy, story, &problem).await;
+            respond::refuse(client, story, &problem).await;
             return Next::Close;
         }
         let body = request.body.clone();
@@ -229,10 +229,7 @@ impl<'a> Forward<'a> {
             return self.end(End::ClientReset);
         }
         let stop = reached(&mut shared.phase, Phase::Ending);
-        let early_up = std::mem::take(&mut client.buffer);
-        let early_down = std::mem::take(&mut upstream.buffer);
-        let outcome =
-            relay(&mut client.stream, &mut upstream.stream, early_up, early_down, self.proxy.relay, stop).await;
+        let outcome = relay(client, &mut upstream, self.proxy.relay, stop).await;
         self.story.record.bytes_up += outcome.bytes_up;
         self.story.record.bytes_down += outcome.bytes_down;
         self.end(connect::ending(outcome.end))
@@ -246,12 +243,12 @@ impl<'a> Forward<'a> {
             }
             Failure::Problem(problem) => problem,
         };
-        respond::refuse(self.client, self.proxy, self.story, &problem).await;
+        respond::refuse(self.client, self.story, &problem).await;
         Next::Close
     }
 
     fn end(self, end: End) -> Next {
-        self.story.end(self.proxy, end);
+        self.story.end(end);
         Next::Close
     }
 }
