@@ -151,9 +151,10 @@ async fn pass_on(client: &mut Client, answer: Answer, mut story: Story, proxy: &
         Err(pump::DownloadError::Client(_)) => End::ClientReset,
     };
     story.record.bytes_down = sent;
+    story.end(proxy, end);
+    drop(wire);
     if client.wire.stream.shutdown().await.is_ok() {
         pump::linger(&mut client.wire).await;
     }
-    story.end(proxy, end);
     Next::Close
 }
