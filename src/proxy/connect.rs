@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::{Client, Next, Phase, Proxy, Story, pump, reached, respond};
 use crate::address::Target;
 use crate::audit::End;
-use crate::http1::{Body, RequestHead, Wire};
+use crate::http1::{Body, RequestHead, Version, Wire};
 use crate::relay::{self, Side, relay, watch_peer};
 use crate::route::Route;
 use crate::upstream::{Answer, ConnectError, Connected, Stream, Tunnel};
@@ -39,7 +39,7 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
             Next::Close
         }
         Some(Ok(Connected::Tunnel(tunnel))) => Next::Tunnel(Box::new(Open::new(tunnel, story, proxy))),
-        Some(Ok(Connected::Answer(answer))) => Box::pin(pass_on(client, *answer, story)).await,
+        Some(Ok(Connected::Answer(answer))) => Box::pin(pass_on(client, *answer, head.version, story)).await,
         Some(Err(error)) => {
             story.record.hop = Some(error.hop.to_string());
             respond::refuse(client, story, &Problem::of_connect(&error)).await;
@@ -118,15 +118,17 @@ pub(super) fn ending(end: relay::End) -> End {
 }
 
 /// The upstream said something else than 2xx: the client sees it as it is.
-async fn pass_on(client: &mut Client, answer: Answer, mut story: Story) -> Next {
+async fn pass_on(client: &mut Client, answer: Answer, version: Version, mut story: Story) -> Next {
     let Answer { mut head, mut wire, mut body, hop, scheme } = answer;
     story.record.hop = Some(hop.to_string());
     story.record.scheme = scheme.map(|scheme| scheme.to_string());
     story.answered(head.status);
     head.fields.strip_hop_by_hop();
-    let chunked = matches!(body, Body::Chunked(_));
-    if chunked {
+    let chunked = matches!(body, Body::Chunked(_)) && version == Version::Http11;
+    if matches!(body, Body::Chunked(_)) {
         head.fields.remove("content-length");
+    }
+    if chunked {
         head.fields.push("Transfer-Encoding", "chunked");
     }
     // What follows a refused CONNECT may be the first bytes of the tunnel that is not there.
@@ -142,10 +144,11 @@ async fn pass_on(client: &mut Client, answer: Answer, mut story: Story) -> Next 
         Err(pump::DownloadError::Client(_)) => End::ClientReset,
     };
     story.record.bytes_down = sent;
+    story.end(end);
+    drop(wire);
     if client.wire.stream.shutdown().await.is_ok() {
         pump::linger(&mut client.wire).await;
     }
-    story.end(end);
     Next::Close
 }
 

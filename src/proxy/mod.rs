@@ -177,7 +177,12 @@ async fn next_request(
             () = forward::pin_lost(pin) => return None,
         }
     }
-    let read = timeout(head_timeout, client.wire.reader().request(max_head)).await;
+    let mut reader = client.wire.reader();
+    let read = tokio::select! {
+        read = timeout(head_timeout, reader.request(max_head)) => read,
+        // What has not been asked by now is not asked of us any more.
+        () = reached(&mut shared.phase, Phase::Draining) => return None,
+    };
     let proxy = shared.proxies.borrow().clone();
     let problem = match read {
         Ok(Ok(head)) => return Some((head, proxy)),

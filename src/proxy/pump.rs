@@ -11,8 +11,9 @@ use crate::http1::{Body, Fields, HttpError, ReadError, Reader, Wire};
 /// As much of a request's body is kept for a second sending.
 pub const MAX_REPLAY: usize = 64 * 1024;
 
-/// How long and how much we still listen to a client that was answered before it had finished.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long and how much we still listen to a client that was answered before it had finished. Clients are
+/// neighbours, and the relay's own end waits for this.
+const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;
 
 /// What was sent of a body already.

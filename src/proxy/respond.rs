@@ -227,10 +227,12 @@ pub(super) async fn refuse(client: &mut Client, mut story: Story, problem: &Prob
     if story.record.method.as_deref() != Some("HEAD") {
         bytes.extend_from_slice(body.as_bytes());
     }
-    if let Err(error) = send_last(client, &bytes).await {
-        tracing::debug!(%error, "the client did not wait for its answer");
-    }
+    let sent = send_last(client, &bytes).await;
     story.end(problem.end);
+    match sent {
+        Ok(()) => super::pump::linger(&mut client.wire).await,
+        Err(error) => tracing::debug!(%error, "the client did not wait for its answer"),
+    }
 }
 
 fn answer(problem: &Problem, id: &str) -> (ResponseHead, String) {
@@ -262,13 +264,11 @@ fn quoted(text: &str) -> String {
     format!("\"{inner}\"")
 }
 
-/// Writes and ends our side, then lets go of what the client still sends: a close with unread bytes would be a
-/// reset, and the answer would be lost with it (RFC 9112 §9.6).
-pub(super) async fn send_last(client: &mut Client, bytes: &[u8]) -> io::Result<()> {
+/// Writes and ends our side. What the client still sends is to be read after it: a close with unread bytes would
+/// be a reset, and the answer would be lost with it (RFC 9112 §9.6).
+async fn send_last(client: &mut Client, bytes: &[u8]) -> io::Result<()> {
     client.wire.stream.write_all(bytes).await?;
-    client.wire.stream.shutdown().await?;
-    super::pump::linger(&mut client.wire).await;
-    Ok(())
+    client.wire.stream.shutdown().await
 }
 
 #[cfg(test)]

@@ -6,8 +6,11 @@
 
 mod bodies;
 mod client_heads;
+mod events;
 mod forwarding;
+mod pinned;
 mod refusals;
 mod reuse;
 mod secrets;
 mod support;
+mod tunnels;

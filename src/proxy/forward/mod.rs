@@ -137,13 +137,18 @@ impl<'a> Forward<'a> {
                         *pin = Some(Pin { origin: self.request.url.target.clone(), lease });
                     } else if reusable {
                         self.proxy.upstreams.give_back(lease);
+                    } else {
+                        drop(lease);
                     }
-                    let next = if keep_client { Next::Request } else { Next::Close };
-                    if !keep_client && self.client.wire.stream.shutdown().await.is_ok() {
-                        pump::linger(&mut self.client.wire).await;
+                    let Self { client, story, .. } = self;
+                    story.end(End::Done);
+                    if keep_client {
+                        return Next::Request;
                     }
-                    self.end(End::Done);
-                    return next;
+                    if client.wire.stream.shutdown().await.is_ok() {
+                        pump::linger(&mut client.wire).await;
+                    }
+                    return Next::Close;
                 }
                 Attempt::Switching(head) => return self.switch(lease, head, shared).await,
                 Attempt::Cut(end) => return self.end(end),

@@ -42,6 +42,11 @@ impl RelayPlan {
         self
     }
 
+    pub fn without_upstreams(mut self) -> Self {
+        self.upstreams.clear();
+        self
+    }
+
     /// For all upstreams named so far.
     pub fn upstream_schemes(mut self, schemes: &str) -> Self {
         self.upstreams.iter_mut().for_each(|(_, lines)| *lines += &format!("schemes = {schemes}\n"));
