@@ -41,7 +41,7 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
         Some(Ok(Connected::Tunnel(tunnel))) => Next::Tunnel(Box::new(Open::new(tunnel, story, proxy))),
         Some(Ok(Connected::Answer(answer))) => Box::pin(pass_on(client, *answer, head.version, story)).await,
         Some(Err(error)) => {
-            story.record.hop = Some(error.hop.to_string());
+            story.failed(&error);
             respond::refuse(client, story, &Problem::of_connect(&error)).await;
             Next::Close
         }

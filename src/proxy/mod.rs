@@ -26,7 +26,7 @@ use crate::listener::{Peer, Verdict};
 use crate::network;
 use crate::relay;
 use crate::route::{Reason, ReasonKind, Route, Router};
-use crate::upstream::{self, Upstreams};
+use crate::upstream::{self, ConnectError, Upstreams};
 use respond::Problem;
 
 /// All that a request needs; a reload makes a new one.
@@ -115,6 +115,12 @@ impl Story {
             ReasonKind::Default => "default",
         };
         self.record.reason = Some(Why { kind, text: text.clone() });
+    }
+
+    /// How far it came before there was no way on.
+    fn failed(&mut self, error: &ConnectError) {
+        self.record.hop = Some(error.hop.to_string());
+        self.record.scheme = error.scheme().map(|scheme| scheme.to_string());
     }
 
     fn answered(&mut self, status: u16) {

@@ -83,6 +83,21 @@ pub struct ConnectError {
 }
 
 impl ConnectError {
+    /// The scheme whose proof was refused.
+    pub fn scheme(&self) -> Option<Scheme> {
+        match &self.cause {
+            ConnectCause::Refused(Refusal::Rejected { scheme }) => Some(*scheme),
+            ConnectCause::Refused(
+                Refusal::NoCredential(_) | Refusal::NoScheme { .. } | Refusal::Broken | Refusal::Endless,
+            )
+            | ConnectCause::Dial(_)
+            | ConnectCause::Tls(_)
+            | ConnectCause::HandshakeTimeout(_)
+            | ConnectCause::Broken(_)
+            | ConnectCause::Unknown => None,
+        }
+    }
+
     /// Whether another hop may do better. Once a secret was judged it is shown to nobody else.
     pub fn leaves_other_hops(&self) -> bool {
         match &self.cause {

@@ -314,3 +314,15 @@ async fn an_upstream_that_breaks_off_once_is_asked_again() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_page_in_chunks_reaches_an_http_1_0_client_without_them() {
+    let page = "HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nno!\r\n0\r\n\r\n";
+    let upstream = Upstream::start(move |_| Say::answer(page)).await;
+    let relay = Relay::before(upstream.addr).start();
+    let mut client = relay.client().await;
+    client.send("CONNECT o.practice:443 HTTP/1.0\r\n\r\n").await;
+    let heard = String::from_utf8(client.rest().await).unwrap();
+    assert!(heard.starts_with("HTTP/1.1 403 Forbidden\r\n") && heard.ends_with("\r\n\r\nno!"), "{heard:?}");
+    assert!(!heard.to_ascii_lowercase().contains("transfer-encoding"), "{heard:?}");
+}

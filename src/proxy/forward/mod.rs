@@ -243,7 +243,7 @@ impl<'a> Forward<'a> {
     async fn fail(mut self, failure: Failure) -> Next {
         let problem = match failure {
             Failure::Connect(error) => {
-                self.story.record.hop = Some(error.hop.to_string());
+                self.story.failed(&error);
                 Problem::of_connect(&error)
             }
             Failure::Problem(problem) => problem,
