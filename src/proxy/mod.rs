@@ -177,8 +177,10 @@ async fn next_request(
     };
     // Between requests a client may be silent for as long as it likes.
     if client.wire.buffer.is_empty() {
+        let mut first = [0];
         tokio::select! {
-            ready = client.wire.stream.readable() => ready.ok()?,
+            // Readiness alone is told too often.
+            ready = client.wire.stream.peek(&mut first) => drop(ready.ok()?),
             () = reached(&mut shared.phase, Phase::Draining) => return None,
             () = forward::pin_lost(pin) => return None,
         }

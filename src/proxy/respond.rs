@@ -116,7 +116,7 @@ impl Problem {
                 cause,
                 "is it an https:// proxy, and is its CA known? ca_file adds one",
             ),
-            ConnectCause::HandshakeTimeout(_) => Self::new(
+            ConnectCause::HandshakeTimeout { .. } => Self::new(
                 504,
                 End::HandshakeTimeout,
                 "connection_read_timeout",

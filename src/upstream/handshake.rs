@@ -1,5 +1,7 @@
 //! The CONNECT/407 talk on one connection after the other, until there is a tunnel or a final answer.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
@@ -73,19 +75,26 @@ impl Upstreams {
                 let upstream = self.find(endpoint)?;
                 // The dial has its own time-out, so that a dead upstream and a slow one are told apart.
                 let dialled = self.dial(upstream).await?;
-                timeout(self.handshake_timeout, self.shake(upstream, dialled, target, fields))
+                let proved = AtomicBool::new(false);
+                timeout(self.handshake_timeout, self.shake(upstream, dialled, target, fields, &proved))
                     .await
-                    .map_err(|_| ConnectCause::HandshakeTimeout(self.handshake_timeout))?
+                    .map_err(|_| self.timed_out(&proved))?
             }
         }
     }
 
+    pub(super) fn timed_out(&self, proved: &AtomicBool) -> ConnectCause {
+        ConnectCause::HandshakeTimeout { limit: self.handshake_timeout, proved: proved.load(Ordering::Relaxed) }
+    }
+
+    /// `proved` is set before the secret is shown, for whoever gives up waiting.
     async fn shake(
         &self,
         upstream: &Upstream,
         dialled: Dialled,
         target: &Target,
         fields: &Fields,
+        proved: &AtomicBool,
     ) -> Result<Connected, ConnectCause> {
         let head = self.connect_head(target, fields);
         let line = RequestLine { method: head.method.clone(), uri: head.target.clone() };
@@ -96,6 +105,7 @@ impl Upstreams {
             (exchange, opened) = opening(exchange, &line).await?;
             let mut credentials = opened?;
             let action = loop {
+                proved.fetch_or(exchange.proves_now(), Ordering::Relaxed);
                 let answer = match leg(&mut wire, &head, credentials.as_ref()).await {
                     Ok(answer) => answer,
                     Err(error) => break self.broken(&mut exchange, error)?,
@@ -122,9 +132,12 @@ impl Upstreams {
             // It said something, and would say the same again.
             return Err(ConnectCause::Broken(error));
         }
+        // What showed the secret may have been judged: nobody else is shown it then.
+        let proved = exchange.proves_now();
         match exchange.on_break() {
-            Action::Refuse(Refusal::Broken) => Err(ConnectCause::Broken(error)),
-            action @ (Action::Send(_) | Action::Reconnect | Action::Accept | Action::Refuse(_)) => Ok(action),
+            Action::Refuse(Refusal::Broken) if !proved => Err(ConnectCause::Broken(error)),
+            Action::Refuse(refusal) => Err(refusal.into()),
+            action @ (Action::Send(_) | Action::Reconnect | Action::Accept) => Ok(action),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A connection for requests with bodies: taken from the idle ones or made, its safe legs done beforehand.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::time::timeout;
@@ -111,16 +112,15 @@ impl Upstreams {
                     Some(idle) => self.reuse(upstream, key, idle),
                     None => self.fresh(upstream, key).await?,
                 };
+                let proved = AtomicBool::new(false);
                 let prepare = async {
                     self.open(&mut lease, line).await?;
                     if self.needs_safe_legs(upstream, &lease, body) {
-                        lease = self.safe_legs(upstream, lease, line).await?;
+                        lease = self.safe_legs(upstream, lease, line, &proved).await?;
                     }
                     Ok(lease)
                 };
-                timeout(self.handshake_timeout, prepare)
-                    .await
-                    .map_err(|_| ConnectCause::HandshakeTimeout(self.handshake_timeout))?
+                timeout(self.handshake_timeout, prepare).await.map_err(|_| self.timed_out(&proved))?
             }
         }
     }
@@ -184,10 +184,13 @@ impl Upstreams {
         upstream: &Upstream,
         mut lease: Lease,
         line: &RequestLine,
+        proved: &AtomicBool,
     ) -> Result<Lease, ConnectCause> {
         let head = safe_head(line);
         let safe_line = RequestLine { method: head.method.clone(), uri: head.target.clone() };
         loop {
+            let proves = lease.exchange.as_ref().is_some_and(Exchange::proves_now);
+            proved.fetch_or(proves, Ordering::Relaxed);
             let answer = match leg(&mut lease.wire, &head, lease.credentials.as_ref()).await {
                 Ok(answer) => answer,
                 Err(error @ ReadError::Http(_)) => return Err(ConnectCause::Broken(error)),
@@ -198,6 +201,7 @@ impl Upstreams {
                             lease = self.reopen(upstream, lease, &safe_line).await?;
                             continue;
                         }
+                        Action::Refuse(refusal) if proves => return Err(refusal.into()),
                         Action::Send(_) | Action::Accept | Action::Refuse(_) => {
                             return Err(ConnectCause::Broken(error));
                         }
@@ -275,14 +279,15 @@ impl Upstreams {
         body: BodyHint,
         body_done: bool,
     ) -> Verdict {
+        let proved = AtomicBool::new(false);
         let prepare = async {
             self.answer_challenge(&mut lease, line, answer, body_done).await?;
-            self.legs_without_body(lease, line, body).await
+            self.legs_without_body(lease, line, body, &proved).await
         };
         match timeout(self.handshake_timeout, prepare).await {
             Ok(Ok(lease)) => Verdict::Again(Box::new(lease)),
             Ok(Err(cause)) => Verdict::Refused(cause),
-            Err(_) => Verdict::Refused(ConnectCause::HandshakeTimeout(self.handshake_timeout)),
+            Err(_) => Verdict::Refused(self.timed_out(&proved)),
         }
     }
 
@@ -340,7 +345,13 @@ impl Upstreams {
 
     /// What was refused once is sent again with the proof, not with the messages before it: a connection that ends
     /// among those would leave open what became of the request.
-    async fn legs_without_body(&self, lease: Lease, line: &RequestLine, body: BodyHint) -> Result<Lease, ConnectCause> {
+    async fn legs_without_body(
+        &self,
+        lease: Lease,
+        line: &RequestLine,
+        body: BodyHint,
+        proved: &AtomicBool,
+    ) -> Result<Lease, ConnectCause> {
         let Hop::Upstream(endpoint) = &lease.hop else { return Ok(lease) };
         let upstream = self.find(endpoint)?;
         let before_proof = lease
@@ -350,7 +361,7 @@ impl Upstreams {
         if body == BodyHint::Empty || !before_proof {
             return Ok(lease);
         }
-        self.safe_legs(upstream, lease, line).await
+        self.safe_legs(upstream, lease, line, proved).await
     }
 
     /// After a final answer: what was learnt about the upstream.

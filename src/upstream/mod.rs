@@ -63,8 +63,12 @@ pub enum ConnectCause {
     Dial(#[from] DialError),
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("the upstream did not finish the handshake within {0:?}")]
-    HandshakeTimeout(Duration),
+    #[error("the upstream did not finish the handshake within {limit:?}")]
+    HandshakeTimeout {
+        limit: Duration,
+        /// The secret was shown by then, and may have been judged.
+        proved: bool,
+    },
     #[error("the upstream broke off")]
     Broken(#[source] ReadError),
     #[error(transparent)]
@@ -92,7 +96,7 @@ impl ConnectError {
             )
             | ConnectCause::Dial(_)
             | ConnectCause::Tls(_)
-            | ConnectCause::HandshakeTimeout(_)
+            | ConnectCause::HandshakeTimeout { .. }
             | ConnectCause::Broken(_)
             | ConnectCause::Unknown => None,
         }
@@ -102,10 +106,11 @@ impl ConnectError {
     pub fn leaves_other_hops(&self) -> bool {
         match &self.cause {
             ConnectCause::Dial(DialError::Loop(_))
+            | ConnectCause::HandshakeTimeout { proved: true, .. }
             | ConnectCause::Refused(Refusal::Rejected { .. } | Refusal::Broken) => false,
             ConnectCause::Dial(_)
             | ConnectCause::Tls(_)
-            | ConnectCause::HandshakeTimeout(_)
+            | ConnectCause::HandshakeTimeout { proved: false, .. }
             | ConnectCause::Broken(_)
             | ConnectCause::Refused(Refusal::NoCredential(_) | Refusal::NoScheme { .. } | Refusal::Endless)
             | ConnectCause::Unknown => true,

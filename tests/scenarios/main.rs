@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by failing what went wrong")]
 
+mod answers;
 mod bodies;
 mod client_heads;
 mod events;
@@ -12,5 +13,6 @@ mod pinned;
 mod refusals;
 mod reuse;
 mod secrets;
+mod several_upstreams;
 mod support;
 mod tunnels;

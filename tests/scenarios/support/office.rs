@@ -21,7 +21,7 @@ pub const PASSWORD: &str = "corr\u{e9}ct horse: battery";
 #[derive(Clone, Default)]
 pub struct RelayPlan {
     keys: String,
-    upstreams: Vec<(SocketAddr, String)>,
+    upstreams: Vec<(String, String)>,
     password: Option<String>,
 }
 
@@ -38,7 +38,12 @@ impl RelayPlan {
 
     /// `lines` are further keys of the upstream.
     pub fn upstream_with(mut self, address: SocketAddr, lines: &str) -> Self {
-        self.upstreams.push((address, lines.into()));
+        self.upstreams.push((address.to_string(), lines.into()));
+        self
+    }
+
+    pub fn upstream_at(mut self, name_and_port: &str) -> Self {
+        self.upstreams.push((name_and_port.into(), String::new()));
         self
     }
 

@@ -60,6 +60,8 @@ pub enum Say {
     /// Answer and close.
     Last(Vec<u8>),
     HangUp,
+    /// Listen on and say nothing.
+    Silence,
     /// Answer, then send back whatever comes.
     Echo(Vec<u8>),
 }
@@ -84,7 +86,7 @@ impl Say {
         match self {
             Self::Answer(bytes) => Self::Answer(cut(bytes)),
             Self::Last(bytes) => Self::Last(cut(bytes)),
-            Self::HangUp | Self::Echo(_) => self,
+            Self::HangUp | Self::Silence | Self::Echo(_) => self,
         }
     }
 
@@ -169,6 +171,7 @@ async fn play(mut peer: Peer, connection: usize, script: Arc<impl Fn(&Heard) -> 
                 return;
             }
             Say::HangUp => return,
+            Say::Silence => {}
             Say::Echo(bytes) => {
                 let mut bytes = bytes;
                 while peer.try_send(&bytes).await {
