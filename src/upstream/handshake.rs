@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::stream::Stream;
-use super::{ConnectCause, ConnectError, Dialled, MAX_RESPONSE_HEAD, MAX_SKIPPED, Upstream, Upstreams};
+use super::{ConnectCause, ConnectError, Dialled, Failures, MAX_RESPONSE_HEAD, MAX_SKIPPED, Upstream, Upstreams};
 use crate::address::Target;
 use crate::auth::{Action, Exchange, Refusal, RequestLine, Scheme};
 use crate::http1::{Body, Fields, ReadError, RequestHead, ResponseHead, Version, Wire};
@@ -40,29 +40,18 @@ pub enum Connected {
 impl Upstreams {
     /// Tries the hops in order. `fields` are the client's, of which the end-to-end ones go on.
     pub async fn tunnel(&self, route: &Route, target: &Target, fields: &Fields) -> Result<Connected, ConnectError> {
-        let mut last = None;
+        let mut failures = Failures::default();
         for hop in &route.hops {
             match self.tunnel_by(hop, target, fields).await {
                 Ok(connected) => return Ok(connected),
                 Err(cause) => {
-                    let error = ConnectError { target: target.clone(), hop: hop.clone(), cause };
-                    if !error.leaves_other_hops() {
-                        return Err(error);
-                    }
-                    tracing::info!(%hop, error = %error.cause, "hop failed");
-                    // A hop that asked for what we do not have says more than one that did not answer.
-                    let tells_more = matches!(last, Some(ConnectError { cause: ConnectCause::Refused(_), .. }));
-                    if !tells_more {
-                        last = Some(error);
+                    if !failures.note(ConnectError { target: target.clone(), hop: hop.clone(), cause }) {
+                        break;
                     }
                 }
             }
         }
-        Err(last.unwrap_or_else(|| ConnectError {
-            target: target.clone(),
-            hop: Hop::Direct,
-            cause: ConnectCause::Unknown,
-        }))
+        Err(failures.verdict(target))
     }
 
     async fn tunnel_by(&self, hop: &Hop, target: &Target, fields: &Fields) -> Result<Connected, ConnectCause> {

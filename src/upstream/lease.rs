@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::handshake::{leg, opening, respond};
 use super::live::{Idle, PoolKey};
 use super::stream::Stream;
-use super::{ConnectCause, ConnectError, Upstream, Upstreams};
+use super::{ConnectCause, ConnectError, Failures, Upstream, Upstreams};
 use crate::address::Target;
 use crate::auth::{Action, Exchange, Outcome, Refusal, RequestLine, Scheme, Start};
 use crate::http1::{Fields, ReadError, RequestHead, ResponseHead, Version, Wire};
@@ -70,20 +70,18 @@ impl Upstreams {
         body: BodyHint,
         fresh: bool,
     ) -> Result<Lease, ConnectError> {
-        let mut last = ConnectError { target: origin.clone(), hop: Hop::Direct, cause: ConnectCause::Unknown };
+        let mut failures = Failures::default();
         for hop in &route.hops {
             match self.lease_by(hop, origin, line, body, fresh).await {
                 Ok(lease) => return Ok(lease),
                 Err(cause) => {
-                    last = ConnectError { target: origin.clone(), hop: hop.clone(), cause };
-                    if !last.leaves_other_hops() {
+                    if !failures.note(ConnectError { target: origin.clone(), hop: hop.clone(), cause }) {
                         break;
                     }
-                    tracing::info!(%hop, error = %last.cause, "hop failed");
                 }
             }
         }
-        Err(last)
+        Err(failures.verdict(origin))
     }
 
     async fn lease_by(

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::time::timeout;
 
 pub use dial::{Addresses, DialError, Dialer, Resolve, tune};
 pub use handshake::{Answer, Connected, Tunnel};
@@ -118,6 +119,31 @@ impl ConnectError {
     }
 }
 
+/// What the hops that were tried came to.
+#[derive(Default)]
+struct Failures(Option<ConnectError>);
+
+impl Failures {
+    /// Whether the next hop may be tried.
+    fn note(&mut self, error: ConnectError) -> bool {
+        tracing::info!(hop = %error.hop, error = %error.cause, "hop failed");
+        let goes_on = error.leaves_other_hops();
+        // A hop that asked for what we do not have says more than one that did not answer.
+        if !goes_on || !matches!(self.0, Some(ConnectError { cause: ConnectCause::Refused(_), .. })) {
+            self.0 = Some(error);
+        }
+        goes_on
+    }
+
+    fn verdict(self, target: &Target) -> ConnectError {
+        self.0.unwrap_or_else(|| ConnectError {
+            target: target.clone(),
+            hop: Hop::Direct,
+            cause: ConnectCause::Unknown,
+        })
+    }
+}
+
 /// A fresh connection to an upstream.
 struct Dialled {
     wire: Wire<Stream>,
@@ -135,7 +161,8 @@ impl Upstreams {
         let Some(tls) = &upstream.tls else {
             return Ok(Dialled { wire: Wire::new(Stream::Tcp(stream)), binding: None });
         };
-        let stream = tls.connect(target, stream).await?;
+        let timed_out = |_| ConnectCause::HandshakeTimeout { limit: self.handshake_timeout, proved: false };
+        let stream = timeout(self.handshake_timeout, tls.connect(target, stream)).await.map_err(timed_out)??;
         let binding = if upstream.channel_bindings { tls::server_end_point(&stream) } else { None };
         Ok(Dialled { wire: Wire::new(Stream::Tls(Box::new(stream))), binding })
     }

@@ -174,6 +174,16 @@ async fn an_upstream_that_cannot_be_reached_is_named_with_the_cause() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_is_silent_when_tls_is_begun_is_given_up_in_time() {
+    let mute = Scripted::start().await;
+    let plan = RelayPlan::default().key("handshake_timeout = \"200ms\"");
+    let relay = plan.upstream_at(&format!("https://{}", mute.addr())).start();
+    for request in [CONNECT, GET] {
+        ask(&relay, request, (504, "handshake_timeout", "connection_read_timeout")).await;
+    }
+}
+
+#[tokio::test]
 async fn a_direct_target_that_cannot_be_reached_is_named_with_the_cause() {
     let nobody = refused_address().await;
     let (hole, ..) = &black_hole().await;

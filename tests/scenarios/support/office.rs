@@ -72,7 +72,8 @@ impl RelayPlan {
     fn config(&self, directory: &TempDir) -> Config {
         let mut text = format!("listen = [\"127.0.0.1:0\"]\n{}", self.keys);
         for (number, (address, lines)) in self.upstreams.iter().enumerate() {
-            text += &format!("[upstreams.u{number}]\nurl = \"http://{address}\"\n{lines}\n");
+            let scheme = if address.contains("://") { "" } else { "http://" };
+            text += &format!("[upstreams.u{number}]\nurl = \"{scheme}{address}\"\n{lines}\n");
         }
         let password = self.password.as_deref().unwrap_or(PASSWORD);
         text += &format!("[credentials.alice]\nuser = 'PRACTICE\\alice'\npassword = '{password}'\n");
