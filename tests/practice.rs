@@ -12,7 +12,6 @@ use hallpass::practice::{
     ProxyOptions, Tls,
 };
 use md5::{Digest as _, Md5};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use sha2::Sha256;
@@ -385,20 +384,18 @@ async fn stopping_ends_every_connection() {
     assert!(matches!(ended, Ok(0) | Err(_)));
 }
 
-/// Made for these tests and good for nothing else.
-fn certificate() -> CertificateDer<'static> {
-    CertificateDer::from_pem_slice(include_bytes!("data/practice.cert.pem")).unwrap()
+/// A certificate of its own, and what clients must trust for it.
+fn tls() -> (Tls, CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(["proxy.practice".to_string()]).unwrap();
+    let certificate = made.cert.der().clone();
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.clone()], key);
+    (Tls { config: config.unwrap().into(), binding: Some(Sha256::digest(&certificate).to_vec()) }, certificate)
 }
 
-fn tls() -> Tls {
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("data/practice.key.pem")).unwrap();
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate()], key).unwrap();
-    Tls { config: config.into(), binding: Some(Sha256::digest(certificate()).to_vec()) }
-}
-
-async fn connect_tls(address: SocketAddr) -> Client<TlsStream<TcpStream>> {
+async fn connect_tls(address: SocketAddr, trusted: CertificateDer<'static>) -> Client<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
-    roots.add(certificate()).unwrap();
+    roots.add(trusted).unwrap();
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let stream = TcpStream::connect(address).await.unwrap();
     let name = "proxy.practice".try_into().unwrap();
@@ -407,7 +404,7 @@ async fn connect_tls(address: SocketAddr) -> Client<TlsStream<TcpStream>> {
 
 #[tokio::test]
 async fn over_tls_ntlm_must_be_bound_to_the_certificate() {
-    let tls = tls();
+    let (tls, certificate) = tls();
     let binding = tls.binding.clone().unwrap();
     let accounts = Accounts::new([Account::new("PRACTICE", "alice", PASSWORD)]);
     let origin = Origin::start(OriginOptions::default()).await.unwrap();
@@ -420,7 +417,7 @@ async fn over_tls_ntlm_must_be_bound_to_the_certificate() {
     .await
     .unwrap();
     for (binding, status) in [(Some(&binding[..]), 200), (None, 407)] {
-        let mut client = connect_tls(proxy.addr()).await;
+        let mut client = connect_tls(proxy.addr(), certificate.clone()).await;
         let mut prover = Prover::new("PRACTICE", "alice", PASSWORD, binding);
         assert_eq!(ntlm(&mut client, HELLO, &mut prover).await.status, status);
     }

@@ -42,6 +42,11 @@ impl RelayPlan {
         self
     }
 
+    pub fn upstream_with_url(mut self, url: &str, lines: &str) -> Self {
+        self.upstreams.push((url.into(), lines.into()));
+        self
+    }
+
     pub fn upstream_at(mut self, name_and_port: &str) -> Self {
         self.upstreams.push((name_and_port.into(), String::new()));
         self
