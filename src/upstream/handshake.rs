@@ -137,7 +137,7 @@ impl Upstreams {
         match exchange.on_break() {
             Action::Refuse(Refusal::Broken) if !proved => Err(ConnectCause::Broken(error)),
             Action::Refuse(refusal) => Err(refusal.into()),
-            action @ (Action::Send(_) | Action::Reconnect | Action::Accept | Action::Refuse(_)) => Ok(action),
+            action @ (Action::Send(_) | Action::Reconnect | Action::Accept) => Ok(action),
         }
     }
 
