@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::time::timeout;
 
 pub use dial::{Addresses, DialError, Dialer, Resolve, tune};
 pub use handshake::{Answer, Connected, Tunnel};
@@ -120,7 +121,9 @@ impl Upstreams {
         let Some(tls) = &upstream.tls else {
             return Ok(Dialled { wire: Wire::new(Stream::Tcp(stream)), binding: None });
         };
-        let stream = tls.connect(target, stream).await?;
+        let stream = timeout(self.handshake_timeout, tls.connect(target, stream))
+            .await
+            .map_err(|_| ConnectCause::HandshakeTimeout { limit: self.handshake_timeout, proved: false })??;
         let binding = if upstream.channel_bindings { tls::server_end_point(&stream) } else { None };
         Ok(Dialled { wire: Wire::new(Stream::Tls(Box::new(stream))), binding })
     }
