@@ -7,6 +7,7 @@
 mod answers;
 mod bodies;
 mod client_heads;
+mod crowds;
 mod events;
 mod forwarding;
 mod heads;
@@ -15,6 +16,7 @@ mod pinned;
 mod refusals;
 mod reuse;
 mod secrets;
+mod secure;
 mod several_upstreams;
 mod support;
 mod tunnels;
