@@ -7,8 +7,11 @@
 mod answers;
 mod bodies;
 mod client_heads;
+mod crowds;
 mod events;
 mod forwarding;
+mod heads;
+mod hyper_or_http1;
 mod mechanisms;
 mod pinned;
 mod refusals;

@@ -89,7 +89,7 @@ async fn a_proof_that_an_upstream_thinks_about_for_ever_is_not_carried_to_the_ne
 #[tokio::test]
 async fn an_upstream_is_found_by_the_family_it_listens_on() {
     let upstream = Upstream::start(Say::welcome).await;
-    let relay = RelayPlan::default().upstream_at(&format!("localhost:{}", upstream.addr.port())).start();
+    let relay = RelayPlan::default().upstream_at(&format!("http://localhost:{}", upstream.addr.port()), "").start();
     assert_eq!(status(&relay, CONNECT).await, 200);
     assert_eq!(status(&relay, GET).await, 200);
 }

@@ -3,9 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use hallpass::practice::{
-    Account, Accounts, CorporateProxy, Gate, Names, Offer, Origin, OriginOptions, Place, ProxyOptions, Tls,
-};
+use hallpass::practice::{DigestAlgorithm, Offer, Tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -13,10 +11,11 @@ use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::support::{PASSWORD, Relay, RelayPlan};
+use crate::support::{Office, Relay, RelayPlan, Scripted};
 
 const CONNECT: &str = "CONNECT o.practice:80 HTTP/1.1\r\nHost: o.practice:80\r\n\r\n";
 const GET: &str = "GET http://o.practice/hello HTTP/1.1\r\nHost: o.practice\r\n\r\n";
+const POST: &str = "POST http://o.practice/digest HTTP/1.1\r\nHost: o.practice\r\nContent-Length: 4\r\n\r\nbody";
 
 /// An authority with a certificate for the upstream and one for us, in files as a user has them.
 struct Authority {
@@ -42,6 +41,10 @@ impl Authority {
         self.files.path().join(name).display().to_string()
     }
 
+    fn trust(&self) -> String {
+        format!("ca_file = \"{}\"", self.file("ca.pem"))
+    }
+
     fn tls(&self, demands_certificate: bool, bound: bool) -> Tls {
         let key = KeyPair::generate().unwrap();
         let names = ["localhost".to_string(), "127.0.0.1".to_string()];
@@ -64,71 +67,84 @@ impl Authority {
     }
 }
 
-struct Stage {
-    proxy: CorporateProxy,
-    _origin: Origin,
-}
-
-impl Stage {
-    async fn with(tls: Tls) -> Self {
-        let accounts = Accounts::new([Account::new("PRACTICE", "alice", PASSWORD)]);
-        let origin = Origin::start(OriginOptions::default()).await.unwrap();
-        let proxy = CorporateProxy::start(ProxyOptions {
-            gate: Gate::new([Offer::Ntlm], accounts, "PRACTICE"),
-            names: Names::none().with("*.practice", Place::At(origin.addr())),
-            tls: Some(tls),
-            ..ProxyOptions::default()
-        })
-        .await
-        .unwrap();
-        Self { proxy, _origin: origin }
-    }
-
-    fn relay(&self, lines: &str) -> Relay {
-        RelayPlan::default().upstream_with_url(&format!("https://{}", self.proxy.addr()), lines).start()
-    }
-
-    async fn statuses(&self, lines: &str) -> Vec<u16> {
-        let relay = self.relay(lines);
-        let mut statuses = Vec::new();
-        for request in [CONNECT, GET] {
-            statuses.push(relay.client().await.ask_head(request).await.status());
-        }
-        statuses
-    }
+async fn status(relay: &Relay, request: &str) -> u16 {
+    relay.client().await.ask_head(request).await.status()
 }
 
 #[tokio::test]
-async fn ntlm_over_tls_is_bound_to_the_upstreams_certificate_unless_switched_off() {
+async fn everything_passes_a_proxy_that_speaks_tls_and_binds_ntlm_to_it() {
     let authority = Authority::new();
-    let stage = Stage::with(authority.tls(false, true)).await;
-    let ca = format!("ca_file = \"{}\"", authority.file("ca.pem"));
-    assert_eq!(stage.statuses(&ca).await, [200, 200]);
-    assert_eq!(stage.proxy.record().notes(), [""; 0]);
-    assert_eq!(stage.statuses(&format!("{ca}\nchannel_bindings = \"off\"")).await, [407, 407]);
-    assert_eq!(stage.proxy.record().notes().len(), 2, "{:?}", stage.proxy.record().notes());
+    for offer in [Offer::Ntlm, Offer::Digest(DigestAlgorithm::Sha256)] {
+        let office = Office::with([offer]).tls(authority.tls(false, true)).upstream(&authority.trust()).start().await;
+        for request in [CONNECT, GET, POST, GET, POST] {
+            assert_eq!(status(&office.relay, request).await, 200, "{offer:?} {request:.8}");
+        }
+        let mut tunnel = office.tunnel().await;
+        assert_eq!(
+            tunnel.ask("GET /hello HTTP/1.1\r\nHost: o\r\n\r\n").await.text(),
+            "hello from the practice origin\n"
+        );
+        tunnel.finish().await;
+        tunnel.ended().await;
+        assert_eq!(office.logons().rejected, 0, "{:?}", office.proxy.record().notes());
+    }
 }
 
 #[tokio::test]
-async fn an_upstream_whose_authority_nobody_trusts_gets_nothing() {
-    let stage = Stage::with(Authority::new().tls(false, false)).await;
-    let relay = stage.relay("");
-    for request in [CONNECT, GET] {
-        let answer = relay.client().await.ask(request).await;
+async fn without_the_binding_such_a_proxy_refuses_and_is_not_asked_twice() {
+    let authority = Authority::new();
+    let lines = format!("{}\nchannel_bindings = \"off\"", authority.trust());
+    let office = Office::with([Offer::Ntlm]).tls(authority.tls(false, true)).upstream(&lines).start().await;
+    assert_eq!(status(&office.relay, CONNECT).await, 407);
+    assert_eq!((office.logons().attempted, office.logons().rejected), (1, 1));
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_an_end_with_a_reason() {
+    let office = Office::with([Offer::Ntlm]).tls(Authority::new().tls(false, false)).start().await;
+    for request in [CONNECT, GET, POST] {
+        let answer = office.relay.client().await.ask(request).await;
         assert_eq!(answer.status(), 502);
         assert!(answer.text().contains("ca_file"), "{}", answer.text());
     }
-    assert!(stage.proxy.record().requests().is_empty());
-    assert!(relay.stop().await.iter().all(|record| record["end"] == "tls_failed"));
+    assert!(office.relay.stop().await.iter().all(|record| record["end"] == "tls_failed"));
+    assert_eq!(office.proxy.record().requests().len(), 0);
 }
 
 #[tokio::test]
 async fn a_client_certificate_is_shown_to_the_upstream_that_wants_one() {
     let authority = Authority::new();
-    let stage = Stage::with(authority.tls(true, false)).await;
-    let ca = format!("ca_file = \"{}\"", authority.file("ca.pem"));
-    let ours =
-        format!("{ca}\nclient_cert = \"{}\"\nclient_key = \"{}\"", authority.file("me.pem"), authority.file("me.key"));
-    assert_eq!(stage.statuses(&ours).await, [200, 200]);
-    assert_eq!(stage.statuses(&ca).await, [502, 502]);
+    let (certificate, key) = (authority.file("me.pem"), authority.file("me.key"));
+    let ours = format!("{}\nclient_cert = \"{certificate}\"\nclient_key = \"{key}\"", authority.trust());
+    for (lines, expected) in [(ours, 200), (authority.trust(), 502)] {
+        let office = Office::with([Offer::Ntlm]).tls(authority.tls(true, false)).upstream(&lines).start().await;
+        for request in [CONNECT, GET] {
+            assert_eq!(status(&office.relay, request).await, expected, "{request:.8}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tls_and_plain_text_taken_for_each_other_end_with_a_hint() {
+    let plain = Scripted::start().await;
+    let https = format!("https://localhost:{}", plain.addr().port());
+    let relay = RelayPlan::default().key("handshake_timeout = \"200ms\"").upstream_at(&https, "").start();
+    let mut client = relay.client().await;
+    client.send(CONNECT).await;
+    let mut upstream = plain.accept().await;
+    upstream.once().await;
+    upstream.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.text().contains("https://")), (502, true), "{}", answer.text());
+    // One that waits for more says nothing at all.
+    let mut client = relay.client().await;
+    client.send(CONNECT).await;
+    let _upstream = plain.accept().await;
+    assert_eq!(client.answer().await.status(), 504);
+    let authority = Authority::new();
+    let office =
+        Office::with([Offer::Ntlm]).tls(authority.tls(false, false)).upstream(&authority.trust()).start().await;
+    let relay = Relay::before(office.proxy.addr()).start();
+    let answer = relay.client().await.ask(CONNECT).await;
+    assert_eq!((answer.status(), answer.text().contains("https://")), (502, true), "{}", answer.text());
 }

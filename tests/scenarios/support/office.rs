@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use hallpass::config::{Config, Environment, Files, Inputs, Layer, load};
 use hallpass::daemon::Daemon;
 use hallpass::practice::{
-    Account, Accounts, CorporateProxy, Gate, Logons, Names, Offer, Origin, OriginOptions, Place, ProxyOptions,
+    Account, Accounts, CorporateProxy, Gate, Logons, Names, Offer, Origin, OriginOptions, Place, ProxyOptions, Tls,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -38,17 +38,12 @@ impl RelayPlan {
 
     /// `lines` are further keys of the upstream.
     pub fn upstream_with(mut self, address: SocketAddr, lines: &str) -> Self {
-        self.upstreams.push((address.to_string(), lines.into()));
+        self.upstreams.push((format!("http://{address}"), lines.into()));
         self
     }
 
-    pub fn upstream_with_url(mut self, url: &str, lines: &str) -> Self {
+    pub fn upstream_at(mut self, url: &str, lines: &str) -> Self {
         self.upstreams.push((url.into(), lines.into()));
-        self
-    }
-
-    pub fn upstream_at(mut self, name_and_port: &str) -> Self {
-        self.upstreams.push((name_and_port.into(), String::new()));
         self
     }
 
@@ -76,9 +71,8 @@ impl RelayPlan {
 
     fn config(&self, directory: &TempDir) -> Config {
         let mut text = format!("listen = [\"127.0.0.1:0\"]\n{}", self.keys);
-        for (number, (address, lines)) in self.upstreams.iter().enumerate() {
-            let scheme = if address.contains("://") { "" } else { "http://" };
-            text += &format!("[upstreams.u{number}]\nurl = \"{scheme}{address}\"\n{lines}\n");
+        for (number, (url, lines)) in self.upstreams.iter().enumerate() {
+            text += &format!("[upstreams.u{number}]\nurl = \"{url}\"\n{lines}\n");
         }
         let password = self.password.as_deref().unwrap_or(PASSWORD);
         text += &format!("[credentials.alice]\nuser = 'PRACTICE\\alice'\npassword = '{password}'\n");
@@ -167,6 +161,7 @@ pub struct OfficePlan {
     upstream: String,
     relay: RelayPlan,
     close_bare_refusals: bool,
+    tls: Option<Tls>,
 }
 
 impl Office {
@@ -175,7 +170,14 @@ impl Office {
         let accounts =
             Accounts::new([Account::new("PRACTICE", "alice", PASSWORD), Account::new("PRACTICE", "bob", "bob's")]);
         let gate = Gate::new(offers, accounts.clone(), "PRACTICE");
-        OfficePlan { gate, accounts, upstream: String::new(), relay: RelayPlan::default(), close_bare_refusals: false }
+        OfficePlan {
+            gate,
+            accounts,
+            upstream: String::new(),
+            relay: RelayPlan::default(),
+            close_bare_refusals: false,
+            tls: None,
+        }
     }
 
     /// A CONNECT that is answered, and nothing sent yet.
@@ -223,18 +225,28 @@ impl OfficePlan {
         self
     }
 
+    /// The proxy is `https://localhost`, with this certificate.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     pub async fn start(self) -> Office {
         let origin = Origin::start(OriginOptions { accounts: self.accounts, tls: None }).await.unwrap();
         let proxy = CorporateProxy::start(ProxyOptions {
             gate: self.gate,
             names: Names::none().with("*.practice", Place::At(origin.addr())),
             denied: vec!["*.denied.practice".into()],
-            tls: None,
+            tls: self.tls.clone(),
             close_bare_refusals: self.close_bare_refusals,
         })
         .await
         .unwrap();
-        let relay = self.relay.upstream_with(proxy.addr(), &self.upstream).start();
+        let url = match self.tls {
+            Some(_) => format!("https://localhost:{}", proxy.addr().port()),
+            None => format!("http://{}", proxy.addr()),
+        };
+        let relay = self.relay.upstream_at(&url, &self.upstream).start();
         Office { origin, proxy, relay }
     }
 }
