@@ -163,7 +163,7 @@ def read_head(connection):
 class Relay:
     """A hallpass with its own directories, on a port the kernel gives, in front of the named Squids."""
 
-    def __init__(self, test, upstreams, user=None, password=None, schemes=None, env=None, **credential):
+    def __init__(self, test, upstreams, user=None, password=None, schemes=None, env=None, upstream=None, **credential):
         self.dir = test.dir / f"relay-{len(test.relays)}"
         runtime = self.dir / "run"
         runtime.mkdir(parents=True)
@@ -178,7 +178,7 @@ class Relay:
             secret.touch(0o600)
             secret.write_text(password)
             credential["password"] = f"${{file:{secret}}}"
-        config.write_text("".join(self.toml(upstreams, schemes, credential)))
+        config.write_text("".join(self.toml(upstreams, schemes, upstream or {}, credential)))
         config.chmod(0o600)
         self.log = self.dir / "log"
         with self.log.open("wb") as log:
@@ -190,15 +190,18 @@ class Relay:
         self.address = wait_for("the relay to listen", self.listening)
         self.url = "http://%s:%d" % self.address
 
-    def toml(self, upstreams, schemes, credential):
+    def toml(self, upstreams, schemes, more, credential):
         quote = lambda value: json.dumps(value, ensure_ascii=False)
         yield 'grace = "0s"\n'
         for name in upstreams:
-            yield f"[upstreams.{name}]\nurl = {quote(SQUIDS[name].url)}\n"
+            keys = {"url": SQUIDS[name].url}
             if SQUIDS[name].tls:
-                yield f"ca_file = {quote(str(CA_FILE))}\n"
+                keys["ca_file"] = str(CA_FILE)
             if schemes:
-                yield f"schemes = {quote(schemes)}\n"
+                keys["schemes"] = schemes
+            yield f"[upstreams.{name}]\n"
+            for key, value in {**keys, **more}.items():
+                yield f"{key} = {quote(value)}\n"
         yield "[credentials.corp]\n"
         for key, value in credential.items():
             yield f"{key} = {quote(value)}\n"
