@@ -152,8 +152,8 @@ impl Sending<'_> {
         story.answered(head.status);
         let until_close = body.ends_at_close() || (matches!(body, Body::Chunked(_)) && !self.request.takes_chunks());
         let upstream_persists = head.persists() && !body.ends_at_close();
-        // An upstream that closes before the body has ended takes no more of it, and so it stays in the way.
-        let in_the_way = !body_done && !head.persists();
+        // A body that the upstream closes its ears to, or that it was not asked for, stays in the way.
+        let in_the_way = !body_done && (!head.persists() || self.request.expects_continue);
         let keep_client = self.keep_client && !until_close && !in_the_way && (!self.was_pinned || upstream_persists);
         let chunked = matches!(body, Body::Chunked(_)) && self.request.takes_chunks();
         let answer = self.request.answer(&head, &body, keep_client, self.pseudonym).to_bytes();
