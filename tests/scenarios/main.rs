@@ -9,6 +9,8 @@ mod bodies;
 mod client_heads;
 mod events;
 mod forwarding;
+mod heads;
+mod hyper_or_http1;
 mod mechanisms;
 mod pinned;
 mod refusals;

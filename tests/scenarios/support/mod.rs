@@ -5,5 +5,5 @@ mod peer;
 mod scripted;
 
 pub use office::{Office, PASSWORD, Relay, RelayPlan};
-pub use peer::{Answer, Head, PATIENCE, Peer, soon, until};
+pub use peer::{Answer, Head, Peer, soon, until};
 pub use scripted::{Guard, Heard, Say, Scripted, Upstream};

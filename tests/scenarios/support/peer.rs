@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 /// Far more than anything here needs: what has not come by then does not come.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Waits for a fact.
 pub async fn soon<T>(what: &str, fact: impl Future<Output = T>) -> T {
