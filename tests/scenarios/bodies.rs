@@ -175,3 +175,13 @@ async fn a_wrong_password_with_a_long_body_is_a_verdict_and_no_accident() {
         assert_eq!(office.relay.stop().await[0]["end"], "credential_rejected", "{offer:?}");
     }
 }
+
+#[tokio::test]
+async fn an_upstream_that_closes_with_its_407_gets_each_body_once() {
+    let office = Office::with([Offer::Ntlm]).close_bare_refusals().start().await;
+    assert_eq!(office.tunnel().await.ask("GET /hello HTTP/1.1\r\nHost: o\r\n\r\n").await.status(), 200);
+    for (host, length) in [("a.practice", 300 * KIB), ("b.practice", KIB), ("c.practice", 300 * KIB)] {
+        assert_eq!(post(&mut office.relay.client().await, host, length, true).await, 200, "{host}");
+    }
+    assert_eq!((office.proxy.record().passed(&Method::POST).len(), office.logons().rejected), (3, 0));
+}

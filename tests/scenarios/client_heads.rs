@@ -8,7 +8,7 @@ use crate::support::{Office, Peer, Relay, Say, Scripted, Upstream, soon};
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 /// (client, its head with `|` for a line's end, the target as it belongs on the wire)
-const HEADS: &[(&str, &str, &str)] = &[
+pub const HEADS: &[(&str, &str, &str)] = &[
     ("Claude Code, axios path", "CONNECT h.test:443 HTTP/1.1|Host: h.test:443|Proxy-Connection: close|", "h.test:443"),
     ("Claude Code, fetch", "CONNECT h.test:443 HTTP/1.1|Host: h.test:443|Proxy-Connection: Keep-Alive|", "h.test:443"),
     ("undici 6", "CONNECT h.test:443 HTTP/1.1|host: h.test|connection: close|", "h.test:443"),
@@ -38,7 +38,7 @@ const HEADS: &[(&str, &str, &str)] = &[
     ("a line end before", "|CONNECT h.test:443 HTTP/1.1|Host: h.test:443|", "h.test:443"),
 ];
 
-fn bytes(head: &str) -> String {
+pub fn bytes(head: &str) -> String {
     if head.ends_with("\n\n") { head.to_string() } else { format!("{}\r\n", head.replace('|', "\r\n")) }
 }
 
