@@ -4,11 +4,8 @@ use std::net::SocketAddr;
 
 use hallpass::practice::Offer;
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use crate::support::{Answer, Office, Relay, RelayPlan, Say, Scripted, Upstream};
+use crate::support::{Answer, BlackHole, Office, Relay, RelayPlan, Say, Scripted, Upstream};
 
 /// What every answer of ours has, and that it is the one of this record.
 fn assert_is_ours(answer: &Answer, record: &Value, expected: (u16, &str, &str), context: &str) {
@@ -133,19 +130,6 @@ async fn refused_address() -> SocketAddr {
     Scripted::start().await.addr()
 }
 
-/// A listener whose queue is full, so that nothing more is answered; the sockets hold the queue.
-async fn black_hole() -> (SocketAddr, Socket, Vec<TcpStream>) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    socket.listen(0).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let mut held = Vec::new();
-    while let Ok(Ok(stream)) = timeout(std::time::Duration::from_millis(100), TcpStream::connect(address)).await {
-        held.push(stream);
-    }
-    (address, socket, held)
-}
-
 const CONNECT: &str = "CONNECT h.test:443 HTTP/1.1\r\nHost: h.test:443\r\n\r\n";
 const GET: &str = "GET http://h.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n";
 const POST: &str = "POST http://h.test/ HTTP/1.1\r\nHost: h.test\r\nContent-Length: 1\r\n\r\n1";
@@ -153,11 +137,11 @@ const POST: &str = "POST http://h.test/ HTTP/1.1\r\nHost: h.test\r\nContent-Leng
 #[tokio::test]
 async fn an_upstream_that_cannot_be_reached_is_named_with_the_cause() {
     let nobody = refused_address().await;
-    let (hole, ..) = &black_hole().await;
+    let hole = BlackHole::dig().await;
     let mute = Scripted::start().await;
     for (upstream, key, expected) in [
         (nobody, "", (502, "unreachable", "connection_refused")),
-        (*hole, "connect_timeout = \"200ms\"", (504, "connect_timeout", "connection_timeout")),
+        (hole.addr, "connect_timeout = \"200ms\"", (504, "connect_timeout", "connection_timeout")),
         (mute.addr(), "handshake_timeout = \"200ms\"", (504, "handshake_timeout", "connection_read_timeout")),
     ] {
         let relay = Relay::before(upstream).key(key).start();
@@ -186,11 +170,11 @@ async fn an_upstream_that_is_silent_when_tls_is_begun_is_given_up_in_time() {
 #[tokio::test]
 async fn a_direct_target_that_cannot_be_reached_is_named_with_the_cause() {
     let nobody = refused_address().await;
-    let (hole, ..) = &black_hole().await;
+    let hole = BlackHole::dig().await;
     let relay = RelayPlan::default().key("connect_timeout = \"200ms\"").start();
     for (target, expected) in [
         (nobody.to_string(), (502, "unreachable", "connection_refused")),
-        (hole.to_string(), (504, "connect_timeout", "connection_timeout")),
+        (hole.addr.to_string(), (504, "connect_timeout", "connection_timeout")),
     ] {
         for request in
             [format!("CONNECT {target} HTTP/1.1\r\n\r\n"), format!("GET http://{target}/ HTTP/1.1\r\nHost: x\r\n\r\n")]

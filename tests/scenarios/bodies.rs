@@ -3,7 +3,7 @@
 use hallpass::practice::{DigestAlgorithm, Offer};
 use hyper::Method;
 
-use crate::support::{Guard, Heard, Office, Peer, Relay, Say, Upstream};
+use crate::support::{Guard, Heard, Office, Peer, Relay, Say, Scripted, Upstream};
 
 const KIB: usize = 1024;
 
@@ -184,4 +184,37 @@ async fn an_upstream_that_closes_with_its_407_gets_each_body_once() {
         assert_eq!(post(&mut office.relay.client().await, host, length, true).await, 200, "{host}");
     }
     assert_eq!((office.proxy.record().passed(&Method::POST).len(), office.logons().rejected), (3, 0));
+}
+
+#[tokio::test]
+async fn a_407_in_the_middle_of_a_body_costs_the_client_nothing() {
+    for framing in ["Content-Length: 10", "Transfer-Encoding: chunked"] {
+        let chunked = framing.starts_with('T');
+        let (first, second) = if chunked { ("5\r\n01234\r\n", "5\r\n56789\r\n0\r\n\r\n") } else { ("01234", "56789") };
+        let listener = Scripted::start().await;
+        let relay = Relay::before(listener.addr()).upstream_schemes("[\"basic\"]").start();
+        let mut client = relay.client().await;
+        client.send(format!("POST http://h.test/ HTTP/1.1\r\nHost: h.test\r\n{framing}\r\n\r\n{first}")).await;
+        let mut upstream = listener.accept().await;
+        let refusal = "HTTP/1.1 407 X\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n";
+        if chunked {
+            // Its length is not known, so the log-in comes first, and the request on the same connection.
+            assert_eq!(upstream.head().await.method(), "HEAD");
+            upstream.send(refusal).await;
+        } else {
+            assert_eq!(upstream.head().await.method(), "POST");
+            assert_eq!(upstream.take(5).await, b"01234");
+            upstream.send(refusal).await;
+            // The rest of the body would be taken for a request there.
+            upstream.ended().await;
+            upstream = listener.accept().await;
+        }
+        let head = upstream.head().await;
+        assert_eq!((head.method(), head.has("proxy-authorization")), ("POST", true), "{framing}");
+        assert_eq!(upstream.take(first.len()).await, first.as_bytes(), "{framing}");
+        client.send(second).await;
+        assert_eq!(upstream.take(second.len()).await, second.as_bytes(), "{framing}");
+        upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        assert_eq!(client.answer().await.text(), "ok", "{framing}");
+    }
 }

@@ -482,3 +482,28 @@ async fn a_client_that_leaves_before_its_answer_frees_the_upstream() {
     assert!(["client_closed", "client_reset"].contains(&record["end"].as_str().unwrap()), "{record}");
     drop(line.listener);
 }
+
+/// Far more than the kernel buffers of four sockets on loopback hold.
+const BOUND: usize = 48 * MIB;
+
+#[tokio::test]
+async fn a_client_that_stops_reading_an_answer_stops_the_upstream() {
+    let mut line = line("GET http://h.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n").await;
+    line.upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await;
+    let sent = line.upstream.flood(BOUND).await;
+    line.upstream.finish().await;
+    line.client.head().await;
+    assert_eq!(line.client.rest().await.len(), sent);
+}
+
+#[tokio::test]
+async fn an_upstream_that_stops_reading_a_body_stops_the_client() {
+    let mut line = line("PUT http://h.test/ HTTP/1.1\r\nHost: h.test\r\nContent-Length: 1000000000\r\n\r\n").await;
+    assert_eq!(line.head.method(), "HEAD");
+    line.upstream.send("HTTP/1.1 200 OK\r\n\r\n").await;
+    assert_eq!(line.upstream.head().await.method(), "PUT");
+    let sent = line.client.flood(BOUND).await;
+    line.upstream.take(sent).await;
+    line.upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await;
+    assert_eq!(line.client.answer().await.text(), "ok");
+}

@@ -7,6 +7,7 @@
 mod answers;
 mod bodies;
 mod client_heads;
+mod crowds;
 mod events;
 mod forwarding;
 mod heads;

@@ -13,7 +13,7 @@ use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::support::{PASSWORD, Relay, RelayPlan};
+use crate::support::{PASSWORD, Relay, RelayPlan, Scripted};
 
 const CONNECT: &str = "CONNECT o.practice:80 HTTP/1.1\r\nHost: o.practice:80\r\n\r\n";
 const GET: &str = "GET http://o.practice/hello HTTP/1.1\r\nHost: o.practice\r\n\r\n";
@@ -131,4 +131,34 @@ async fn a_client_certificate_is_shown_to_the_upstream_that_wants_one() {
         format!("{ca}\nclient_cert = \"{}\"\nclient_key = \"{}\"", authority.file("me.pem"), authority.file("me.key"));
     assert_eq!(stage.statuses(&ours).await, [200, 200]);
     assert_eq!(stage.statuses(&ca).await, [502, 502]);
+}
+
+#[tokio::test]
+async fn tls_and_plain_text_taken_for_each_other_end_with_a_hint() {
+    let plain = Scripted::start().await;
+    let https = format!("https://localhost:{}", plain.addr().port());
+    let relay = RelayPlan::default().key("handshake_timeout = \"200ms\"").upstream_with_url(&https, "").start();
+    let mut client = relay.client().await;
+    client.send(CONNECT).await;
+    let mut upstream = plain.accept().await;
+    upstream.once().await;
+    upstream.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.text().contains("https://")), (502, true), "{}", answer.text());
+    // One that waits for more says nothing at all.
+    let mut client = relay.client().await;
+    client.send(CONNECT).await;
+    let _upstream = plain.accept().await;
+    assert_eq!(client.answer().await.status(), 504);
+    // The other way round, the upstream answers with an alert.
+    let secure = Scripted::start().await;
+    let relay = Relay::before(secure.addr()).start();
+    let mut client = relay.client().await;
+    client.send(CONNECT).await;
+    let mut upstream = secure.accept().await;
+    upstream.once().await;
+    upstream.send(b"\x15\x03\x01\x00\x02\x02\x46").await;
+    upstream.finish().await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.text().contains("https://")), (502, true), "{}", answer.text());
 }

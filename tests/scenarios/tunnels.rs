@@ -1,13 +1,12 @@
 //! Tunnels: bytes as they come, each direction ending on its own, through reloads and until the relay ends.
 
-use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use hallpass::practice::Offer;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Office, Peer, Relay, Say, Scripted, Upstream, soon, until};
+use crate::support::{BlackHole, Office, Peer, Relay, Say, Scripted, Upstream, soon, until};
 
 const CONNECT: &str = "CONNECT h.test:443 HTTP/1.1\r\nHost: h.test:443\r\n\r\n";
 
@@ -83,36 +82,17 @@ async fn a_reset_on_one_side_ends_the_other_at_once() {
     assert_eq!(other.relay.records(1).await[0]["end"], "upstream_reset");
 }
 
-/// Writes until nothing is taken any more; gives how much was.
-async fn flood(stream: &TcpStream) -> usize {
-    let block = vec![b'x'; 64 * 1024];
-    let (mut written, mut since) = (0, Instant::now());
-    while since.elapsed() < Duration::from_millis(300) {
-        match stream.try_write(&block) {
-            Ok(taken) => {
-                written += taken;
-                since = Instant::now();
-                assert!(written < BOUND, "somebody holds more than {BOUND} bytes");
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => sleep(Duration::from_millis(2)).await,
-            Err(error) => panic!("{error}"),
-        }
-        tokio::task::yield_now().await;
-    }
-    written
-}
-
 #[tokio::test]
 async fn a_reader_that_stops_stops_the_writer_and_loses_nothing() {
     let mut tunnel = tunnel().await;
-    let sent = flood(&tunnel.upstream.stream).await;
+    let sent = tunnel.upstream.flood(BOUND).await;
     // The other direction is not held up by it.
     tunnel.client.send("up").await;
     assert_eq!(tunnel.upstream.take(2).await, b"up");
     tunnel.upstream.finish().await;
     assert_eq!(tunnel.client.rest().await.len(), sent);
     let mut tunnel = self::tunnel().await;
-    let sent = flood(&tunnel.client.stream).await;
+    let sent = tunnel.client.flood(BOUND).await;
     tunnel.client.finish().await;
     assert_eq!(tunnel.upstream.rest().await.len(), sent);
 }
@@ -279,4 +259,18 @@ async fn a_mebibyte_each_way_at_the_same_time_is_the_same_mebibyte() {
     }
     assert!(heard.ends_with(&body));
     sending.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_the_upstream_is_dialled_is_noticed_at_once() {
+    let hole = BlackHole::dig().await;
+    let relay = Relay::before(hole.addr).key("connect_timeout = \"1h\"").start();
+    for request in [CONNECT, "GET http://h.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n"] {
+        let mut client = relay.client().await;
+        client.send(request).await;
+        // What it sends meanwhile does not hide that it goes.
+        client.send("\x16\x03\x01").await;
+        drop(client);
+    }
+    assert!(relay.records(2).await.iter().all(|record| record["end"] == "client_closed"));
 }

@@ -6,4 +6,4 @@ mod scripted;
 
 pub use office::{Office, PASSWORD, Relay, RelayPlan};
 pub use peer::{Answer, Head, Peer, soon, until};
-pub use scripted::{Guard, Heard, Say, Scripted, Upstream};
+pub use scripted::{BlackHole, Guard, Heard, Say, Scripted, Upstream};

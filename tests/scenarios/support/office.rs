@@ -38,7 +38,7 @@ impl RelayPlan {
 
     /// `lines` are further keys of the upstream.
     pub fn upstream_with(mut self, address: SocketAddr, lines: &str) -> Self {
-        self.upstreams.push((address.to_string(), lines.into()));
+        self.upstreams.push((format!("http://{address}"), lines.into()));
         self
     }
 

@@ -1,7 +1,8 @@
 //! One end of a TCP connection, client or server, that says and hears exact bytes.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -96,6 +97,25 @@ impl Peer {
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         soon("sending", self.stream.write_all(bytes.as_ref())).await.unwrap();
+    }
+
+    /// Writes until nothing is taken any more; gives how much was, and fails at `bound`.
+    pub async fn flood(&mut self, bound: usize) -> usize {
+        let block = vec![b'x'; 64 * 1024];
+        let (mut written, mut since) = (0, Instant::now());
+        while since.elapsed() < Duration::from_millis(300) {
+            match self.stream.try_write(&block) {
+                Ok(taken) => {
+                    written += taken;
+                    since = Instant::now();
+                    assert!(written < bound, "somebody holds more than {bound} bytes");
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => sleep(Duration::from_millis(2)).await,
+                Err(error) => panic!("{error}"),
+            }
+            tokio::task::yield_now().await;
+        }
+        written
     }
 
     /// False if the other side is gone.

@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hallpass::practice::{Account, Accounts, NtlmJudge, Verdict};
+use socket2::{Domain, Socket, Type};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::{Head, PASSWORD, Peer, soon};
 
@@ -26,6 +29,27 @@ impl Scripted {
 
     pub async fn accept(&self) -> Peer {
         Peer::new(soon("a connection to the upstream", self.0.accept()).await.unwrap().0)
+    }
+}
+
+/// A listener whose queue is full, so that nobody is answered any more.
+pub struct BlackHole {
+    pub addr: SocketAddr,
+    _socket: Socket,
+    _queue: Vec<TcpStream>,
+}
+
+impl BlackHole {
+    pub async fn dig() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let addr = socket.local_addr().unwrap().as_socket().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(Ok(stream)) = timeout(Duration::from_millis(100), TcpStream::connect(addr)).await {
+            queue.push(stream);
+        }
+        Self { addr, _socket: socket, _queue: queue }
     }
 }
 
