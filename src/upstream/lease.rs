@@ -300,7 +300,7 @@ impl Upstreams {
         let upstream = self.find(endpoint)?;
         self.live.demands(&self.key(upstream));
         if lease.authenticated {
-            self.live.asks_each_time(&self.key(upstream), Scheme::Negotiate);
+            self.live.asks_each_time(&self.key(upstream));
         }
         let Some(exchange) = lease.exchange.take() else { return Err(ConnectCause::Unknown) };
         let mut seen = answer.clone();

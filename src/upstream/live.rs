@@ -84,10 +84,12 @@ impl Live {
         }
     }
 
-    pub fn asks_each_time(&self, key: &UpstreamKey, scheme: Scheme) {
-        if scheme == Scheme::Negotiate {
-            lock(&self.known).entry(key.clone()).or_default().per_request = true;
-        }
+    /// It asked again on a connection that it had authenticated. Only a ticket goes with every request from now
+    /// on, at no cost; an NTLM log-in has merely expired.
+    pub fn asks_each_time(&self, key: &UpstreamKey) {
+        let mut known = lock(&self.known);
+        let entry = known.entry(key.clone()).or_default();
+        entry.per_request = entry.start == Some(Start::Scheme(Scheme::Negotiate));
     }
 
     pub fn demands(&self, key: &UpstreamKey) {

@@ -16,6 +16,7 @@ mod mechanisms;
 mod pinned;
 mod refusals;
 mod reuse;
+mod routes;
 mod secrets;
 mod several_upstreams;
 mod support;

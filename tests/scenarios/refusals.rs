@@ -103,6 +103,8 @@ const SHAPES: &[Shape] = &[
     }),
 ];
 
+const METHODS: [&str; 5] = ["CONNECT", "GET", "HEAD", "POST", "POST without a body"];
+
 async fn connect(relay: &Relay) -> Result<(), Answer> {
     let mut client = relay.client().await;
     client.send("CONNECT h.test:443 HTTP/1.1\r\nHost: h.test:443\r\n\r\n").await;
@@ -120,6 +122,13 @@ async fn get(relay: &Relay) -> Answer {
     relay.client().await.ask("GET http://h.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n").await
 }
 
+/// With what a GET would have brought, where it is well.
+async fn head(relay: &Relay) -> Answer {
+    let head = relay.client().await.ask_head("HEAD http://h.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n").await;
+    let body = if head.status() == 200 { "thanks" } else { "" };
+    Answer { head, body: body.into(), trailers: String::new() }
+}
+
 async fn post(relay: &Relay, body: &str) -> Answer {
     let head = format!("POST http://h.test/ HTTP/1.1\r\nHost: h.test\r\nContent-Length: {}\r\n\r\n", body.len());
     relay.client().await.ask(head + body).await
@@ -129,15 +138,16 @@ async fn post(relay: &Relay, body: &str) -> Answer {
 #[tokio::test]
 async fn every_shape_of_a_407_leads_through_at_once_and_again_when_it_is_known() {
     for (name, shape) in SHAPES {
-        for first in ["CONNECT", "GET", "POST", "POST without a body"] {
+        for first in METHODS {
             let upstream = Upstream::ntlm(*shape).await;
             let relay = Relay::before(upstream.addr).start();
-            for method in [first, "CONNECT", "GET", "POST", "POST without a body"] {
+            for method in [first].into_iter().chain(METHODS) {
                 let outcome = match method {
                     "CONNECT" => connect(&relay).await.map_err(|answer| answer.text().to_string()),
                     _ => {
                         let answer = match method {
                             "GET" => get(&relay).await,
+                            "HEAD" => head(&relay).await,
                             "POST" => post(&relay, "12345").await,
                             _ => post(&relay, "").await,
                         };

@@ -1,5 +1,7 @@
 //! Connections to upstreams: kept for the same origin and credential, and never for a stranger's answer.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use hallpass::practice::Offer;
 use hyper::Method;
 
@@ -174,4 +176,35 @@ async fn a_reload_with_another_credential_leaves_the_old_connections_behind() {
     assert_eq!((office.logons().accepted, office.logons().rejected), (1, 1));
     office.relay.reload(|plan| plan.password(crate::support::PASSWORD));
     assert_eq!(office.get("/hello").await.status(), 200);
+}
+
+/// Proxies end log-ins after a while; that is no reason to log in for every request from then on.
+#[tokio::test]
+async fn an_upstream_that_asks_again_once_is_answered_once() {
+    for method in ["GET", "POST"] {
+        let (guard, served) = (Guard::new("NTLM"), AtomicUsize::new(0));
+        let upstream = Upstream::start(move |heard| {
+            let expired = heard.ntlm_type() == 0 && served.load(Ordering::SeqCst) == 3;
+            match guard.challenge(heard) {
+                Some(value) => challenge(&value).to(heard.head.method()),
+                None if expired => {
+                    served.fetch_add(1, Ordering::SeqCst);
+                    challenge("NTLM").to(heard.head.method())
+                }
+                None => {
+                    served.fetch_add(1, Ordering::SeqCst);
+                    Say::welcome(heard)
+                }
+            }
+        })
+        .await;
+        let relay = Relay::before(upstream.addr).start();
+        let mut client = relay.client().await;
+        for round in 0..10 {
+            let request = format!("{method} http://h.test/ HTTP/1.1\r\nHost: h.test\r\nContent-Length: 1\r\n\r\n1");
+            assert_eq!(client.ask(request).await.text(), "thanks", "{method} {round}");
+        }
+        let proofs = upstream.types().iter().filter(|kind| **kind == 3).count();
+        assert_eq!(proofs, 2, "{method}: {:?}", upstream.types());
+    }
 }
