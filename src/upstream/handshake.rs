@@ -117,13 +117,11 @@ impl Upstreams {
     }
 
     fn broken(&self, exchange: &mut Exchange, error: ReadError) -> Result<Action, ConnectCause> {
-        if matches!(error, ReadError::Http(_)) {
-            // It said something, and would say the same again.
-            return Err(ConnectCause::Broken(error));
-        }
         // What showed the secret may have been judged: nobody else is shown it then.
         let proved = exchange.proves_now();
-        match exchange.on_break() {
+        let said_something = matches!(error, ReadError::Http(_));
+        // And would say the same again.
+        match if said_something { Action::Refuse(Refusal::Broken) } else { exchange.on_break() } {
             Action::Refuse(Refusal::Broken) if !proved => Err(ConnectCause::Broken(error)),
             Action::Refuse(refusal) => Err(refusal.into()),
             action @ (Action::Send(_) | Action::Reconnect | Action::Accept) => Ok(action),

@@ -191,7 +191,8 @@ impl Upstreams {
             proved.fetch_or(proves, Ordering::Relaxed);
             let answer = match leg(&mut lease.wire, &head, lease.credentials.as_ref()).await {
                 Ok(answer) => answer,
-                Err(error @ ReadError::Http(_)) => return Err(ConnectCause::Broken(error)),
+                Err(error @ ReadError::Http(_)) if !proves => return Err(ConnectCause::Broken(error)),
+                Err(ReadError::Http(_)) => return Err(Refusal::Broken.into()),
                 Err(error) => {
                     let action = lease.exchange.as_mut().map_or(Action::Refuse(Refusal::Broken), Exchange::on_break);
                     match action {
