@@ -10,7 +10,7 @@ use super::live::{Idle, PoolKey};
 use super::stream::Stream;
 use super::{ConnectCause, ConnectError, Failures, Upstream, Upstreams};
 use crate::address::Target;
-use crate::auth::{Action, Exchange, Outcome, Refusal, RequestLine, Scheme, Start};
+use crate::auth::{Action, ChannelBinding, Exchange, Outcome, Refusal, RequestLine, Scheme, Start};
 use crate::http1::{Fields, ReadError, RequestHead, ResponseHead, Version, Wire};
 use crate::route::{Hop, Route};
 use crate::secret::Credentials;
@@ -32,6 +32,8 @@ pub struct Lease {
     pub hop: Hop,
     /// For the next request, if it needs any.
     pub credentials: Option<Credentials>,
+    /// What NTLM and Negotiate on this connection are bound to.
+    binding: Option<ChannelBinding>,
     /// It served another request before: a close without an answer says nothing about the upstream.
     pub reused: bool,
     /// The connection itself is authenticated.
@@ -125,12 +127,11 @@ impl Upstreams {
 
     fn reuse(&self, upstream: &Upstream, key: PoolKey, idle: Idle) -> Lease {
         let known = self.live.known(&self.key(upstream));
-        // The binding belongs to the handshake; a connection that is authenticated needs none, one that is not
-        // had no use for one. A new challenge on it makes a fresh connection.
-        let exchange = Exchange::new(self.plan(upstream, None));
+        let exchange = Exchange::new(self.plan(upstream, idle.binding.clone()));
         let authenticated = idle.authenticated && !known.per_request;
         Lease {
             wire: idle.wire,
+            binding: idle.binding,
             hop: key.hop.clone(),
             credentials: None,
             reused: true,
@@ -142,9 +143,10 @@ impl Upstreams {
 
     async fn fresh(&self, upstream: &Upstream, key: PoolKey) -> Result<Lease, ConnectCause> {
         let dialled = self.dial(upstream).await?;
-        let exchange = Exchange::new(self.plan(upstream, dialled.binding));
+        let exchange = Exchange::new(self.plan(upstream, dialled.binding.clone()));
         Ok(Lease {
             wire: dialled.wire,
+            binding: dialled.binding,
             hop: key.hop.clone(),
             credentials: None,
             reused: false,
@@ -260,9 +262,10 @@ impl Upstreams {
     async fn redial(&self, upstream: &Upstream, lease: &mut Lease, line: &RequestLine) -> Result<(), ConnectCause> {
         let dialled = self.dial(upstream).await?;
         if let Some(exchange) = &mut lease.exchange {
-            exchange.rebind(dialled.binding);
+            exchange.rebind(dialled.binding.clone());
         }
         lease.wire = dialled.wire;
+        lease.binding = dialled.binding;
         lease.reused = false;
         lease.authenticated = false;
         lease.credentials = None;
@@ -305,9 +308,8 @@ impl Upstreams {
         }
         let Some(exchange) = lease.exchange.take() else { return Err(ConnectCause::Unknown) };
         let mut seen = answer.clone();
-        // The rest of the body cannot be called back: this connection is spent. Nor does a reused one know its
-        // channel binding any more.
-        if !body_done || (lease.reused && endpoint.tls) {
+        // The rest of the body cannot be called back: this connection is spent.
+        if !body_done {
             seen.fields.push("Connection", "close");
         }
         let (exchange, action) = respond(exchange, &mut lease.wire, &line.method, line, &seen).await?;
@@ -392,7 +394,7 @@ impl Upstreams {
         lease.credentials = None;
         let Hop::Upstream(endpoint) = &lease.hop else { return Ok(lease) };
         let failed = |cause| ConnectError { target: lease.key.origin.clone(), hop: lease.hop.clone(), cause };
-        let plan = self.plan(self.find(endpoint).map_err(failed)?, None);
+        let plan = self.plan(self.find(endpoint).map_err(failed)?, lease.binding.clone());
         lease.exchange = Some(Exchange::new(plan));
         match self.open(&mut lease, line).await {
             Ok(()) => Ok(lease),
@@ -407,13 +409,25 @@ impl Upstreams {
             return;
         }
         let wire = Wire::new(lease.wire.stream);
-        self.live.put(lease.key, Idle { wire, authenticated: lease.authenticated, since: Instant::now() });
+        self.live.put(
+            lease.key,
+            Idle { wire, binding: lease.binding, authenticated: lease.authenticated, since: Instant::now() },
+        );
     }
 }
 
 impl Lease {
     fn direct(key: PoolKey, wire: Wire<Stream>, reused: bool) -> Self {
-        Self { wire, hop: Hop::Direct, credentials: None, reused, authenticated: false, exchange: None, key }
+        Self {
+            wire,
+            hop: Hop::Direct,
+            credentials: None,
+            binding: None,
+            reused,
+            authenticated: false,
+            exchange: None,
+            key,
+        }
     }
 }
 

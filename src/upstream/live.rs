@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::stream::Stream;
 use crate::address::{Endpoint, Target};
-use crate::auth::{Outcome, Scheme, Start};
+use crate::auth::{ChannelBinding, Outcome, Scheme, Start};
 use crate::http1::Wire;
 use crate::route::Hop;
 
@@ -56,6 +56,7 @@ pub struct PoolKey {
 #[derive(Debug)]
 pub struct Idle {
     pub wire: Wire<Stream>,
+    pub binding: Option<ChannelBinding>,
     /// By the connection itself, so that requests need no credentials of their own.
     pub authenticated: bool,
     pub since: Instant,

@@ -148,3 +148,19 @@ async fn tls_and_plain_text_taken_for_each_other_end_with_a_hint() {
     let answer = relay.client().await.ask(CONNECT).await;
     assert_eq!((answer.status(), answer.text().contains("https://")), (502, true), "{}", answer.text());
 }
+
+#[tokio::test]
+async fn a_connection_that_was_let_through_at_first_is_bound_to_when_it_is_asked_later() {
+    let authority = Authority::new();
+    let plan = Office::with([Offer::Ntlm]).tls(authority.tls(false, true)).upstream(&authority.trust());
+    let office = plan.start().await;
+    assert_eq!(status(&office.relay, GET).await, 200);
+    for (number, request) in [GET, POST].into_iter().enumerate() {
+        let elsewhere = |request: &str| request.replace("o.practice", &format!("p{number}.practice"));
+        office.proxy.demand(false);
+        assert_eq!(status(&office.relay, &elsewhere(GET)).await, 200);
+        office.proxy.demand(true);
+        assert_eq!(status(&office.relay, &elsewhere(request)).await, 200, "{request:.8}");
+    }
+    assert_eq!(office.logons().rejected, 0, "{:?}", office.proxy.record().notes());
+}
