@@ -61,9 +61,13 @@ pub struct Outcome {
     pub end: End,
 }
 
-/// A peer that vanished is noticed although nothing is sent (keepalive) or acknowledged (user time-out).
+/// A peer that vanished is noticed although nothing is sent (keepalive) or acknowledged (user time-out). A neighbour
+/// on this machine cannot vanish unnoticed, and one that only pauses would be taken for gone: the user time-out also
+/// runs while it has no room for more (tcp(7)).
 pub fn watch_peer(stream: &TcpStream, keepalive: Option<Duration>) {
+    let is_neighbour = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
     if let Some(keepalive) = keepalive
+        && !is_neighbour
         && let Err(error) = imp::set_user_timeout(stream, keepalive * USER_TIMEOUT_KEEPALIVES)
     {
         tracing::debug!(%error, "user time-out not set");
