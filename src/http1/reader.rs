@@ -128,11 +128,19 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         Ok(true)
     }
 
-    /// Waits until the peer has ended its stream; reads ahead no further than `limit`, and then waits for ever.
-    pub async fn ended(&mut self, limit: usize) {
+    /// Whether there are bytes that were read and not yet used.
+    pub fn has_bytes(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Waits until the peer has ended its stream, and says how; reads ahead no further than `limit`, and then waits
+    /// for ever.
+    pub async fn ended(&mut self, limit: usize) -> ReadError {
         while self.buffer.len() < limit {
-            if !matches!(self.fill().await, Ok(1..)) {
-                return;
+            match self.fill().await {
+                Ok(0) => return ReadError::Closed,
+                Ok(_) => {}
+                Err(error) => return error.into(),
             }
         }
         std::future::pending().await

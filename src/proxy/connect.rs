@@ -10,10 +10,11 @@ use tokio::sync::watch;
 use super::{Client, Next, Phase, Proxy, Story, pump, reached, respond};
 use crate::address::Target;
 use crate::audit::End;
-use crate::http1::{Body, RequestHead, Version, Wire};
+use crate::http1::{Body, ReadError, RequestHead, Version, Wire};
 use crate::relay::{self, Side, relay, watch_peer};
 use crate::route::Route;
 use crate::upstream::{Answer, ConnectError, Connected, Stream, Tunnel};
+use pump::client_end;
 use respond::Problem;
 
 /// Exactly this and in one write: clients were seen to choke on anything more.
@@ -34,13 +35,13 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
     let route = proxy.route(&target);
     story.routed(&target, &route);
     match Box::pin(connect(client, head, &target, &route, proxy)).await {
-        None => {
-            story.end(End::ClientClosed);
+        Err(left) => {
+            story.end(client_end(&left));
             Next::Close
         }
-        Some(Ok(Connected::Tunnel(tunnel))) => Next::Tunnel(Box::new(Open::new(tunnel, story, proxy))),
-        Some(Ok(Connected::Answer(answer))) => Box::pin(pass_on(client, *answer, head.version, story)).await,
-        Some(Err(error)) => {
+        Ok(Ok(Connected::Tunnel(tunnel))) => Next::Tunnel(Box::new(Open::new(tunnel, story, proxy))),
+        Ok(Ok(Connected::Answer(answer))) => Box::pin(pass_on(client, *answer, head.version, story)).await,
+        Ok(Err(error)) => {
             story.failed(&error);
             respond::refuse(client, story, &Problem::of_connect(&error)).await;
             Next::Close
@@ -59,18 +60,18 @@ fn admit(head: &RequestHead, proxy: &Proxy) -> Result<Target, Problem> {
     }
 }
 
-/// `None`: the client left in the meantime, and what was begun for it is dropped.
+/// `Err`: the client left in the meantime, and what was begun for it is dropped.
 async fn connect(
     client: &mut Client,
     head: &RequestHead,
     target: &Target,
     route: &Route,
     proxy: &Proxy,
-) -> Option<Result<Connected, ConnectError>> {
+) -> Result<Result<Connected, ConnectError>, ReadError> {
     let mut reader = client.wire.reader();
     tokio::select! {
-        connected = proxy.upstreams.tunnel(route, target, &head.fields) => Some(connected),
-        () = reader.ended(MAX_EARLY) => None,
+        connected = proxy.upstreams.tunnel(route, target, &head.fields) => Ok(connected),
+        left = reader.ended(MAX_EARLY) => Err(left),
     }
 }
 

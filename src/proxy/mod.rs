@@ -129,10 +129,23 @@ impl Story {
     }
 
     fn end(mut self, end: End) {
+        self.write(end);
+    }
+
+    fn write(&mut self, end: End) {
         self.record.total_ms = millis(self.began);
         self.record.end = Some(end);
         tracing::debug!(id = self.record.id, target = self.record.target, ?end, "request ended");
         self.audit.record(&self.record);
+    }
+}
+
+/// Its task was cut off, wherever it was: only the end of the relay does that, or a mistake of ours.
+impl Drop for Story {
+    fn drop(&mut self) {
+        if self.record.end.is_none() {
+            self.write(if std::thread::panicking() { End::Internal } else { End::Drained });
+        }
     }
 }
 
@@ -179,6 +192,8 @@ async fn next_request(
     if client.wire.buffer.is_empty() {
         let mut first = [0];
         tokio::select! {
+            // In this order, so that what was asked before a drain is answered.
+            biased;
             // Readiness alone is told too often.
             ready = client.wire.stream.peek(&mut first) => drop(ready.ok()?),
             () = reached(&mut shared.phase, Phase::Draining) => return None,
@@ -187,6 +202,7 @@ async fn next_request(
     }
     let mut reader = client.wire.reader();
     let read = tokio::select! {
+        biased;
         read = timeout(head_timeout, reader.request(max_head)) => read,
         // What has not been asked by now is not asked of us any more.
         () = reached(&mut shared.phase, Phase::Draining) => return None,

@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use crate::audit::End;
 use crate::http1::{Body, Fields, HttpError, ReadError, Reader, Wire};
+use crate::relay::is_reset;
 
 /// As much of a request's body is kept for a second sending.
 pub const MAX_REPLAY: usize = 64 * 1024;
@@ -160,5 +162,13 @@ pub fn malformed(error: &ReadError) -> Option<HttpError> {
     match error {
         ReadError::Http(error) => Some(*error),
         ReadError::Closed | ReadError::Truncated | ReadError::Io(_) => None,
+    }
+}
+
+/// How the client left.
+pub fn client_end(error: &ReadError) -> End {
+    match error {
+        ReadError::Io(error) if is_reset(error) => End::ClientReset,
+        ReadError::Io(_) | ReadError::Closed | ReadError::Truncated | ReadError::Http(_) => End::ClientClosed,
     }
 }

@@ -230,6 +230,7 @@ where
 #[derive(Default)]
 struct Silence {
     timer: Option<Pin<Box<Sleep>>>,
+    limit: Duration,
 }
 
 impl Silence {
@@ -240,7 +241,8 @@ impl Silence {
             (false, false) | (true, true) => (options.idle_timeout, End::IdleTimeout),
         };
         let Some(limit) = limit else { return Poll::Pending };
-        if moved || self.timer.is_none() {
+        if moved || self.timer.is_none() || self.limit != limit {
+            self.limit = limit;
             let deadline = Instant::now() + limit;
             match &mut self.timer {
                 Some(timer) => timer.as_mut().reset(deadline),

@@ -221,7 +221,8 @@ async fn a_client_that_leaves_during_the_handshake_frees_the_upstream() {
             client.reset()
         }
         upstream.ended().await;
-        assert_eq!(relay.records(1).await[0]["end"], "client_closed", "{polite} {legs}");
+        let expected = if polite { "client_closed" } else { "client_reset" };
+        assert_eq!(relay.records(1).await[0]["end"], expected, "{polite} {legs}");
     }
 }
 

@@ -12,7 +12,7 @@ use super::request::{Request, binds_connection};
 use super::{MAX_AHEAD, Story};
 use crate::audit::End;
 use crate::http1::{Body, HttpError, ReadError, Reader, ResponseHead, Wire};
-use crate::proxy::pump::{self, DownloadError, Replay, UploadError};
+use crate::proxy::pump::{self, DownloadError, Replay, UploadError, client_end};
 use crate::relay::is_reset;
 use crate::route::Hop;
 use crate::upstream::{Lease, MAX_RESPONSE_HEAD};
@@ -117,8 +117,7 @@ impl Sending<'_> {
             }
         }
         if self.request.persists {
-            client.ended(MAX_AHEAD).await;
-            return Attempt::Cut(End::ClientClosed);
+            return Attempt::Cut(client_end(&client.ended(MAX_AHEAD).await));
         }
         std::future::pending().await
     }
@@ -227,13 +226,6 @@ async fn given_up(signals: &Signals) {
 async fn send_head<W: AsyncWrite + Unpin>(to: &mut W, head: &[u8]) -> std::io::Result<()> {
     to.write_all(head).await?;
     to.flush().await
-}
-
-fn client_end(error: &ReadError) -> End {
-    match error {
-        ReadError::Io(error) if is_reset(error) => End::ClientReset,
-        ReadError::Io(_) | ReadError::Closed | ReadError::Truncated | ReadError::Http(_) => End::ClientClosed,
-    }
 }
 
 fn client_write_end(error: &std::io::Error) -> End {

@@ -16,7 +16,7 @@ use crate::relay::{relay, watch_peer};
 use crate::route::{Hop, Route};
 use crate::upstream::{BodyHint, ConnectError, Lease, Verdict};
 use attempt::{Attempt, Sending};
-use pump::Replay;
+use pump::{Replay, client_end};
 use request::Request;
 use respond::Problem;
 
@@ -99,9 +99,9 @@ impl<'a> Forward<'a> {
         let pinned = pin.take().filter(|pin| pin.origin == self.request.url.target);
         let was_pinned = pinned.is_some();
         let mut lease = match self.first_lease(pinned).await {
-            Some(Ok(lease)) => lease,
-            Some(Err(error)) => return self.fail(Failure::Connect(error)).await,
-            None => return self.end(End::ClientClosed),
+            Ok(Ok(lease)) => lease,
+            Ok(Err(error)) => return self.fail(Failure::Connect(error)).await,
+            Err(end) => return self.end(end),
         };
         let mut ask_first = self.request.hint == BodyHint::Long && lease.may_be_challenged();
         for _ in 0..MAX_ATTEMPTS {
@@ -164,24 +164,21 @@ impl<'a> Forward<'a> {
         self.fail(Failure::Problem(Problem::broken_answer(&endless))).await
     }
 
-    /// `None`: the client left in the meantime.
-    async fn first_lease(&mut self, pinned: Option<Pin>) -> Option<Result<Lease, ConnectError>> {
-        if let Some(pin) = pinned {
-            return Some(self.proxy.upstreams.renew(pin.lease, &self.request.line).await);
-        }
-        let leasing = self.proxy.upstreams.lease(
-            &self.route,
-            &self.request.url.target,
-            &self.request.line,
-            self.request.hint,
-            false,
-        );
+    /// `Err`: the client left in the meantime.
+    async fn first_lease(&mut self, pinned: Option<Pin>) -> Result<Result<Lease, ConnectError>, End> {
+        let (upstreams, Request { url, line, hint, .. }) = (&self.proxy.upstreams, &self.request);
+        let leasing = async {
+            match pinned {
+                Some(pin) => upstreams.renew(pin.lease, line).await,
+                None => upstreams.lease(&self.route, &url.target, line, *hint, false).await,
+            }
+        };
         // A client that asked for the end of its connection may have ended its own side of it already.
         let watched = self.request.persists;
         let mut reader = self.client.wire.reader();
         tokio::select! {
-            lease = leasing => Some(lease),
-            () = reader.ended(MAX_AHEAD), if watched => None,
+            lease = leasing => Ok(lease),
+            left = reader.ended(MAX_AHEAD), if watched => Err(client_end(&left)),
         }
     }
 
