@@ -34,6 +34,8 @@ pub enum HttpError {
     TransferEncoding,
     #[error("Host is missing or there is more than one")]
     Host,
+    #[error("101 Switching Protocols was not asked for")]
+    UnaskedUpgrade,
     #[error("a chunk is malformed")]
     Chunk,
 }

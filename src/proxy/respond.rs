@@ -38,6 +38,7 @@ impl Problem {
             | HttpError::ContentLength
             | HttpError::TransferEncoding
             | HttpError::Host
+            | HttpError::UnaskedUpgrade
             | HttpError::Chunk => 400,
         };
         let hint = "this is an HTTP proxy: the client must speak HTTP/1.x to it, also for https targets (http://127.0.0.1:3128)";
@@ -103,6 +104,12 @@ impl Problem {
     pub fn body_gone() -> Self {
         let cause = "the upstream asked for a log-in after too much of the body was sent to send it again";
         Self::new(502, End::HandshakeBroken, "http_response_incomplete", cause, "try again: the log-in is known now")
+    }
+
+    pub fn expectation_failed() -> Self {
+        let cause =
+            "the upstream refused to be asked for a long body after too much of the body was sent to send it again";
+        Self::new(502, End::HandshakeBroken, "http_response_incomplete", cause, "try again")
     }
 
     pub fn of_connect(error: &ConnectError) -> Self {

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -71,6 +72,13 @@ pub fn watch_peer(stream: &TcpStream, keepalive: Option<Duration>) {
         && let Err(error) = imp::set_user_timeout(stream, keepalive * USER_TIMEOUT_KEEPALIVES)
     {
         tracing::debug!(%error, "user time-out not set");
+    }
+}
+
+/// When dropped, the connection breaks off instead of ending: for a peer that would take an end for the whole.
+pub fn reset_on_close(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "connection ends instead of breaking off");
     }
 }
 

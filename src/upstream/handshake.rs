@@ -9,7 +9,7 @@ use super::stream::Stream;
 use super::{ConnectCause, ConnectError, Dialled, Failures, MAX_RESPONSE_HEAD, MAX_SKIPPED, Upstream, Upstreams};
 use crate::address::Target;
 use crate::auth::{Action, Exchange, Refusal, RequestLine, Scheme};
-use crate::http1::{Body, Fields, ReadError, RequestHead, ResponseHead, Version, Wire};
+use crate::http1::{Body, Fields, HttpError, ReadError, RequestHead, ResponseHead, Version, Wire};
 use crate::route::{Hop, Route};
 use crate::secret::Credentials;
 
@@ -174,6 +174,9 @@ pub(super) async fn leg(
     wire.stream.flush().await?;
     loop {
         let answer = wire.reader().response(MAX_RESPONSE_HEAD).await?;
+        if answer.status == 101 {
+            return Err(HttpError::UnaskedUpgrade.into());
+        }
         if !answer.is_informational() {
             return Ok(answer);
         }

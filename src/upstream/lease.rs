@@ -54,6 +54,11 @@ impl Lease {
         self.exchange.as_ref().and_then(|exchange| exchange.outcome().start).map(Start::scheme)
     }
 
+    /// Nothing came that nobody asked for: whose answer would it become?
+    pub fn is_clean(&mut self) -> bool {
+        self.wire.buffer.is_empty() && self.wire.stream.is_quiet()
+    }
+
     /// What is sent may be out of date although the secret is good, a nonce or a ticket: a long body may be met
     /// by a 407 after all.
     pub fn may_be_challenged(&self) -> bool {
@@ -94,11 +99,7 @@ impl Upstreams {
         body: BodyHint,
         fresh: bool,
     ) -> Result<Lease, ConnectCause> {
-        let generation = match hop {
-            Hop::Direct => 0,
-            Hop::Upstream(endpoint) => self.find(endpoint)?.generation,
-        };
-        let key = PoolKey { hop: hop.clone(), generation, origin: origin.clone() };
+        let key = PoolKey { hop: hop.clone(), generation: self.generation(hop)?, origin: origin.clone() };
         let idle = if fresh { None } else { self.live.take(&key, Instant::now()) };
         match (hop, idle) {
             (Hop::Direct, Some(idle)) => Ok(Lease::direct(key, idle.wire, true)),
@@ -240,7 +241,7 @@ impl Upstreams {
         answer: &ResponseHead,
     ) -> Result<Lease, ConnectCause> {
         self.settle(&mut lease);
-        if answer.persists() {
+        if answer.persists() && lease.is_clean() {
             lease.credentials = None;
             if !lease.authenticated {
                 // Known now: a scheme of single requests opens again with the request's own line.
@@ -383,8 +384,26 @@ impl Upstreams {
         let upstream = self.find(endpoint)?;
         let action = lease.exchange.as_mut().map_or(Action::Refuse(Refusal::Broken), Exchange::on_break);
         match action {
-            Action::Reconnect => Ok(Some(self.reopen(upstream, lease, line).await?)),
+            Action::Reconnect => {
+                let reopening = timeout(self.handshake_timeout, self.reopen(upstream, lease, line));
+                Ok(Some(reopening.await.map_err(|_| self.timed_out(&AtomicBool::new(false)))??))
+            }
             Action::Send(_) | Action::Accept | Action::Refuse(_) => Ok(None),
+        }
+    }
+
+    /// Whether a connection that stayed with its client still leads where that client's next request goes, with the
+    /// same credential.
+    pub fn is_current(&self, lease: &mut Lease, route: &Route) -> bool {
+        route.hops.contains(&lease.hop)
+            && self.generation(&lease.hop).is_ok_and(|generation| generation == lease.key.generation)
+            && lease.is_clean()
+    }
+
+    fn generation(&self, hop: &Hop) -> Result<u64, ConnectCause> {
+        match hop {
+            Hop::Direct => Ok(0),
+            Hop::Upstream(endpoint) => Ok(self.find(endpoint)?.generation),
         }
     }
 
@@ -396,18 +415,15 @@ impl Upstreams {
         let failed = |cause| ConnectError { target: lease.key.origin.clone(), hop: lease.hop.clone(), cause };
         let plan = self.plan(self.find(endpoint).map_err(failed)?, lease.binding.clone());
         lease.exchange = Some(Exchange::new(plan));
-        match self.open(&mut lease, line).await {
+        let opened = timeout(self.handshake_timeout, self.open(&mut lease, line)).await;
+        match opened.unwrap_or_else(|_| Err(self.timed_out(&AtomicBool::new(false)))) {
             Ok(()) => Ok(lease),
             Err(cause) => Err(ConnectError { target: lease.key.origin, hop: lease.hop, cause }),
         }
     }
 
-    /// Keeps a connection whose answer was read to its end.
+    /// Keeps a connection whose answer was read to its end, and that is clean.
     pub fn give_back(&self, lease: Lease) {
-        if !lease.wire.buffer.is_empty() {
-            // Bytes that nobody asked for: whose answer would they become?
-            return;
-        }
         let wire = Wire::new(lease.wire.stream);
         self.live.put(
             lease.key,

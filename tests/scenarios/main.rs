@@ -8,6 +8,7 @@ mod answers;
 mod bodies;
 mod client_heads;
 mod crowds;
+mod desync;
 mod endings;
 mod events;
 mod forwarding;

@@ -40,7 +40,7 @@ pub(super) enum Attempt {
     /// Something ended before the answer did; the client must not take it for whole.
     Cut(End),
     NoAnswer(ReadError),
-    BadAnswer(HttpError),
+    BadAnswer(ReadError),
     BadBody(HttpError),
     /// It takes no `Expect`, and the client had sent none.
     ExpectationFailed,
@@ -52,6 +52,8 @@ pub(super) struct Sending<'a> {
     pub ask_first: bool,
     pub keep_client: bool,
     pub was_pinned: bool,
+    /// The client takes the end of its connection for the end of the answer.
+    pub ends_by_close: AtomicBool,
 }
 
 /// What the two directions tell each other.
@@ -146,7 +148,7 @@ impl Sending<'_> {
         }
         let mut body = match Body::of_response(&self.request.line.method, &head) {
             Ok(body) => body,
-            Err(error) => return Attempt::BadAnswer(error),
+            Err(error) => return Attempt::BadAnswer(error.into()),
         };
         story.answered(head.status);
         let until_close = body.ends_at_close() || (matches!(body, Body::Chunked(_)) && !self.request.takes_chunks());
@@ -159,6 +161,7 @@ impl Sending<'_> {
         if let Err(error) = send_head(client, &answer).await {
             return Attempt::Cut(client_write_end(&error));
         }
+        self.ends_by_close.store(until_close, Ordering::Relaxed);
         let sent = &mut story.record.bytes_down;
         match pump::download(upstream, &mut body, chunked, client, sent).await {
             Ok(()) => {
@@ -181,6 +184,7 @@ impl Sending<'_> {
         client: &mut W,
         signals: &Signals,
     ) -> Result<ResponseHead, Attempt> {
+        let mut begun = false;
         loop {
             let head = tokio::select! {
                 head = upstream.response(MAX_RESPONSE_HEAD) => head,
@@ -188,17 +192,22 @@ impl Sending<'_> {
             };
             let mut head = match head {
                 Ok(head) => head,
-                Err(ReadError::Http(error)) => return Err(Attempt::BadAnswer(error)),
+                Err(error @ ReadError::Http(_)) => return Err(Attempt::BadAnswer(error)),
+                Err(error) if begun || upstream.has_bytes() => return Err(Attempt::BadAnswer(error)),
                 Err(error) => return Err(Attempt::NoAnswer(error)),
             };
-            if !head.is_informational() || (head.status == 101 && self.request.upgrades) {
+            if head.status == 101 && !(self.request.upgrades && signals.uploaded.load(Ordering::Relaxed)) {
+                return Err(Attempt::BadAnswer(HttpError::UnaskedUpgrade.into()));
+            }
+            if !head.is_informational() || head.status == 101 {
                 return Ok(head);
             }
+            begun = true;
             let asked = head.status != 100 || self.request.expects_continue;
             if head.status == 100 {
                 signals.go_on.notify_one();
             }
-            if asked && self.request.takes_chunks() && head.status != 101 {
+            if asked && self.request.takes_chunks() {
                 head.fields.strip_hop_by_hop();
                 send_head(client, &head.to_bytes()).await.map_err(|error| Attempt::Cut(client_write_end(&error)))?;
             }

@@ -5,6 +5,7 @@ mod attempt;
 mod request;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::io::AsyncWriteExt;
 
@@ -12,7 +13,7 @@ use super::{Client, Next, Phase, Proxy, Shared, Story, connect, pump, reached, r
 use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, ReadError, RequestHead, ResponseHead};
-use crate::relay::{relay, watch_peer};
+use crate::relay::{relay, reset_on_close, watch_peer};
 use crate::route::{Hop, Route};
 use crate::upstream::{BodyHint, ConnectError, Lease, Verdict};
 use attempt::{Attempt, Sending};
@@ -96,7 +97,10 @@ impl<'a> Forward<'a> {
     }
 
     async fn run(mut self, shared: &mut Shared, pin: &mut Option<Pin>) -> Next {
-        let pinned = pin.take().filter(|pin| pin.origin == self.request.url.target);
+        let mut pinned = pin.take().filter(|pin| pin.origin == self.request.url.target);
+        if pinned.as_mut().is_some_and(|pin| !self.proxy.upstreams.is_current(&mut pin.lease, &self.route)) {
+            pinned = None;
+        }
         let was_pinned = pinned.is_some();
         let mut lease = match self.first_lease(pinned).await {
             Ok(Ok(lease)) => lease,
@@ -106,33 +110,40 @@ impl<'a> Forward<'a> {
         let mut ask_first = self.request.hint == BodyHint::Long && lease.may_be_challenged();
         for _ in 0..MAX_ATTEMPTS {
             let draining = *shared.phase.borrow() >= Phase::Draining;
-            let attempt = {
+            watch_peer(lease.wire.stream.tcp(), self.proxy.keepalive);
+            let (attempt, ends_by_close) = {
                 let sending = Sending {
                     request: &self.request,
                     pseudonym: &self.proxy.pseudonym,
                     ask_first,
                     keep_client: self.request.persists && !draining,
                     was_pinned,
+                    ends_by_close: AtomicBool::new(false),
                 };
                 self.story.record.hop = Some(lease.hop.to_string());
-                tokio::select! {
+                let attempt = tokio::select! {
                     attempt = Box::pin(sending.run(
                         &mut self.client.wire, &mut lease, &mut self.body, &mut self.replay, &mut self.story,
                     )) => attempt,
                     () = reached(&mut shared.phase, Phase::Ending) => Attempt::Cut(End::Drained),
-                }
+                };
+                (attempt, sending.ends_by_close.into_inner())
             };
             self.story.record.bytes_up = self.replay.taken;
             self.story.record.scheme = lease.scheme().map(|scheme| scheme.to_string());
             let next = match attempt {
                 Attempt::Challenged { head, body_done } => self.answer_challenge(lease, &head, body_done).await,
                 Attempt::NoAnswer(error) => self.send_again(lease, error).await,
+                Attempt::ExpectationFailed if !self.replay.is_possible() => {
+                    Err(Failure::Problem(Problem::expectation_failed()))
+                }
                 Attempt::ExpectationFailed => {
                     ask_first = false;
                     self.lease(true).await.map_err(Failure::Connect)
                 }
                 Attempt::Complete { reusable, keep_client, pins } => {
                     self.proxy.upstreams.settle(&mut lease);
+                    let reusable = reusable && lease.is_clean();
                     if reusable && (pins || was_pinned) {
                         *pin = Some(Pin { origin: self.request.url.target.clone(), lease });
                     } else if reusable {
@@ -151,7 +162,12 @@ impl<'a> Forward<'a> {
                     return Next::Close;
                 }
                 Attempt::Switching(head) => return self.switch(lease, head, shared).await,
-                Attempt::Cut(end) => return self.end(end),
+                Attempt::Cut(end) => {
+                    if ends_by_close {
+                        reset_on_close(&self.client.wire.stream);
+                    }
+                    return self.end(end);
+                }
                 Attempt::BadBody(error) => Err(Failure::Problem(Problem::bad_message(error))),
                 Attempt::BadAnswer(error) => Err(Failure::Problem(Problem::broken_answer(&error))),
             };
@@ -226,7 +242,6 @@ impl<'a> Forward<'a> {
         let client = &mut self.client.wire;
         let mut upstream = lease.wire;
         watch_peer(&client.stream, self.proxy.keepalive);
-        watch_peer(upstream.stream.tcp(), self.proxy.keepalive);
         if client.stream.write_all(&head.to_bytes()).await.is_err() {
             return self.end(End::ClientReset);
         }
