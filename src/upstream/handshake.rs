@@ -108,7 +108,7 @@ impl Upstreams {
                 }
             };
             if let Action::Refuse(refusal) = action {
-                return Err(refusal.into());
+                return Err(self.refused(upstream, refusal));
             }
             let dialled = self.dial(upstream).await?;
             exchange.rebind(dialled.binding);

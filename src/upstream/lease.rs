@@ -227,7 +227,7 @@ impl Upstreams {
                 }
                 Action::Reconnect => lease = self.reopen(upstream, lease, &safe_line).await?,
                 Action::Accept => return Ok(lease),
-                Action::Refuse(refusal) => return Err(refusal.into()),
+                Action::Refuse(refusal) => return Err(self.refused(upstream, refusal)),
             }
         }
     }
@@ -323,7 +323,7 @@ impl Upstreams {
             }
             Action::Reconnect => self.redial(upstream, lease, line).await?,
             Action::Accept => {}
-            Action::Refuse(refusal) => return Err(refusal.into()),
+            Action::Refuse(refusal) => return Err(self.refused(upstream, refusal)),
         }
         Ok(())
     }
@@ -334,13 +334,14 @@ impl Upstreams {
         mut lease: Lease,
         line: &RequestLine,
         answer: &ResponseHead,
-    ) -> Option<Refusal> {
+    ) -> Option<ConnectCause> {
         let Hop::Upstream(endpoint) = &lease.hop else { return None };
-        self.live.demands(&self.key(self.find(endpoint).ok()?));
+        let upstream = self.find(endpoint).ok()?;
+        self.live.demands(&self.key(upstream));
         let mut seen = answer.clone();
         seen.fields.push("Connection", "close");
         match respond(lease.exchange.take()?, &mut lease.wire, &line.method, line, &seen).await {
-            Ok((_, Action::Refuse(refusal))) => Some(refusal),
+            Ok((_, Action::Refuse(refusal))) => Some(self.refused(upstream, refusal)),
             Ok((_, Action::Send(_) | Action::Reconnect | Action::Accept)) | Err(_) => None,
         }
     }

@@ -93,6 +93,14 @@ impl Live {
         entry.per_request = entry.start == Some(Start::Scheme(Scheme::Negotiate));
     }
 
+    /// A secret that was refused is not one that was accepted before any more, and what it took is out of date: the
+    /// next request asks what it takes.
+    pub fn forget_proof(&self, key: &UpstreamKey) {
+        let mut known = lock(&self.known);
+        let entry = known.entry(key.clone()).or_default();
+        *entry = Known { start: None, proven: false, ..*entry };
+    }
+
     pub fn demands(&self, key: &UpstreamKey) {
         lock(&self.known).entry(key.clone()).or_default().demands = true;
     }

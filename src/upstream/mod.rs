@@ -171,6 +171,14 @@ impl Upstreams {
         UpstreamKey { endpoint: upstream.endpoint.clone(), generation: upstream.generation }
     }
 
+    /// What a refusal of the exchange means for this request, and for the next ones.
+    fn refused(&self, upstream: &Upstream, refusal: Refusal) -> ConnectCause {
+        if matches!(refusal, Refusal::Rejected { .. }) {
+            self.live.forget_proof(&self.key(upstream));
+        }
+        refusal.into()
+    }
+
     fn plan(&self, upstream: &Upstream, binding: Option<ChannelBinding>) -> Plan {
         let known = self.live.known(&self.key(upstream));
         Plan {

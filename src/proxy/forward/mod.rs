@@ -208,7 +208,7 @@ impl<'a> Forward<'a> {
         let target = self.request.url.target.clone();
         if !self.replay.is_possible() {
             return Err(match self.proxy.upstreams.challenged_too_late(lease, &self.request.line, head).await {
-                Some(refusal) => Failure::Connect(ConnectError { target, hop, cause: refusal.into() }),
+                Some(cause) => Failure::Connect(ConnectError { target, hop, cause }),
                 None => Failure::Problem(Problem::body_gone()),
             });
         }
