@@ -50,8 +50,8 @@
 //! 4. [`upstream::Upstreams::tunnel`] dials the first hop; one that cannot be reached makes way for the next.
 //! 5. It writes our CONNECT, with what is remembered of this upstream or bare, and reads the answer.
 //! 6. A 407 goes to [`auth::Exchange`], which picks the strongest allowed scheme and asks [`mechanism`] for a leg;
-//! 7. it says `Send` (same connection), `Reconnect` (a fresh one), `Accept` (final) or `Refuse` (with the cause).
-//!    Once a secret was judged, nothing made from it is sent again: not here, not elsewhere.
+//! 7. it says `Send` (same connection), `Reconnect` (a fresh one) or `Refuse` (with the cause). Once a secret was
+//!    judged, nothing made from it is sent again: not here, not elsewhere.
 //! 8. On a 2xx the client gets `200 Connection established` in one write. Any other final answer of the upstream
 //!    goes to it as it is; a failure of ours becomes a status and a sentence in `proxy::respond`.
 //! 9. Early bytes first, then [`relay`] moves bytes both ways until both sides have ended.

@@ -15,10 +15,8 @@ use crate::secret::Credentials;
 /// ever ends here.
 pub const MAX_LEGS: usize = 12;
 
-/// How often one exchange begins anew because the upstream broke off before the secret was shown.
+/// How often one exchange begins anew because the upstream broke off, before and after the secret was shown.
 const MAX_RESTARTS: usize = 1;
-
-const PROXY_AUTHENTICATION_REQUIRED: u16 = 407;
 
 /// What an exchange begins with.
 #[derive(Clone)]
@@ -41,8 +39,6 @@ pub enum Action {
     Send(Credentials),
     /// Open a fresh connection and ask [`Exchange::opening`].
     Reconnect,
-    /// The answer is final and not about us.
-    Accept,
     Refuse(Refusal),
 }
 
@@ -81,8 +77,6 @@ struct Current {
     mechanism: Box<dyn Mechanism>,
     /// The last leg was a verdict's worth.
     proved: bool,
-    /// Began with what was remembered, not with a challenge of this exchange.
-    unasked: bool,
 }
 
 pub struct Exchange {
@@ -93,7 +87,7 @@ pub struct Exchange {
     failed: Vec<(Start, String)>,
     legs: usize,
     restarts: usize,
-    resent: bool,
+    resent: usize,
 }
 
 impl fmt::Debug for Exchange {
@@ -108,7 +102,7 @@ impl fmt::Debug for Exchange {
 impl Exchange {
     pub fn new(plan: Plan) -> Self {
         let next = plan.remembered.map(|start| (start, None));
-        Self { plan, current: None, next, failed: Vec::new(), legs: 0, restarts: 0, resent: false }
+        Self { plan, current: None, next, failed: Vec::new(), legs: 0, restarts: 0, resent: 0 }
     }
 
     /// What the first request on a fresh connection carries; `None` is the bare request.
@@ -129,17 +123,13 @@ impl Exchange {
         }
     }
 
-    /// The answer to what was sent last. `persists`: the connection can carry another request.
-    pub fn on_response<'a>(
+    /// A 407 to what was sent last. `persists`: the connection can carry another request.
+    pub fn on_challenge<'a>(
         &mut self,
-        status: u16,
         challenges: impl IntoIterator<Item = &'a [u8]>,
         persists: bool,
         request: &RequestLine,
     ) -> Action {
-        if status != PROXY_AUTHENTICATION_REQUIRED {
-            return Action::Accept;
-        }
         let challenges = parse_all(challenges);
         let shapes = || challenges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         tracing::trace!(upstream = %self.plan.upstream, offers = shapes(), persists, "challenged");
@@ -151,30 +141,36 @@ impl Exchange {
         action
     }
 
-    /// The connection ended without an answer. Whether the last leg may be sent once more on another one.
-    pub fn on_break(&mut self) -> Action {
-        let proved = self.current.as_ref().is_some_and(|current| current.proved);
-        if proved {
-            // It may have been counted: only a secret that was good before is worth a second try.
-            if self.resent || !self.plan.proven {
-                return Action::Refuse(Refusal::Broken);
-            }
-            self.resent = true;
-            return self.reopen();
+    /// The connection ended without an answer. `Ok`: what was sent may be sent once more on a fresh connection,
+    /// beginning with [`Exchange::opening`].
+    pub fn on_break(&mut self) -> Result<(), Refusal> {
+        let proved = self.proves_now();
+        // What showed the secret may have been counted: only one that was good before is worth a second try.
+        let tries = if proved { &mut self.resent } else { &mut self.restarts };
+        if *tries >= MAX_RESTARTS || (proved && !self.plan.proven) {
+            return Err(Refusal::Broken);
         }
-        self.restart()
+        *tries += 1;
+        self.current = None;
+        if self.legs >= MAX_LEGS { Err(Refusal::Endless) } else { Ok(()) }
     }
 
-    /// After a final answer.
-    pub fn outcome(&self) -> Outcome {
+    /// After a final answer, any but a 407.
+    pub fn outcome(&self, status: u16) -> Outcome {
         match &self.current {
             Some(Current { start, proved, .. }) => {
                 // A ticket is taken in one leg; an NTLM type 1 that is let through means that nobody asked.
                 let accepted = *proved || *start == Start::Scheme(Scheme::Negotiate);
-                Outcome { start: Some(*start), accepted, proven: *proved }
+                // A proxy in trouble may not have looked.
+                Outcome { start: Some(*start), accepted, proven: *proved && status < 500 }
             }
             None => Outcome { start: None, accepted: false, proven: false },
         }
+    }
+
+    /// What was begun on the present connection.
+    pub fn start(&self) -> Option<Start> {
+        self.current.as_ref().map(|current| current.start)
     }
 
     /// What is to be sent now shows the secret: after it, only the real request's answer tells.
@@ -198,7 +194,7 @@ impl Exchange {
         let scheme = current.start.scheme();
         let same = challenges.iter().filter(|challenge| challenge.is(scheme));
         if current.proved {
-            let stale = scheme == Scheme::Digest && self.may_be_stale(&current, challenges);
+            let stale = scheme == Scheme::Digest && says_stale(challenges);
             if !stale {
                 return Action::Refuse(self.rejected(scheme));
             }
@@ -212,7 +208,7 @@ impl Exchange {
         if !persists {
             // A type 2 on a connection that ends cannot be answered; the next one starts over.
             self.current = Some(current);
-            return self.restart();
+            return self.on_break().map_or_else(Action::Refuse, |()| Action::Reconnect);
         }
         match self.leg(&mut current, request, Some(challenge)) {
             Ok(credentials) => {
@@ -228,15 +224,6 @@ impl Exchange {
         }
     }
 
-    /// A nonce that is too old is no verdict on the password (RFC 7616 §3.3). A server that forgot its nonces
-    /// does not always say so: an unasked one that was refused, of a good password, gets the new nonce once.
-    fn may_be_stale(&self, current: &Current, challenges: &[Challenge]) -> bool {
-        let says_so = challenges
-            .iter()
-            .any(|c| c.is(Scheme::Digest) && c.param("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")));
-        says_so || (current.unasked && self.plan.proven)
-    }
-
     /// One more leg of the same mechanism, on this connection or the next.
     fn follow(
         &mut self,
@@ -249,7 +236,6 @@ impl Exchange {
             self.next = Some((current.start, challenge));
             return self.reopen();
         }
-        current.unasked = false;
         match self.leg(&mut current, request, challenge.as_ref()) {
             Ok(credentials) => {
                 self.current = Some(current);
@@ -309,7 +295,7 @@ impl Exchange {
         challenge: Option<&Challenge>,
     ) -> Result<Credentials, MechanismError> {
         let mechanism = self.plan.mechanisms.start(start, &self.plan.upstream, self.plan.binding.as_ref())?;
-        let mut current = Current { start, mechanism, proved: false, unasked: challenge.is_none() };
+        let mut current = Current { start, mechanism, proved: false };
         let credentials = self.leg(&mut current, request, challenge)?;
         self.current = Some(current);
         self.next = Some((start, challenge.cloned()));
@@ -333,14 +319,6 @@ impl Exchange {
         let length = (scheme != Scheme::Basic).then_some(credentials.expose().len());
         tracing::trace!(upstream = %self.plan.upstream, leg = self.legs, %scheme, length, proves_secret, "leg made");
         Ok(credentials)
-    }
-
-    fn restart(&mut self) -> Action {
-        if self.restarts >= MAX_RESTARTS {
-            return Action::Refuse(Refusal::Broken);
-        }
-        self.restarts += 1;
-        self.reopen()
     }
 
     fn reopen(&mut self) -> Action {
@@ -372,6 +350,12 @@ impl Exchange {
         let reasons: Vec<&str> = self.failed.iter().map(|(_, why)| why.as_str()).collect();
         Refusal::NoCredential(reasons.join("; "))
     }
+}
+
+/// A nonce that is too old is no verdict on the password (RFC 7616 §3.3).
+fn says_stale(challenges: &[Challenge]) -> bool {
+    let stale = |c: &Challenge| c.param("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true"));
+    challenges.iter().any(|challenge| challenge.is(Scheme::Digest) && stale(challenge))
 }
 
 fn words(list: &[&str]) -> String {

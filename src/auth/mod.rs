@@ -1,15 +1,15 @@
 //! The 407 exchange (RFC 9110 §11): which scheme, which leg, when to stop. No sockets, no clock.
 //!
 //! An [`Exchange`] lives as long as one request's attempts at one upstream, over reconnections. Its caller
-//! writes what it is told to write and reports every answer:
+//! writes what it is told to write and reports every 407:
 //!
 //! ```text
-//!            opening()                on_response(status, challenges)
-//! connect ──────────────▶ write ──▶ read ──▶ Accept      final answer, not a 407
-//!    ▲                      ▲        │
-//!    │                      └────────┼─────── Send        next leg, same connection
-//!    └───────────────────────────────┼─────── Reconnect   a fresh connection, then opening() again
-//!                                    └──────▶ Refuse      nothing (more) to send; says why
+//!            opening()              any other status is final: outcome()
+//! connect ──────────────▶ write ──▶ read ──▶ 407: on_challenge()
+//!    ▲                      ▲                 │
+//!    │                      └─────────────────┼─── Send        next leg, same connection
+//!    └────────────────────────────────────────┼─── Reconnect   a fresh connection, then opening() again
+//!                                             └──▶ Refuse      nothing (more) to send; says why
 //! ```
 
 pub mod account;

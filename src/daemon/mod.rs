@@ -51,7 +51,7 @@ pub struct Daemon {
     pseudonym: String,
     live: Arc<Live>,
     generations: Generations,
-    configured: Vec<SocketAddr>,
+    started_with: Config,
     proxies: watch::Sender<Arc<Proxy>>,
     phase: watch::Sender<Phase>,
     stop: watch::Sender<bool>,
@@ -84,7 +84,7 @@ impl Daemon {
             pseudonym,
             live,
             generations,
-            configured: config.listen.clone(),
+            started_with: config.clone(),
             proxies,
             phase,
             stop,
@@ -103,8 +103,8 @@ impl Daemon {
         let proxy = build::proxy(config, &self.addrs, &self.live, &self.audit, &self.pseudonym, &mut self.generations)?;
         self.proxies.send_replace(Arc::new(proxy));
         self.grace = config.grace;
-        if config.listen != self.configured {
-            tracing::warn!("listen has changed: it takes a restart to listen elsewhere");
+        for key in needs_restart(&self.started_with, config) {
+            tracing::warn!("{key} has changed: that takes a restart");
         }
         Ok(())
     }
@@ -129,6 +129,17 @@ impl Daemon {
         let writer = self.writer;
         let _ = timeout(LAST_WORDS, tokio::task::spawn_blocking(move || writer.finish())).await;
     }
+}
+
+/// What is fixed when the sockets are bound and the writers started.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let keys = [
+        ("listen", old.listen != new.listen),
+        ("max_clients", old.max_clients != new.max_clients),
+        ("[audit]", old.audit != new.audit),
+        ("[log]", old.log != new.log),
+    ];
+    keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
 }
 
 async fn all_gone(clients: &mut JoinSet<()>) {

@@ -140,7 +140,7 @@ impl ResponseHead {
         let (true, Some(status)) = (complete, response.code) else {
             return Err(HttpError::Malformed);
         };
-        if !(100..=599).contains(&status) && !(600..=999).contains(&status) {
+        if !(100..=999).contains(&status) {
             return Err(HttpError::Malformed);
         }
         Ok(Self {

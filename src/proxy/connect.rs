@@ -141,8 +141,7 @@ async fn pass_on(client: &mut Client, answer: Answer, version: Version, mut stor
     };
     let end = match passed.await {
         Ok(()) => End::UpstreamRefused,
-        Err(pump::DownloadError::Upstream(_)) => End::UpstreamClosed,
-        Err(pump::DownloadError::Client(_)) => End::ClientReset,
+        Err(error) => error.end(),
     };
     story.record.bytes_down = sent;
     story.end(end);

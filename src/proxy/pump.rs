@@ -116,6 +116,17 @@ pub enum DownloadError {
     Client(io::Error),
 }
 
+impl DownloadError {
+    pub fn end(&self) -> End {
+        match self {
+            Self::Upstream(ReadError::Io(error)) if is_reset(error) => End::UpstreamReset,
+            Self::Upstream(_) => End::UpstreamClosed,
+            Self::Client(error) if is_reset(error) => End::ClientReset,
+            Self::Client(_) => End::ClientClosed,
+        }
+    }
+}
+
 /// Passes an answer's body on; gives the number of data bytes in `sent` even when it breaks off.
 pub async fn download<R, W>(
     from: &mut Reader<'_, R>,

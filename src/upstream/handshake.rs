@@ -93,38 +93,27 @@ impl Upstreams {
             let opened;
             (exchange, opened) = opening(exchange, &line).await?;
             let mut credentials = opened?;
-            let action = loop {
+            loop {
                 proved.fetch_or(exchange.proves_now(), Ordering::Relaxed);
                 let answer = match leg(&mut wire, &head, credentials.as_ref()).await {
-                    Ok(answer) => answer,
-                    Err(error) => break self.broken(&mut exchange, error)?,
+                    Ok(answer) if answer.status == 407 => answer,
+                    Ok(answer) => return self.finish(upstream, &exchange, wire, answer),
+                    Err(error) => {
+                        may_send_again(&mut exchange, error)?;
+                        break;
+                    }
                 };
                 let action;
                 (exchange, action) = respond(exchange, &mut wire, &line.method, &line, &answer).await?;
                 match action {
                     Action::Send(next) => credentials = Some(next),
-                    Action::Accept => return self.finish(upstream, &exchange, wire, answer),
-                    Action::Reconnect | Action::Refuse(_) => break action,
+                    Action::Reconnect => break,
+                    Action::Refuse(refusal) => return Err(self.refused(upstream, refusal)),
                 }
-            };
-            if let Action::Refuse(refusal) = action {
-                return Err(self.refused(upstream, refusal));
             }
             let dialled = self.dial(upstream).await?;
             exchange.rebind(dialled.binding);
             wire = dialled.wire;
-        }
-    }
-
-    fn broken(&self, exchange: &mut Exchange, error: ReadError) -> Result<Action, ConnectCause> {
-        // What showed the secret may have been judged: nobody else is shown it then.
-        let proved = exchange.proves_now();
-        let said_something = matches!(error, ReadError::Http(_));
-        // And would say the same again.
-        match if said_something { Action::Refuse(Refusal::Broken) } else { exchange.on_break() } {
-            Action::Refuse(Refusal::Broken) if !proved => Err(ConnectCause::Broken(error)),
-            Action::Refuse(refusal) => Err(refusal.into()),
-            action @ (Action::Send(_) | Action::Reconnect | Action::Accept) => Ok(action),
         }
     }
 
@@ -135,7 +124,7 @@ impl Upstreams {
         wire: Wire<Stream>,
         head: ResponseHead,
     ) -> Result<Connected, ConnectCause> {
-        let outcome = exchange.outcome();
+        let outcome = exchange.outcome(head.status);
         self.live.learn(&self.key(upstream), outcome);
         let hop = Hop::Upstream(upstream.endpoint.clone());
         let scheme = outcome.start.map(|start| start.scheme());
@@ -183,6 +172,20 @@ pub(super) async fn leg(
     }
 }
 
+/// A leg got no answer that makes sense. What showed the secret may have been judged: nobody else is shown it then.
+pub(super) fn may_send_again(exchange: &mut Exchange, error: ReadError) -> Result<(), ConnectCause> {
+    let proved = exchange.proves_now();
+    // What is no HTTP would be said again.
+    let refusal = match &error {
+        ReadError::Http(_) => Refusal::Broken,
+        ReadError::Closed | ReadError::Truncated | ReadError::Io(_) => match exchange.on_break() {
+            Ok(()) => return Ok(()),
+            Err(refusal) => refusal,
+        },
+    };
+    Err(if proved || refusal != Refusal::Broken { refusal.into() } else { ConnectCause::Broken(error) })
+}
+
 /// The exchange's first message may need a ticket or a key: off the runtime's threads.
 pub(super) async fn opening(
     exchange: Exchange,
@@ -202,14 +205,10 @@ pub(super) async fn respond(
     answer: &ResponseHead,
 ) -> Result<(Exchange, Action), ConnectCause> {
     tracing::trace!(method, status = answer.status, "answered");
-    if answer.status != 407 {
-        return Ok((exchange, Action::Accept));
-    }
     let persists = answer.persists() && skip_page(wire, method, answer).await;
     let challenges: Vec<Vec<u8>> = answer.fields.all("proxy-authenticate").map(<[u8]>::to_vec).collect();
     let line = line.clone();
-    think(exchange, move |exchange| exchange.on_response(407, challenges.iter().map(Vec::as_slice), persists, &line))
-        .await
+    think(exchange, move |exchange| exchange.on_challenge(challenges.iter().map(Vec::as_slice), persists, &line)).await
 }
 
 async fn skip_page(wire: &mut Wire<Stream>, method: &str, answer: &ResponseHead) -> bool {

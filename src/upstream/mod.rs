@@ -6,6 +6,7 @@
 mod dial;
 mod handshake;
 mod lease;
+mod legs;
 mod live;
 mod stream;
 mod tls;
@@ -18,7 +19,8 @@ use tokio::time::timeout;
 
 pub use dial::{Addresses, DialError, Dialer, Resolve, tune};
 pub use handshake::{Answer, Connected, Tunnel};
-pub use lease::{BodyHint, Lease, Verdict};
+pub use lease::{BodyHint, Lease};
+pub use legs::Verdict;
 pub use live::Live;
 pub use stream::Stream;
 pub use tls::{Tls, TlsError, TlsOptions};

@@ -96,12 +96,15 @@ impl Stage {
     }
 
     fn hears_on(&mut self, status: u16, challenges: &[&str], persists: bool) -> String {
+        if status != 407 {
+            return "final".into();
+        }
         let values = challenges.iter().map(|value| value.as_bytes());
-        shown(self.exchange.on_response(status, values, persists, &self.request))
+        shown(self.exchange.on_challenge(values, persists, &self.request))
     }
 
     fn breaks(&mut self) -> String {
-        shown(self.exchange.on_break())
+        self.exchange.on_break().map_or_else(|refusal| shown(Action::Refuse(refusal)), |()| "reconnect".into())
     }
 
     fn rejections(&self) -> usize {
@@ -113,7 +116,6 @@ fn shown(action: Action) -> String {
     match action {
         Action::Send(credentials) => String::from_utf8_lossy(credentials.expose()).into_owned(),
         Action::Reconnect => "reconnect".into(),
-        Action::Accept => "accept".into(),
         Action::Refuse(refusal) => format!("refuse: {refusal}"),
     }
 }
@@ -124,8 +126,8 @@ fn ntlm_takes_three_legs_on_one_connection() {
     assert_eq!(stage.opening(), "bare");
     assert_eq!(stage.hears(407, &["NTLM", "Basic realm=x"]), "type 1");
     assert_eq!(stage.hears(407, &["NTLM dHlwZTI="]), "type 3");
-    assert_eq!(stage.hears(200, &[]), "accept");
-    assert_eq!(stage.exchange.outcome(), Outcome { start: Some(NTLM), accepted: true, proven: true });
+    assert_eq!(stage.hears(200, &[]), "final");
+    assert_eq!(stage.exchange.outcome(200), Outcome { start: Some(NTLM), accepted: true, proven: true });
 }
 
 #[test]
@@ -135,7 +137,7 @@ fn a_407_that_closes_is_answered_on_a_fresh_connection() {
     assert_eq!(stage.hears_on(407, &["NTLM"], false), "reconnect");
     assert_eq!(stage.opening(), "type 1");
     assert_eq!(stage.hears(407, &["NTLM dHlwZTI="]), "type 3");
-    assert_eq!(stage.hears(403, &[]), "accept");
+    assert_eq!(stage.hears(403, &[]), "final");
 }
 
 #[test]
@@ -143,15 +145,15 @@ fn what_was_remembered_is_sent_without_being_asked_for() {
     let mut stage = Stage::with([(NTLM, ntlm())], Some(NTLM), true);
     assert_eq!(stage.opening(), "type 1");
     assert_eq!(stage.hears(407, &["NTLM dHlwZTI="]), "type 3");
-    assert_eq!(stage.hears(200, &[]), "accept");
+    assert_eq!(stage.hears(200, &[]), "final");
 }
 
 #[test]
 fn a_first_message_that_nobody_asked_for_proves_nothing() {
     let mut stage = Stage::with([(NTLM, ntlm())], Some(NTLM), true);
     assert_eq!(stage.opening(), "type 1");
-    assert_eq!(stage.hears(200, &[]), "accept");
-    assert_eq!(stage.exchange.outcome(), Outcome { start: Some(NTLM), accepted: false, proven: false });
+    assert_eq!(stage.hears(200, &[]), "final");
+    assert_eq!(stage.exchange.outcome(200), Outcome { start: Some(NTLM), accepted: false, proven: false });
 }
 
 #[test]
@@ -174,7 +176,7 @@ fn a_refused_ticket_falls_through_to_ntlm_on_a_fresh_connection() {
     assert_eq!(stage.hears(407, &["Negotiate", "NTLM"]), "reconnect");
     assert_eq!(stage.opening(), "type 1");
     assert_eq!(stage.hears(407, &["Negotiate", "NTLM dHlwZTI="]), "type 3");
-    assert_eq!(stage.hears(200, &[]), "accept");
+    assert_eq!(stage.hears(200, &[]), "final");
     assert_eq!(stage.rejections(), 0);
 }
 
@@ -221,12 +223,23 @@ fn a_stale_nonce_is_no_verdict_and_a_plain_407_is_one() {
 }
 
 #[test]
-fn a_forgotten_nonce_of_a_proven_password_gets_one_more_try() {
+fn a_refused_nonce_that_is_not_said_to_be_stale_is_a_verdict_even_for_a_proven_password() {
     let script = vec![Ok(("digest 1", true)), Ok(("digest 2", true))];
     let mut stage = Stage::with([(DIGEST, script)], Some(DIGEST), true);
     assert_eq!(stage.opening(), "digest 1");
-    assert_eq!(stage.hears(407, &["Digest realm=r, nonce=b"]), "digest 2");
-    assert_eq!(stage.hears(407, &["Digest realm=r, nonce=c"]), "refuse: the upstream rejected the credential (Digest)");
+    let action = stage.hears(407, &["Digest realm=r, nonce=b"]);
+    assert_eq!(action, "refuse: the upstream rejected the credential (Digest)");
+}
+
+#[test]
+fn an_upstream_in_trouble_proves_nothing() {
+    for (status, proven) in [(200, true), (403, true), (404, true), (500, false), (503, false)] {
+        let mut stage = Stage::new([(NTLM, ntlm())]);
+        stage.opening();
+        stage.hears(407, &["NTLM"]);
+        stage.hears(407, &["NTLM dHlwZTI="]);
+        assert_eq!(stage.exchange.outcome(status), Outcome { start: Some(NTLM), accepted: true, proven }, "{status}");
+    }
 }
 
 #[test]

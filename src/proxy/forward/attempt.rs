@@ -13,7 +13,6 @@ use super::{MAX_AHEAD, Story};
 use crate::audit::End;
 use crate::http1::{Body, HttpError, ReadError, Reader, ResponseHead, Wire};
 use crate::proxy::pump::{self, DownloadError, Replay, UploadError, client_end};
-use crate::relay::is_reset;
 use crate::route::Hop;
 use crate::upstream::{Lease, MAX_RESPONSE_HEAD};
 
@@ -33,6 +32,7 @@ pub(super) enum Attempt {
     Switching(ResponseHead),
     /// The answer went to the client whole.
     Complete {
+        status: u16,
         reusable: bool,
         keep_client: bool,
         pins: bool,
@@ -159,7 +159,7 @@ impl Sending<'_> {
         let chunked = matches!(body, Body::Chunked(_)) && self.request.takes_chunks();
         let answer = self.request.answer(&head, &body, keep_client, self.pseudonym).to_bytes();
         if let Err(error) = send_head(client, &answer).await {
-            return Attempt::Cut(client_write_end(&error));
+            return Attempt::Cut(DownloadError::Client(error).end());
         }
         self.ends_by_close.store(until_close, Ordering::Relaxed);
         let sent = &mut story.record.bytes_down;
@@ -167,13 +167,13 @@ impl Sending<'_> {
             Ok(()) => {
                 let body_done = signals.uploaded.load(Ordering::Relaxed);
                 Attempt::Complete {
+                    status: head.status,
                     reusable: upstream_persists && body_done,
                     keep_client: keep_client && body_done,
                     pins: self.request.binds || binds_connection(&head),
                 }
             }
-            Err(DownloadError::Upstream(error)) => Attempt::Cut(upstream_end(&error)),
-            Err(DownloadError::Client(error)) => Attempt::Cut(client_write_end(&error)),
+            Err(error) => Attempt::Cut(error.end()),
         }
     }
 
@@ -209,7 +209,9 @@ impl Sending<'_> {
             }
             if asked && self.request.takes_chunks() {
                 head.fields.strip_hop_by_hop();
-                send_head(client, &head.to_bytes()).await.map_err(|error| Attempt::Cut(client_write_end(&error)))?;
+                send_head(client, &head.to_bytes())
+                    .await
+                    .map_err(|error| Attempt::Cut(DownloadError::Client(error).end()))?;
             }
         }
     }
@@ -235,15 +237,4 @@ async fn given_up(signals: &Signals) {
 async fn send_head<W: AsyncWrite + Unpin>(to: &mut W, head: &[u8]) -> std::io::Result<()> {
     to.write_all(head).await?;
     to.flush().await
-}
-
-fn client_write_end(error: &std::io::Error) -> End {
-    if is_reset(error) { End::ClientReset } else { End::ClientClosed }
-}
-
-fn upstream_end(error: &ReadError) -> End {
-    match error {
-        ReadError::Io(error) if is_reset(error) => End::UpstreamReset,
-        ReadError::Io(_) | ReadError::Closed | ReadError::Truncated | ReadError::Http(_) => End::UpstreamClosed,
-    }
 }

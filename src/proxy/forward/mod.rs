@@ -141,8 +141,8 @@ impl<'a> Forward<'a> {
                     ask_first = false;
                     self.lease(true).await.map_err(Failure::Connect)
                 }
-                Attempt::Complete { reusable, keep_client, pins } => {
-                    self.proxy.upstreams.settle(&mut lease);
+                Attempt::Complete { status, reusable, keep_client, pins } => {
+                    self.proxy.upstreams.settle(&mut lease, status);
                     let reusable = reusable && lease.is_clean();
                     if reusable && (pins || was_pinned) {
                         *pin = Some(Pin { origin: self.request.url.target.clone(), lease });
@@ -237,7 +237,7 @@ impl<'a> Forward<'a> {
 
     /// `101 Switching Protocols`: from here on the connection is the other protocol's.
     async fn switch(mut self, mut lease: Lease, head: ResponseHead, shared: &mut Shared) -> Next {
-        self.proxy.upstreams.settle(&mut lease);
+        self.proxy.upstreams.settle(&mut lease, head.status);
         self.story.answered(head.status);
         let client = &mut self.client.wire;
         let mut upstream = lease.wire;
