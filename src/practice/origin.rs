@@ -25,7 +25,7 @@ use hyper::{Request, Response, StatusCode};
 
 use super::body::{self, Body, Tapped};
 use super::gate::{Gate, Offer, Passage, Proven};
-use super::record::{BodySeen, Record, Seen};
+use super::record::{Record, Seen};
 use super::server::{self, HangUp, Tls};
 use super::tasks::Tasks;
 use super::{Accounts, origin_pages, origin_websocket};
@@ -99,7 +99,7 @@ struct Client {
 impl Client {
     async fn serve(&self, request: Request<Incoming>) -> Result<Response<Body>, HangUp> {
         let record = &self.origin.record;
-        let index = record.add(self.seen(&request));
+        let index = record.add(Seen::of(self.number, &request));
         let response = match self.gate(&request) {
             Passage::Closed(challenges) => self.refuse(request, challenges, index),
             Passage::HangUp => return Err(HangUp),
@@ -110,18 +110,6 @@ impl Client {
         };
         record.update(index, |seen| seen.status = Some(response.status().as_u16()));
         Ok(response)
-    }
-
-    fn seen(&self, request: &Request<Incoming>) -> Seen {
-        Seen {
-            connection: self.number,
-            method: request.method().clone(),
-            target: request.uri().to_string(),
-            headers: request.headers().clone(),
-            user: None,
-            status: None,
-            body: BodySeen::default(),
-        }
     }
 
     fn gate(&self, request: &Request<Incoming>) -> Passage {

@@ -17,7 +17,7 @@ use super::body::{self, Body, Tapped};
 use super::forward::{self, Origins};
 use super::gate::{Gate, Passage, Proven};
 use super::names::{self, Names};
-use super::record::{BodySeen, Record, Seen};
+use super::record::{Record, Seen};
 use super::server::{self, HangUp, Tls};
 use super::tasks::Tasks;
 use super::tunnel;
@@ -116,7 +116,7 @@ struct Client {
 
 impl Client {
     async fn serve(&self, request: Request<Incoming>) -> Result<Response<Body>, HangUp> {
-        let index = self.proxy.record.add(self.seen(&request));
+        let index = self.proxy.record.add(Seen::of(self.number, &request));
         let response = match self.gate(&request) {
             Passage::Closed(challenges) => self.refuse(request, challenges, index),
             Passage::HangUp => return Err(HangUp),
@@ -127,18 +127,6 @@ impl Client {
         };
         self.proxy.record.update(index, |seen| seen.status = Some(response.status().as_u16()));
         Ok(response)
-    }
-
-    fn seen(&self, request: &Request<Incoming>) -> Seen {
-        Seen {
-            connection: self.number,
-            method: request.method().clone(),
-            target: request.uri().to_string(),
-            headers: request.headers().clone(),
-            user: None,
-            status: None,
-            body: BodySeen::default(),
-        }
     }
 
     fn gate(&self, request: &Request<Incoming>) -> Passage {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, Request};
 
 /// One request, in the order of arrival.
 #[derive(Debug, Clone)]
@@ -18,6 +18,21 @@ pub struct Seen {
     /// What was answered; `None` while it is being answered.
     pub status: Option<u16>,
     pub body: BodySeen,
+}
+
+impl Seen {
+    /// As it arrives: nobody known, nothing answered, no body read.
+    pub(super) fn of<B>(connection: u64, request: &Request<B>) -> Self {
+        Self {
+            connection,
+            method: request.method().clone(),
+            target: request.uri().to_string(),
+            headers: request.headers().clone(),
+            user: None,
+            status: None,
+            body: BodySeen::default(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
