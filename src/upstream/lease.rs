@@ -98,10 +98,10 @@ impl Upstreams {
         let key = PoolKey { hop: hop.clone(), generation: self.generation(hop)?, origin: origin.clone() };
         let idle = if fresh { None } else { self.live.take(&key, Instant::now()) };
         match (hop, idle) {
-            (Hop::Direct, Some(idle)) => Ok(Lease::direct(key, idle.wire, true)),
+            (Hop::Direct, Some(idle)) => Ok(Lease::bare(key, idle.wire, true)),
             (Hop::Direct, None) => {
                 let stream = self.dialer.dial(origin).await?;
-                Ok(Lease::direct(key, Wire::new(Stream::Tcp(stream)), false))
+                Ok(Lease::bare(key, Wire::new(Stream::Tcp(stream)), false))
             }
             (Hop::Upstream(endpoint), idle) => {
                 let upstream = self.find(endpoint)?;
@@ -123,34 +123,20 @@ impl Upstreams {
     }
 
     fn reuse(&self, upstream: &Upstream, key: PoolKey, idle: Idle) -> Lease {
-        let known = self.live.known(&self.key(upstream));
         let exchange = Exchange::new(self.plan(upstream, idle.binding.clone()));
-        let authenticated = idle.authenticated && !known.per_request;
+        let per_request = self.live.known(&self.key(upstream)).per_request;
         Lease {
-            wire: idle.wire,
             binding: idle.binding,
-            hop: key.hop.clone(),
-            credentials: None,
-            reused: true,
-            authenticated,
+            authenticated: idle.authenticated && !per_request,
             exchange: Some(exchange),
-            key,
+            ..Lease::bare(key, idle.wire, true)
         }
     }
 
     pub(super) async fn fresh(&self, upstream: &Upstream, key: PoolKey) -> Result<Lease, ConnectCause> {
         let dialled = self.dial(upstream).await?;
         let exchange = Exchange::new(self.plan(upstream, dialled.binding.clone()));
-        Ok(Lease {
-            wire: dialled.wire,
-            binding: dialled.binding,
-            hop: key.hop.clone(),
-            credentials: None,
-            reused: false,
-            authenticated: false,
-            exchange: Some(exchange),
-            key,
-        })
+        Ok(Lease { binding: dialled.binding, exchange: Some(exchange), ..Lease::bare(key, dialled.wire, false) })
     }
 
     /// What the first request on this connection carries.
@@ -218,10 +204,11 @@ impl Upstreams {
 }
 
 impl Lease {
-    fn direct(key: PoolKey, wire: Wire<Stream>, reused: bool) -> Self {
+    /// Without any log-in: all that a direct one ever is.
+    fn bare(key: PoolKey, wire: Wire<Stream>, reused: bool) -> Self {
         Self {
             wire,
-            hop: Hop::Direct,
+            hop: key.hop.clone(),
             credentials: None,
             binding: None,
             reused,
