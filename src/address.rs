@@ -202,16 +202,50 @@ fn parse_port(text: &str) -> Result<u16, AddressError> {
     }
 }
 
-/// Where a hop is dialled.
+/// What a hop is spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    Http,
+    /// HTTP within TLS.
+    Https,
+    /// RFC 1928.
+    Socks5,
+    /// With names instead of addresses (SOCKS4a) where the target is one.
+    Socks4,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Socks5 => "socks5",
+            Self::Socks4 => "socks4",
+        })
+    }
+}
+
+/// Where a hop is dialled, and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     pub target: Target,
-    pub tls: bool,
+    pub protocol: Protocol,
+}
+
+impl Endpoint {
+    pub fn is_tls(&self) -> bool {
+        self.protocol == Protocol::Https
+    }
+
+    /// It makes tunnels only, and knows nothing of HTTP.
+    pub fn is_socks(&self) -> bool {
+        matches!(self.protocol, Protocol::Socks5 | Protocol::Socks4)
+    }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.tls { "https" } else { "http" }, self.target)
+        write!(f, "{}://{}", self.protocol, self.target)
     }
 }
 

@@ -160,7 +160,7 @@ fn client(reader: &mut Reader<'_>, name: &str) -> Option<ClientCertificate> {
 }
 
 fn check_tls(reader: &mut Reader<'_>, name: &str, endpoint: &Endpoint) {
-    if endpoint.tls {
+    if endpoint.is_tls() {
         return;
     }
     for key in ["ca_file", "client_cert"] {

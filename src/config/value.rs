@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::mistake::Problem;
-use crate::address::{AddressError, Endpoint, Target};
+use crate::address::{AddressError, Endpoint, Protocol, Target};
 
 /// More than any timer can mean, and far from any overflow of the clock.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -120,9 +120,9 @@ fn not_loopback(ip: IpAddr) -> Problem {
 /// `[http://|https://]HOST:PORT`. The text may hold a password, so it is never repeated.
 pub fn upstream(text: &str) -> Result<Endpoint, Problem> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
-    let tls = match scheme.to_ascii_lowercase().as_str() {
-        "http" => false,
-        "https" => true,
+    let protocol = match scheme.to_ascii_lowercase().as_str() {
+        "http" => Protocol::Http,
+        "https" => Protocol::Https,
         "socks" | "socks4" | "socks4a" | "socks5" | "socks5h" => {
             return Err(Problem::new("a SOCKS upstream is not supported by this version").hint("http:// or https://"));
         }
@@ -133,7 +133,7 @@ pub fn upstream(text: &str) -> Result<Endpoint, Problem> {
         return Err(Problem::new("an upstream has no path").hint("http://HOST:PORT"));
     }
     match Target::parse(rest, None) {
-        Ok(target) => Ok(Endpoint { target, tls }),
+        Ok(target) => Ok(Endpoint { target, protocol }),
         Err(error) => Err(upstream_problem(&error)),
     }
 }

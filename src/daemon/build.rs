@@ -81,7 +81,7 @@ pub(super) fn proxy(
 }
 
 fn upstream(one: &config::Upstream, generations: &mut Generations) -> Result<Upstream, StartError> {
-    let tls = if one.endpoint.tls {
+    let tls = if one.endpoint.is_tls() {
         let client_cert = one.client.as_ref().map(|client| (client.certificate.clone(), client.key.clone()));
         let options = TlsOptions { ca_file: one.ca_file.clone(), client_cert };
         Some(Tls::new(&options).map_err(|source| StartError::Tls { name: one.name.clone(), source })?)

@@ -218,10 +218,11 @@ fn client_nonce() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Protocol;
     use crate::auth::RequestLine;
 
     fn endpoint(target: &str) -> Endpoint {
-        Endpoint { target: Target::parse(target, None).unwrap(), tls: false }
+        Endpoint { target: Target::parse(target, None).unwrap(), protocol: Protocol::Http }
     }
 
     fn identities(user: Option<&str>, password: Option<&str>, schemes: &[Scheme]) -> Identities {
@@ -263,7 +264,7 @@ mod tests {
                 );
             }
         }
-        let elsewhere = Endpoint { tls: true, ..endpoint(OFFICE) };
+        let elsewhere = Endpoint { protocol: Protocol::Https, ..endpoint(OFFICE) };
         assert!(identities.start(Start::Scheme(Scheme::Basic), &elsewhere, None).is_err());
         assert_eq!(reason(&identities, Start::Scheme(Scheme::Basic), OFFICE), None);
     }

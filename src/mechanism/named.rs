@@ -212,7 +212,7 @@ mod tests {
     use super::super::account::Settings;
     use super::super::service::{Canonicalize, candidates};
     use super::*;
-    use crate::address::{Endpoint, Host, Target};
+    use crate::address::{Endpoint, Host, Protocol, Target};
 
     #[test]
     fn whoever_waited_while_a_secret_was_refused_does_not_try_it_again() {
@@ -225,7 +225,7 @@ mod tests {
             ..Settings::default()
         });
         let services = candidates(
-            &Endpoint { target: Target::parse("proxy.corp.example:8080", None).unwrap(), tls: false },
+            &Endpoint { target: Target::parse("proxy.corp.example:8080", None).unwrap(), protocol: Protocol::Http },
             None,
             Canonicalize::Never,
             &Outside::none(),

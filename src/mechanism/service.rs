@@ -102,10 +102,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::address::Target;
+    use crate::address::{Protocol, Target};
 
     fn upstream(target: &str) -> Endpoint {
-        Endpoint { target: Target::parse(target, None).unwrap(), tls: false }
+        Endpoint { target: Target::parse(target, None).unwrap(), protocol: Protocol::Http }
     }
 
     fn aliased() -> Outside {

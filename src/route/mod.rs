@@ -88,10 +88,12 @@ impl Router {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Protocol;
 
     #[test]
     fn the_order_of_decision_is_loopback_own_no_proxy_upstream() {
-        let upstream = Endpoint { target: Target::parse("proxy.corp.example:8080", None).unwrap(), tls: false };
+        let upstream =
+            Endpoint { target: Target::parse("proxy.corp.example:8080", None).unwrap(), protocol: Protocol::Http };
         let router = Router { no_proxy: NoProxy::parse("*.direct.example, 10.0.0.0/8").0, upstreams: vec![upstream] };
         for (target, kind) in [
             ("localhost:80", ReasonKind::Loopback),

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hallpass::address::{Endpoint, Target};
+use hallpass::address::{Endpoint, Protocol, Target};
 use hallpass::auth::{
     Challenge, ChannelBinding, Leg, Mechanism, MechanismError, Mechanisms, RequestLine, Scheme, Start,
 };
@@ -28,7 +28,7 @@ impl Resolve for Nobody {
 }
 
 fn upstreams(addr: std::net::SocketAddr, mechanisms: impl Mechanisms + 'static) -> (Upstreams, Route) {
-    let endpoint = Endpoint { target: Target::parse(&addr.to_string(), None).unwrap(), tls: false };
+    let endpoint = Endpoint { target: Target::parse(&addr.to_string(), None).unwrap(), protocol: Protocol::Http };
     let configured = Configured {
         endpoint: endpoint.clone(),
         schemes: [Scheme::Negotiate].into(),

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::address::Target;
+use crate::address::{Protocol, Target};
 
 /// What a mechanism says leg by leg: its credentials and whether they show the secret.
 type Script = Vec<Result<(&'static str, bool), MechanismError>>;
@@ -72,7 +72,7 @@ impl Stage {
         let mechanisms =
             Arc::new(Scripted { scripts: Mutex::new(scripts.into_iter().collect()), ..Scripted::default() });
         let plan = Plan {
-            upstream: Endpoint { target: Target::parse("proxy.example:8080", None).unwrap(), tls: false },
+            upstream: Endpoint { target: Target::parse("proxy.example:8080", None).unwrap(), protocol: Protocol::Http },
             schemes: [Scheme::Negotiate, Scheme::Ntlm, Scheme::Digest, Scheme::Basic].into(),
             mechanisms: mechanisms.clone(),
             binding: None,
