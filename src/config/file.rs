@@ -15,7 +15,11 @@ use super::mistake::{Mistake, Origin, Problem};
 const GIVES_UP_AT: &str = "key with no value";
 
 pub fn read(path: &Path, text: &str, mistakes: &mut Vec<Mistake>) -> Layer {
-    let mut file = File { path, text, broken: BTreeSet::new(), layer: Layer::default(), mistakes };
+    read_keys(path, text, keys::find, mistakes)
+}
+
+fn read_keys(path: &Path, text: &str, find: fn(&[&str]) -> Found, mistakes: &mut Vec<Mistake>) -> Layer {
+    let mut file = File { path, text, find, broken: BTreeSet::new(), layer: Layer::default(), mistakes };
     let mut readable = text.to_owned();
     while let Some(line) = file.pass(&readable) {
         blank(&mut readable, line);
@@ -32,6 +36,7 @@ fn blank(text: &mut String, line: Range<usize>) {
 struct File<'a> {
     path: &'a Path,
     text: &'a str,
+    find: fn(&[&str]) -> Found,
     /// Lines that are not TOML: what was recovered from them is not judged a second time.
     broken: BTreeSet<usize>,
     layer: Layer,
@@ -76,7 +81,7 @@ impl File<'_> {
         for (key, value) in entries {
             let path: Vec<&str> = parents.iter().copied().chain([key.get_ref().as_ref()]).collect();
             let origin = self.origin(key.span().start);
-            match (keys::find(&path), value.get_ref()) {
+            match ((self.find)(&path), value.get_ref()) {
                 (Found::Key, DeValue::Table(_)) => self.not_a_table(&path, origin),
                 (Found::Key, _) => {
                     let value = if self.is_broken(&origin) { Value::Broken } else { self.value(value) };
@@ -88,10 +93,31 @@ impl File<'_> {
                     self.table(&path, inner);
                 }
                 (Found::Table, DeValue::Table(inner)) => self.table(&path, inner),
+                (Found::Tables, DeValue::Array(tables)) => self.tables(&path, tables, origin),
                 (Found::Table | Found::Named, _) => self.not_a_value(&path, origin),
+                (Found::Tables, _) => self.wrong(&path, origin, not_tables(&path)),
                 (Found::Later, _) => self.wrong(&path, origin, later(&path)),
                 (Found::Unknown, _) => self.wrong(&path, origin, unknown(&path)),
             }
+        }
+    }
+
+    /// `[[tunnels]]` one after the other, or `tunnels = [{ … }, …]`.
+    fn tables(&mut self, path: &[&str], tables: &[Spanned<DeValue<'_>>], origin: Origin) {
+        if self.is_broken(&origin) {
+            return;
+        }
+        self.layer.set(path, Value::Tables, origin);
+        for (at, table) in tables.iter().enumerate() {
+            let origin = self.origin(table.span().start);
+            let DeValue::Table(inner) = table.get_ref() else {
+                self.wrong(path, origin, not_tables(path));
+                continue;
+            };
+            let number = (at + 1).to_string();
+            let path: Vec<&str> = path.iter().copied().chain([number.as_str()]).collect();
+            self.layer.set(&path, Value::Named, origin);
+            self.table(&path, inner);
         }
     }
 
@@ -147,6 +173,11 @@ impl File<'_> {
     fn is_broken(&self, origin: &Origin) -> bool {
         matches!(origin, Origin::File { line, .. } if self.broken.contains(line))
     }
+}
+
+fn not_tables(path: &[&str]) -> Problem {
+    let head = path.join(".");
+    Problem::new("this is a list of tables").hint(format!("write [[{head}]] above the keys of each"))
 }
 
 fn unknown(path: &[&str]) -> Problem {
@@ -218,6 +249,90 @@ mod tests {
                 "f:6:1: credentials.user: the table it stands in needs a name ([credentials.NAME])",
             ]
         );
+    }
+
+    /// Keys as they may be one day.
+    fn find(path: &[&str]) -> Found {
+        let keys = ["ways.#.port", "ways.#.hosts", "profiles.*.pac", "profiles.*.ways.#.port"];
+        keys::find_in(&keys, path)
+    }
+
+    fn entries(text: &str) -> (Vec<String>, Vec<String>) {
+        let mut mistakes = Vec::new();
+        let layer = read_keys(Path::new("f"), text, find, &mut mistakes);
+        let shown = |entry: &crate::config::layer::Entry| format!("{} {}", entry.origin, entry.path.join("."));
+        (layer.entries.iter().map(shown).collect(), mistakes.iter().map(Mistake::to_string).collect())
+    }
+
+    #[test]
+    fn the_tables_of_a_list_are_numbered_and_each_key_has_its_place() {
+        let (found, mistakes) = entries(
+            "[[ways]]\nport = 1\n\n[[ways]]\n  hosts = ['a',\n 'b']\n[profiles.office]\npac = 'x'\n\
+             [[profiles.office.ways]]\nport = 3\n[[profiles.office.ways]]\nport = 4\n",
+        );
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        assert_eq!(
+            found,
+            [
+                "f:1:3 ways",
+                "f:1:1 ways.1",
+                "f:2:1 ways.1.port",
+                "f:4:1 ways.2",
+                "f:5:3 ways.2.hosts",
+                "f:7:11 profiles.office",
+                "f:8:1 profiles.office.pac",
+                "f:9:19 profiles.office.ways",
+                "f:9:1 profiles.office.ways.1",
+                "f:10:1 profiles.office.ways.1.port",
+                "f:11:1 profiles.office.ways.2",
+                "f:12:1 profiles.office.ways.2.port",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_tables_of_a_list_may_stand_on_one_line_or_be_none() {
+        let text = "ways = [{ port = 1 },\n { hosts = ['a'] }]\n[profiles.home]\nways = [{ port = 2 }]\n\
+                    [profiles.none]\nways = []\n";
+        let (found, mistakes) = entries(text);
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        assert_eq!(
+            found,
+            [
+                "f:1:1 ways",
+                "f:1:9 ways.1",
+                "f:1:11 ways.1.port",
+                "f:2:2 ways.2",
+                "f:2:4 ways.2.hosts",
+                "f:3:11 profiles.home",
+                "f:4:1 profiles.home.ways",
+                "f:4:9 profiles.home.ways.1",
+                "f:4:11 profiles.home.ways.1.port",
+                "f:5:11 profiles.none",
+                "f:6:1 profiles.none.ways",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_list_of_tables_is_reported_and_so_is_a_wrong_key_in_one() {
+        let hint = "this is a list of tables (write [[ways]] above the keys of each)";
+        assert_eq!(entries("ways = 1\n").1, [format!("f:1:1: ways: {hint}")]);
+        assert_eq!(entries("[ways]\nport = 1\n").1, [format!("f:1:2: ways: {hint}")]);
+        assert_eq!(entries("ways = [{ port = 1 }, 2]\n").1, [format!("f:1:23: ways: {hint}")]);
+        assert_eq!(entries("[[ways]]\n[[ways]]\nnone = 1\n").1, ["f:3:1: ways.2.none: no such key"]);
+    }
+
+    #[test]
+    fn a_list_of_tables_replaces_the_one_in_the_layer_below() {
+        let read = |text| read_keys(Path::new("f"), text, find, &mut Vec::new());
+        let mut layer = read("[[ways]]\nport = 1\n[[ways]]\nport = 2\n[[profiles.office.ways]]\nport = 3\n");
+        layer.cover(read("[[ways]]\nhosts = 'a'\n"));
+        assert_eq!(layer.names("ways"), ["1"]);
+        assert!(layer.get(&["ways", "1", "port"]).is_none(), "{layer:?}");
+        assert_eq!(layer.names_in(&["profiles", "office", "ways"]), ["1"]);
+        layer.cover(read("ways = []\n"));
+        assert!(layer.names("ways").is_empty() && layer.get(&["ways"]).is_some(), "{layer:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Every key there is, and the nearest one to a key that is not.
 
-/// The keys of this version. `*` is a name that the user picks.
+/// The keys of this version. `*` is a name that the user picks, `#` the number of a table in a list of tables.
 const KEYS: &[&str] = &[
     "listen",
     "grace",
@@ -78,26 +78,33 @@ pub enum Found {
     Table,
     /// A table whose name the user picked, such as `upstreams.office`.
     Named,
+    /// A list of tables, such as `[[tunnels]]`; a number leads to one of them.
+    Tables,
     Later,
     Unknown,
 }
 
 pub fn find(path: &[&str]) -> Found {
-    if LATER.contains(&path[0]) {
-        return Found::Later;
+    match LATER.contains(&path[0]) {
+        true => Found::Later,
+        false => find_in(KEYS, path),
     }
-    let mut keys = KEYS.iter().map(|key| key.split('.').collect::<Vec<_>>());
-    match keys.find(|key| leads(path, key)) {
-        None => Found::Unknown,
-        Some(key) if key.len() == path.len() => Found::Key,
-        Some(key) if key[path.len() - 1] == "*" => Found::Named,
-        Some(_) => Found::Table,
+}
+
+pub(super) fn find_in(keys: &[&str], path: &[&str]) -> Found {
+    let mut keys = keys.iter().map(|key| key.split('.').collect::<Vec<_>>());
+    let Some(key) = keys.find(|key| leads(path, key)) else { return Found::Unknown };
+    match (key[path.len() - 1], key.get(path.len())) {
+        (_, None) => Found::Key,
+        (_, Some(&"#")) => Found::Tables,
+        ("*" | "#", Some(_)) => Found::Named,
+        (_, Some(_)) => Found::Table,
     }
 }
 
 /// Keys that have one fixed name and so can be an environment variable.
 pub fn fixed() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().copied().filter(|key| !key.contains('*'))
+    KEYS.iter().copied().filter(|key| !key.contains(['*', '#']))
 }
 
 pub fn later() -> impl Iterator<Item = &'static str> {
@@ -129,14 +136,14 @@ fn siblings(path: &[&str]) -> Vec<&'static str> {
         .iter()
         .filter(|key| leads(parents, &key.split('.').collect::<Vec<_>>()))
         .filter_map(|key| key.split('.').nth(parents.len()))
-        .filter(|name| *name != "*")
+        .filter(|name| !["*", "#"].contains(name))
         .collect();
     names.dedup();
     names
 }
 
 fn leads(path: &[&str], key: &[&str]) -> bool {
-    path.len() <= key.len() && path.iter().zip(key).all(|(part, wanted)| *wanted == "*" || part == wanted)
+    path.len() <= key.len() && path.iter().zip(key).all(|(part, wanted)| ["*", "#"].contains(wanted) || part == wanted)
 }
 
 #[cfg(test)]
@@ -157,6 +164,24 @@ mod tests {
             (&["grcae"], Found::Unknown),
         ] {
             assert_eq!(find(path), found, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_tables_is_told_from_a_table_and_may_stand_in_one() {
+        let keys = ["ways.#.port", "profiles.*.ways.#.port", "profiles.*.when.subnet"];
+        for (path, found) in [
+            (&["ways"][..], Found::Tables),
+            (&["ways", "1"], Found::Named),
+            (&["ways", "1", "port"], Found::Key),
+            (&["ways", "1", "prot"], Found::Unknown),
+            (&["profiles"], Found::Table),
+            (&["profiles", "office"], Found::Named),
+            (&["profiles", "office", "ways"], Found::Tables),
+            (&["profiles", "office", "ways", "2", "port"], Found::Key),
+            (&["profiles", "office", "when"], Found::Table),
+        ] {
+            assert_eq!(find_in(&keys, path), found, "{path:?}");
         }
     }
 

@@ -8,8 +8,10 @@ pub enum Value {
     Number(String),
     Switch(bool),
     List(Vec<Item>),
-    /// The head of a table with a name of the user's choice.
+    /// The head of a table with a name of the user's choice, or of one in a list of tables.
     Named,
+    /// The head of a list of tables, which replaces the one in the layer below.
+    Tables,
     /// A kind of value that no key takes.
     Other(&'static str),
     /// A mistake has been reported already.
@@ -24,6 +26,7 @@ impl Value {
             Self::Switch(_) => "true or false",
             Self::List(_) => "a list",
             Self::Named => "a table",
+            Self::Tables => "a list of tables",
             Self::Other(kind) => kind,
             Self::Broken => "nothing",
         }
@@ -44,7 +47,7 @@ pub struct Item {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// `["upstreams", "office", "url"]`: a name may hold dots.
+    /// `["upstreams", "office", "url"]`: a name may hold dots. `["tunnels", "1", "listen"]`: counted as people count.
     pub path: Vec<String>,
     pub value: Value,
     pub origin: Origin,
@@ -58,6 +61,9 @@ pub struct Layer {
 
 impl Layer {
     pub fn set(&mut self, path: &[&str], value: Value, origin: Origin) {
+        if value == Value::Tables {
+            self.clear(path);
+        }
         let path: Vec<String> = path.iter().map(|part| part.to_string()).collect();
         match self.entries.iter_mut().find(|entry| entry.path == path) {
             // The head of a table that is there already adds nothing: tables merge.
@@ -83,10 +89,16 @@ impl Layer {
 
     /// The names in a table, in the order in which they were first written.
     pub fn names(&self, table: &str) -> Vec<String> {
+        self.names_in(&[table])
+    }
+
+    /// The names in a table, or the numbers in a list of tables, that stands anywhere.
+    pub fn names_in(&self, table: &[&str]) -> Vec<String> {
         let mut names = Vec::new();
-        for entry in self.entries.iter().filter(|entry| entry.path.len() > 1 && entry.path[0] == table) {
-            if !names.contains(&entry.path[1]) {
-                names.push(entry.path[1].clone());
+        let inside = self.entries.iter().filter(|entry| starts(&entry.path, table));
+        for name in inside.filter_map(|entry| entry.path.get(table.len())) {
+            if !names.contains(name) {
+                names.push(name.clone());
             }
         }
         names

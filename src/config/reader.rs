@@ -99,7 +99,12 @@ impl<'a> Reader<'a> {
         let source = match &entry.value {
             Value::Text(text) => expand::secret(text, self.environment),
             Value::Broken => return None,
-            other @ (Value::Number(_) | Value::Switch(_) | Value::List(_) | Value::Named | Value::Other(_)) => {
+            other @ (Value::Number(_)
+            | Value::Switch(_)
+            | Value::List(_)
+            | Value::Named
+            | Value::Tables
+            | Value::Other(_)) => {
                 Err(Problem::new(format!("this wants text, not {}", other.kind())).hint("put it in quotes"))
             }
         };
@@ -136,7 +141,7 @@ impl<'a> Reader<'a> {
             Value::Number(text) => Ok(text.clone()),
             Value::Switch(switch) => Ok(switch.to_string()),
             Value::Broken => return None,
-            Value::List(_) | Value::Named | Value::Other(_) => {
+            Value::List(_) | Value::Named | Value::Tables | Value::Other(_) => {
                 Err(Problem::new(format!("{} cannot stand here", value.kind())))
             }
         };
