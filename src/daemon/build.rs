@@ -54,6 +54,7 @@ pub(super) fn proxy(
         router: Router {
             no_proxy: config.no_proxy.clone(),
             upstreams: config.upstreams.iter().map(|upstream| upstream.endpoint.clone()).collect(),
+            ..Router::default()
         },
         upstreams: Upstreams {
             list,

@@ -7,6 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::routing::Asked;
 use super::{Client, Next, Phase, Proxy, Story, pump, reached, respond};
 use crate::address::Target;
 use crate::audit::End;
@@ -32,8 +33,13 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
             return Next::Close;
         }
     };
-    let route = proxy.route(&target);
-    story.routed(&target, &route);
+    let route = match proxy.route(Asked::tunnel(&target), &mut story).await {
+        Ok(route) => route,
+        Err(problem) => {
+            respond::refuse(client, story, &problem).await;
+            return Next::Close;
+        }
+    };
     match Box::pin(connect(client, head, &target, &route, proxy)).await {
         Err(left) => {
             story.end(client_end(&left));

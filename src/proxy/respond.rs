@@ -76,6 +76,22 @@ impl Problem {
         Self::new(403, End::Denied, "http_request_denied", cause, "connect_ports in the configuration lists the ports")
     }
 
+    pub fn denied(target: &Target, why: &str) -> Self {
+        let cause = format!("{target} is denied by the configuration: {why}");
+        Self::new(403, End::Denied, "http_request_denied", cause, "rules and never_direct say what may go where")
+    }
+
+    pub fn no_route(target: &Target, why: &str) -> Self {
+        let cause = format!("there is no way to {target}: {why}");
+        let hint = "is the network (VPN) up? direct_fallback says what happens without a PAC";
+        Self::new(502, End::Unreachable, "proxy_configuration_error", cause, hint)
+    }
+
+    pub fn routing_failed() -> Self {
+        let cause = "choosing the way failed inside this relay";
+        Self::new(502, End::Internal, "proxy_internal_error", cause, "the log has the cause; try again")
+    }
+
     pub fn too_many() -> Self {
         let cause = "this relay serves as many clients as it may";
         Self::new(503, End::Limit, "connection_limit_reached", cause, "try again; max_clients sets the limit")

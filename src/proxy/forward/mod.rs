@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::io::AsyncWriteExt;
 
+use super::routing::Asked;
 use super::{Client, Next, Phase, Proxy, Shared, Story, connect, pump, reached, respond};
 use crate::address::Target;
 use crate::audit::End;
@@ -85,8 +86,13 @@ impl<'a> Forward<'a> {
         shared: &mut Shared,
         pin: &mut Option<Pin>,
     ) -> Next {
-        let route = proxy.route(&request.url.target);
-        story.routed(&request.url.target, &route);
+        let route = match proxy.route(Asked::forward(&request.url), &mut story).await {
+            Ok(route) => route,
+            Err(problem) => {
+                respond::refuse(client, story, &problem).await;
+                return Next::Close;
+            }
+        };
         if route.hops == [Hop::Direct] && request.url.scheme != "http" {
             let problem = Problem::only_http_directly();
             respond::refuse(client, story, &problem).await;
