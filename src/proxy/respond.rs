@@ -129,7 +129,8 @@ impl Problem {
     }
 
     pub fn of_connect(error: &ConnectError) -> Self {
-        let cause = chain(error);
+        let others = error.others.iter().map(|other| format!("; {}: {}", other.hop, chain(&other.cause)));
+        let cause = chain(error) + &others.collect::<String>();
         match &error.cause {
             ConnectCause::Dial(dial) => Self::of_dial(dial, cause, &error.target),
             ConnectCause::Tls(_) => Self::new(
@@ -199,6 +200,20 @@ impl Problem {
                 "connection_timeout",
                 cause,
                 "is the network (VPN) up? connect_timeout sets the limit",
+            ),
+            DialError::Dead { silent: true, .. } => Self::new(
+                504,
+                End::ConnectTimeout,
+                "connection_timeout",
+                cause,
+                "is the network (VPN) up? It is used again as soon as it answers",
+            ),
+            DialError::Dead { silent: false, .. } => Self::new(
+                502,
+                End::Unreachable,
+                "connection_refused",
+                cause,
+                "is the network (VPN) up, and the address right? It is used again as soon as it answers",
             ),
             DialError::Loop(_) => Self::proxy_loop(target),
         }
@@ -300,11 +315,9 @@ mod tests {
 
     #[test]
     fn a_407_of_ours_names_a_scheme_that_no_client_knows() {
-        let error = ConnectError {
-            target: Target::parse("h:1", None).unwrap(),
-            hop: crate::route::Hop::Direct,
-            cause: ConnectCause::Refused(Refusal::Rejected { scheme: crate::auth::Scheme::Ntlm }),
-        };
+        let target = Target::parse("h:1", None).unwrap();
+        let cause = ConnectCause::Refused(Refusal::Rejected { scheme: crate::auth::Scheme::Ntlm });
+        let error = ConnectError::new(&target, &crate::route::Hop::Direct, cause);
         let (head, body) = answer(&Problem::of_connect(&error), "x-1");
         let challenges: Vec<_> = head.fields.all("proxy-authenticate").collect();
         assert_eq!((head.status, challenges), (407, vec![b"Hallpass".as_slice()]));
