@@ -8,6 +8,7 @@ mod handshake;
 mod lease;
 mod legs;
 mod live;
+mod port80;
 mod stream;
 mod tls;
 
