@@ -73,13 +73,13 @@ impl Listener {
         &self.addrs
     }
 
-    /// Accepts until `stop` turns true, then closes the sockets and hands back the clients still served.
-    pub async fn run<F, S>(self, limit: usize, stop: watch::Receiver<bool>, serve: S) -> JoinSet<()>
+    /// Accepts until `stop` turns true, then closes the sockets and hands back the clients still served. Each client
+    /// takes one of the `places`.
+    pub async fn run<F, S>(self, places: Arc<Semaphore>, stop: watch::Receiver<bool>, serve: S) -> JoinSet<()>
     where
         F: Future<Output = ()> + Send + 'static,
         S: Fn(TcpStream, Peer) -> F + Clone + Send + 'static,
     {
-        let places = Arc::new(Semaphore::new(limit));
         let mut loops = JoinSet::new();
         for socket in self.sockets {
             loops.spawn(accept_loop(socket, places.clone(), stop.clone(), serve.clone()));

@@ -1,6 +1,7 @@
 //! The commands: arguments in, exit code out. A file each; this one only knows their names.
 
 mod config;
+mod connect;
 pub mod demo;
 mod flags;
 mod output;
@@ -31,6 +32,8 @@ enum Command {
     Serve(flags::Flags),
     /// Show hallpass at work: a practice corporate proxy, the relay in front of it and a client, in one process.
     Demo(demo::Arguments),
+    /// Connect stdin and stdout to HOST:PORT through the relay that runs; for ssh: ProxyCommand hallpass connect %h:%p.
+    Connect(connect::Arguments),
     /// Write, show or check the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -48,6 +51,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(flags) => serve::run(&flags),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Connect(arguments) => connect::run(&arguments),
         Command::Config(command) => config::run(command),
     }
 }

@@ -27,6 +27,13 @@ pub fn writer() -> impl Write {
     io::stdout()
 }
 
+/// Bytes that are not ours to understand; at their end whoever reads them hears the end.
+pub fn raw(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    write(&mut out)?;
+    out.flush()
+}
+
 /// A person reads it and has nothing against colours (no-color.org).
 pub fn stdout_takes_colours() -> bool {
     io::stdout().is_terminal() && colours_are_welcome()

@@ -11,6 +11,7 @@ use super::output;
 use crate::config::{self, Config, Inputs, Loaded, LogFormat};
 use crate::daemon::{Daemon, StartError};
 use crate::process::{RunFile, Signal, Signals, holder_of};
+use crate::proxy::Way;
 use crate::trace;
 
 pub fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
@@ -43,7 +44,7 @@ fn start_log(config: &Config) {
 async fn serve(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<()> {
     // Before anybody can learn that we run: a signal sent then must not kill us.
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let mut daemon = Daemon::start(&loaded.config).map_err(explain)?;
+    let mut daemon = Daemon::start(&loaded.config).map_err(|error| explain(error, &loaded.config))?;
     announce(&daemon, loaded);
     let run_file = write_run_file(&daemon, &loaded.config);
     while signals.next().await == Signal::Reload {
@@ -63,8 +64,12 @@ fn announce(daemon: &Daemon, loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    for addr in daemon.addrs() {
-        tracing::info!("listening on {addr}");
+    for (way, addr) in daemon.ways().iter().flat_map(|(way, addrs)| addrs.iter().map(move |addr| (way, addr))) {
+        match way {
+            Way::Http => tracing::info!("listening on {addr}"),
+            Way::Socks => tracing::info!("listening for SOCKS5 on {addr}"),
+            Way::Tunnel(target) => tracing::info!("listening for {target} on {addr}"),
+        }
     }
     if loaded.config.upstreams.is_empty() {
         tracing::info!("no upstream is configured: every target is reached directly");
@@ -98,16 +103,18 @@ fn reload(daemon: &mut Daemon, inputs: &Inputs) {
 }
 
 /// For people at a "port in use": by whom.
-fn explain(error: StartError) -> anyhow::Error {
+fn explain(error: StartError, config: &Config) -> anyhow::Error {
     let StartError::Bind(bind) = &error else { return error.into() };
     let holder = holder_of(bind.addr).map(|holder| format!("{} is in use by {holder}", bind.addr));
     let in_use = bind.source.kind() == std::io::ErrorKind::AddrInUse;
     let addr = bind.addr;
     let error = anyhow::Error::from(error);
+    let elsewhere = match config.listen.contains(&addr) {
+        true => format!("with --listen {}:PORT", addr.ip()),
+        false => "in the configuration's [[listeners]] or [[tunnels]]".into(),
+    };
     match holder {
-        Some(holder) if in_use => {
-            error.context(format!("{holder}: stop that, or choose another port with --listen {}:PORT", addr.ip()))
-        }
+        Some(holder) if in_use => error.context(format!("{holder}: stop that, or choose another port {elsewhere}")),
         Some(_) | None => error,
     }
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use super::mistake::Problem;
 use super::reader::Reader;
 use super::{
-    Audit, AuditTo, Config, DEFAULT_AUDIT_KEEP, DEFAULT_AUDIT_MAX_SIZE, DEFAULT_CONNECT_TIMEOUT, DEFAULT_GRACE,
-    DEFAULT_HALF_CLOSE_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_HEAD_TIMEOUT, DEFAULT_IDLE_TIMEOUT,
+    Audit, AuditTo, Config, ConnectPort80, DEFAULT_AUDIT_KEEP, DEFAULT_AUDIT_MAX_SIZE, DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_GRACE, DEFAULT_HALF_CLOSE_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_HEAD_TIMEOUT, DEFAULT_IDLE_TIMEOUT,
     DEFAULT_KEEPALIVE, DEFAULT_LISTEN, DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HEAD, Level, Log, LogFormat, credentials,
-    upstreams, value,
+    listeners, tunnels, upstreams, value,
 };
 use crate::address::Host;
 use crate::route::no_proxy::NoProxy;
@@ -32,6 +32,9 @@ pub(super) const LEVELS: [(&str, Level); 6] = [
     ("debug", Level::Debug),
     ("trace", Level::Trace),
 ];
+pub(super) const PORT_80: [(&str, ConnectPort80); 2] =
+    [("tunnel", ConnectPort80::Tunnel), ("absolute-form", ConnectPort80::AbsoluteForm)];
+
 pub(super) const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 /// What is wrong is left at its default and noted in the reader.
@@ -39,10 +42,15 @@ pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>) -> Config {
     let listen = listen(reader);
     let credentials = credentials::read(reader);
     let upstreams = upstreams::read(reader, &credentials, &listen);
+    let mut taken = listen.clone();
+    let listeners = listeners::read(reader, &mut taken);
+    let tunnels = tunnels::read(reader, &mut taken);
     let timeout = value::positive_duration;
     let or_off = value::duration_or_off;
     Config {
         listen,
+        listeners,
+        tunnels,
         upstreams,
         credentials,
         no_proxy: no_proxy(reader),
@@ -56,6 +64,9 @@ pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>) -> Config {
         max_clients: reader.parsed(&["max_clients"], max_clients).unwrap_or(DEFAULT_MAX_CLIENTS),
         max_head: reader.parsed(&["max_head"], max_head).unwrap_or(DEFAULT_MAX_HEAD),
         connect_ports: connect_ports(reader),
+        connect_port_80: reader
+            .parsed(&["connect_port_80"], |text| value::choice(text, &PORT_80))
+            .unwrap_or(ConnectPort80::Tunnel),
         user_agent: reader.parsed(&["user_agent"], user_agent).flatten(),
         local_hosts: reader.list(&["local_hosts"], local_host).unwrap_or_default(),
         audit: audit(reader),

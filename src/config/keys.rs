@@ -14,8 +14,14 @@ const KEYS: &[&str] = &[
     "max_head",
     "local_hosts",
     "connect_ports",
+    "connect_port_80",
     "no_proxy",
     "user_agent",
+    "listeners.#.interface",
+    "listeners.#.port",
+    "listeners.#.socks5",
+    "tunnels.#.listen",
+    "tunnels.#.target",
     "upstreams.*.url",
     "upstreams.*.credential",
     "upstreams.*.schemes",
@@ -48,12 +54,11 @@ const LATER: &[&str] = &[
     "profiles",
     "pac",
     "rules",
-    "listeners",
-    "tunnels",
+    "listeners.#.allow",
+    "listeners.#.token",
     "access",
     "direct_fallback",
     "never_direct",
-    "connect_port_80",
     "warm_handshakes",
     "max_logons",
     "wpad",
@@ -85,7 +90,11 @@ pub enum Found {
 }
 
 pub fn find(path: &[&str]) -> Found {
-    match LATER.contains(&path[0]) {
+    let is_later = |key: &&str| {
+        let key: Vec<&str> = key.split('.').collect();
+        path.len() >= key.len() && leads(&path[..key.len()], &key)
+    };
+    match LATER.iter().any(is_later) {
         true => Found::Later,
         false => find_in(KEYS, path),
     }

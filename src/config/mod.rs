@@ -15,6 +15,7 @@ mod keys;
 mod layer;
 #[cfg(target_os = "linux")]
 mod linux;
+mod listeners;
 mod load;
 mod mistake;
 mod reader;
@@ -22,6 +23,7 @@ mod shortcut;
 mod show;
 #[cfg(test)]
 mod tests;
+mod tunnels;
 mod upstreams;
 mod value;
 
@@ -79,6 +81,9 @@ pub const LOGGED_IN: &str = "logged-in";
 pub struct Config {
     /// Loopback addresses; port 0 lets the kernel pick.
     pub listen: Vec<SocketAddr>,
+    /// Further ports on which programs find the relay.
+    pub listeners: Vec<Listener>,
+    pub tunnels: Vec<Tunnel>,
     /// In the order in which they are tried.
     pub upstreams: Vec<Upstream>,
     /// As configured, whether an upstream uses them or not.
@@ -96,6 +101,7 @@ pub struct Config {
     pub max_head: usize,
     /// `None`: any.
     pub connect_ports: Option<Vec<u16>>,
+    pub connect_port_80: ConnectPort80,
     /// Fills an absent User-Agent on upstream CONNECTs.
     pub user_agent: Option<String>,
     /// Further `Host` values under which our own pages answer.
@@ -104,6 +110,32 @@ pub struct Config {
     pub log: Log,
     /// The files that were read, lowest first.
     pub files: Vec<PathBuf>,
+}
+
+/// A further port on the loopback interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    /// 0 lets the kernel pick, one for each family.
+    pub port: u16,
+    /// SOCKS5 instead of HTTP.
+    pub socks5: bool,
+}
+
+/// A local port that is always one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Loopback addresses; port 0 lets the kernel pick.
+    pub listen: Vec<SocketAddr>,
+    pub target: Target,
+}
+
+/// What becomes of a CONNECT to port 80 that an upstream refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectPort80 {
+    /// The client gets the refusal.
+    Tunnel,
+    /// Plain HTTP inside is forwarded request by request.
+    AbsoluteForm,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

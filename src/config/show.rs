@@ -3,8 +3,9 @@
 
 use std::fmt::Display;
 
-use super::build::{FORMATS, LEVELS};
+use super::build::{FORMATS, LEVELS, PORT_80};
 use super::expand;
+use super::listeners::LOOPBACK;
 use super::load::Loaded;
 use super::mistake::Origin;
 use super::upstreams::{CANONICALIZE, CHANNEL_BINDINGS};
@@ -45,6 +46,7 @@ impl<'a> Out<'a> {
     }
 
     fn tables(&mut self, config: &Config) {
+        self.ways_in(config);
         for upstream in &config.upstreams {
             self.upstream(upstream);
         }
@@ -72,8 +74,35 @@ impl<'a> Out<'a> {
         self.put(&["max_head"], text(show_size(config.max_head as u64)));
         self.put(&["local_hosts"], list(&config.local_hosts));
         self.put(&["connect_ports"], config.connect_ports.as_ref().map_or_else(|| text("any"), |p| format!("{p:?}")));
+        self.put(&["connect_port_80"], text(word(&PORT_80, config.connect_port_80)));
         self.put(&["no_proxy"], list(config.no_proxy.written()));
         self.put(&["user_agent"], text(config.user_agent.as_deref().unwrap_or_default()));
+    }
+
+    fn ways_in(&mut self, config: &Config) {
+        for (at, listener) in config.listeners.iter().enumerate() {
+            let number = (at + 1).to_string();
+            self.head_of_list("listeners");
+            self.put(&["listeners", &number, "interface"], text(LOOPBACK));
+            self.put(&["listeners", &number, "port"], listener.port.to_string());
+            self.put(&["listeners", &number, "socks5"], listener.socks5.to_string());
+        }
+        for (at, tunnel) in config.tunnels.iter().enumerate() {
+            let number = (at + 1).to_string();
+            self.head_of_list("tunnels");
+            let listen = match tunnel.listen.as_slice() {
+                [one] => text(one),
+                // Several addresses are one port of this machine.
+                several => text(several.first().map_or(0, std::net::SocketAddr::port)),
+            };
+            self.put(&["tunnels", &number, "listen"], listen);
+            self.put(&["tunnels", &number, "target"], text(&tunnel.target));
+        }
+    }
+
+    fn head_of_list(&mut self, name: &str) {
+        self.pending_head.clear();
+        self.text.push_str(&format!("\n[[{name}]]\n"));
     }
 
     fn upstream(&mut self, upstream: &Upstream) {

@@ -88,6 +88,8 @@ fn every_mistake_has_its_own_words() {
     let upstream = |lines: &str| format!("[upstreams.a]\nurl = \"http://p:1\"\n{lines}\n");
     let secure = |lines: &str| format!("[upstreams.a]\nurl = \"https://p:1\"\n{lines}\n");
     let credential = |lines: &str| format!("[credentials.c]\n{lines}\n");
+    let listener = |lines: &str| format!("[[listeners]]\n{lines}\n");
+    let tunnel = |listen: &str, target: &str| format!("[[tunnels]]\nlisten = \"{listen}\"\ntarget = \"{target}\"\n");
     for (text, wanted) in [
         ("listen = [\"0.0.0.0:3128\"]".into(), "1:11: listen: 0.0.0.0 is not a loopback address"),
         ("listen = \"auto\"".into(), "1:1: listen: listen = \"auto\" is not supported"),
@@ -113,6 +115,39 @@ fn every_mistake_has_its_own_words() {
         ("[audit]\nto = \"stdout\"".into(), "2:1: audit.to: \"stdout\" is no place"),
         ("profile = \"auto\"".into(), "1:1: profile: profile is not supported by this version"),
         ("[pac]\nurl = \"x\"".into(), "1:2: pac: pac is not supported by this version"),
+        ("connect_port_80 = \"off\"".into(), "1:1: connect_port_80: \"off\" is none of the choices"),
+        ("tunnels = 1".into(), "1:1: tunnels: this is a list of tables (write [[tunnels]]"),
+        (tunnel("127.0.0.1:1", "h"), "3:1: tunnels.1.target: the port is missing (\"git.example.com:22\")"),
+        (tunnel("0.0.0.0:1", "h:1"), "2:1: tunnels.1.listen: 0.0.0.0 is not a loopback address"),
+        (tunnel("127.0.0.1:3128", "h:1"), "2:1: tunnels.1.listen: 127.0.0.1:3128 is listened on already"),
+        (tunnel("127.0.0.1:1", "127.0.0.1:1"), "3:1: tunnels.1.target: 127.0.0.1:1 is hallpass itself"),
+        (tunnel("127.0.0.1:1", "localhost:3128"), "3:1: tunnels.1.target: localhost:3128 is hallpass itself"),
+        (
+            tunnel("127.0.0.1:1", "h:1") + &tunnel("localhost:1", "h:2"),
+            "5:1: tunnels.2.listen: 127.0.0.1:1 is listened on already (choose another port)",
+        ),
+        (
+            tunnel("127.0.0.1:1", "127.0.0.1:2") + &tunnel("127.0.0.1:2", "h:2"),
+            "3:1: tunnels.1.target: 127.0.0.1:2 is hallpass itself",
+        ),
+        ("[[tunnels]]\nlisten = \"127.0.0.1:1\"".into(), "1:1: tunnels.1.target: the tunnel has no target"),
+        ("[[tunnels]]\ntarget = \"h:1\"".into(), "1:1: tunnels.1.listen: the tunnel has no listen"),
+        (listener("port = 1"), "1:1: listeners.1.interface: the listener has no interface (interface = \"lo\")"),
+        (listener("interface = \"lo\""), "1:1: listeners.1.port: the listener has no port (port = 1080)"),
+        (
+            listener("interface = \"docker0\"\nport = 1"),
+            "2:1: listeners.1.interface: interface = \"docker0\" is not supported by this version",
+        ),
+        (listener("interface = \"lo\"\nport = 3128"), "3:1: listeners.1.port: 127.0.0.1:3128 is listened on already"),
+        (listener("interface = \"lo\"\nport = 70000"), "3:1: listeners.1.port: \"70000\" is not a whole number"),
+        (
+            listener("interface = \"lo\"\nport = 1\nallow = \"x\""),
+            "4:1: listeners.1.allow: listeners.1.allow is not supported by this version",
+        ),
+        (
+            listener("interface = \"lo\"\nport = 1\ntoken = \"x\""),
+            "4:1: listeners.1.token: listeners.1.token is not supported by this version",
+        ),
         ("[[rules]]\nuse = \"deny\"".into(), "1:3: rules: rules is not supported by this version"),
         ("[upstreams.a]".into(), "1:12: upstreams.a.url: the upstream has no url"),
         ("[upstreams.a]\nurl = \"socks5://p:1\"".into(), "2:1: upstreams.a.url: a SOCKS upstream is not supported"),
@@ -406,4 +441,36 @@ fn a_secret_is_not_shown_and_its_place_is() {
     assert!(shown.contains("# password = \"(not shown)\"") && shown.contains("# nt_hash = \"(not shown)\""), "{shown}");
     let shown = load_with(OFFICE, &[("HALLPASS_PASSWORD", "hunter2")]).unwrap().to_toml();
     assert!(shown.contains("password = \"${env:HALLPASS_PASSWORD}\"  # HALLPASS_PASSWORD\n"), "{shown}");
+}
+
+#[test]
+fn ways_in_are_read_in_order_and_shown_as_they_are_written() {
+    let text = "connect_port_80 = \"absolute-form\"
+[[listeners]]
+interface = \"lo\"
+port = 1080
+socks5 = true
+[[listeners]]
+interface = \"lo\"
+port = 0
+[[tunnels]]
+listen = \"127.0.0.1:2222\"
+target = \"Git.Example.com:22\"
+[[tunnels]]
+listen = \"3389\"
+target = \"[2001:db8::1]:3389\"
+";
+    let loaded = load_with(text, &[]).unwrap();
+    let config = &loaded.config;
+    assert_eq!(config.connect_port_80, ConnectPort80::AbsoluteForm);
+    assert_eq!(config.listeners, [Listener { port: 1080, socks5: true }, Listener { port: 0, socks5: false }]);
+    let shown: Vec<String> =
+        config.tunnels.iter().map(|tunnel| format!("{:?} {}", tunnel.listen, tunnel.target)).collect();
+    let wanted = ["[127.0.0.1:2222] git.example.com:22", "[127.0.0.1:3389, [::1]:3389] [2001:db8::1]:3389"];
+    assert_eq!(shown, wanted);
+    let toml = loaded.to_toml();
+    assert!(toml.contains("\n[[tunnels]]\nlisten = \"127.0.0.1:2222\"  # "), "{toml}");
+    let again = self::config(&toml);
+    let ways = |config: &Config| (config.listeners.clone(), config.tunnels.clone(), config.connect_port_80);
+    assert_eq!(ways(&again), ways(config));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::mistake::Problem;
 use super::reader::Reader;
 use super::{Canonicalize, ClientCertificate, Credential, Upstream, keys, value};
-use crate::address::{Endpoint, Host};
+use crate::address::{Endpoint, Host, Target};
 use crate::auth::Scheme;
 
 pub(super) const CANONICALIZE: [(&str, Canonicalize); 3] =
@@ -63,17 +63,17 @@ fn endpoint(reader: &mut Reader<'_>, name: &str, listen: &[SocketAddr]) -> Optio
         return None;
     }
     let endpoint = reader.parsed(&path, value::upstream)?;
-    if listen.iter().any(|own| leads_to(&endpoint, *own)) {
+    if listen.iter().any(|own| is_own(&endpoint.target, *own)) {
         let problem = Problem::new(format!("{} is hallpass itself", endpoint.target));
         reader.wrong(&path, problem.hint("name the corporate proxy, or listen on another port"));
     }
     Some(endpoint)
 }
 
-fn leads_to(endpoint: &Endpoint, own: SocketAddr) -> bool {
-    endpoint.target.port == own.port()
-        && match &endpoint.target.host {
-            Host::Name(_) => endpoint.target.host.is_local(),
+pub(super) fn is_own(target: &Target, own: SocketAddr) -> bool {
+    target.port == own.port()
+        && match &target.host {
+            Host::Name(_) => target.host.is_local(),
             // Dialling the unspecified address reaches loopback.
             Host::Ip(ip) => *ip == own.ip().to_canonical() || ip.is_unspecified(),
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::StartError;
 use crate::audit::Audit;
 use crate::auth::Scheme;
-use crate::config::{self, Config, Credential};
+use crate::config::{self, Config, ConnectPort80, Credential};
 use crate::credential::Source;
 use crate::mechanism::{Account, Canonicalize, Grant, Identities, Outside, ReadSecret, Recipient, Settings};
 use crate::proxy::Proxy;
@@ -82,6 +82,7 @@ pub(super) fn proxy(
         listen: listen.to_vec(),
         local_hosts: config.local_hosts.iter().map(ToString::to_string).collect(),
         connect_ports: config.connect_ports.clone(),
+        forwards_port_80: config.connect_port_80 == ConnectPort80::AbsoluteForm,
         head_timeout: config.head_timeout,
         keepalive: config.keepalive,
         relay: relay::Options { idle_timeout: config.idle_timeout, half_close_timeout: config.half_close_timeout },

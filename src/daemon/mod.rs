@@ -1,6 +1,7 @@
 //! The relay as a whole: built from a configuration, reloaded, drained, stopped.
 
 mod build;
+mod ways;
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,10 +15,11 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::audit::{Audit, Sink, Writer};
 use crate::config::{AuditTo, Config};
-use crate::listener::{BindError, Listener};
-use crate::proxy::{self, Phase, Proxy, Shared};
+use crate::listener::BindError;
+use crate::proxy::{Phase, Proxy, Shared, Way};
 use crate::upstream::{Live, TlsError};
 use build::Generations;
+use ways::Ways;
 
 /// Idle upstream connections are looked at this often.
 const SWEEP: Duration = Duration::from_secs(15);
@@ -44,7 +46,8 @@ pub enum StartError {
 }
 
 pub struct Daemon {
-    addrs: Vec<SocketAddr>,
+    ways: Vec<(Way, Vec<SocketAddr>)>,
+    own: Vec<SocketAddr>,
     grace: Duration,
     audit: Audit,
     writer: Writer,
@@ -62,22 +65,23 @@ pub struct Daemon {
 impl Daemon {
     /// Binds and serves at once; must be called within a runtime.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        let listener = Listener::bind(&config.listen)?;
-        let addrs = listener.addrs().to_vec();
+        let bound = Ways::bind(config)?;
+        let ways = bound.addrs();
+        let own: Vec<SocketAddr> = ways.iter().flat_map(|(_, addrs)| addrs).copied().collect();
         let (audit, writer) = start_audit(config)?;
         let live = Arc::new(Live::default());
         let mut generations = Generations::default();
         let pseudonym = build::pseudonym();
-        let proxy = build::proxy(config, &addrs, &live, &audit, &pseudonym, &mut generations)?;
+        let proxy = build::proxy(config, &own, &live, &audit, &pseudonym, &mut generations)?;
         let (proxies, proxies_seen) = watch::channel(Arc::new(proxy));
         let (phase, phase_seen) = watch::channel(Phase::Serving);
         let (stop, stop_seen) = watch::channel(false);
         let shared = Shared { proxies: proxies_seen, phase: phase_seen };
-        let serve = move |stream, peer| proxy::serve(stream, peer, shared.clone());
-        let serving = tokio::spawn(listener.run(config.max_clients, stop_seen, serve));
+        let serving = bound.serve(config.max_clients, &stop_seen, &shared);
         let sweeping = tokio::spawn(sweep(live.clone()));
         Ok(Self {
-            addrs,
+            ways,
+            own,
             grace: config.grace,
             audit,
             writer,
@@ -93,14 +97,19 @@ impl Daemon {
         })
     }
 
-    /// Where clients reach us; the kernel's choice where port 0 was asked for.
+    /// Where the clients of `listen` reach us; the kernel's choice where port 0 was asked for.
     pub fn addrs(&self) -> &[SocketAddr] {
-        &self.addrs
+        self.ways.first().map_or(&[], |(_, addrs)| addrs)
+    }
+
+    /// Every way in and its addresses: `listen`, the further listeners, the tunnels.
+    pub fn ways(&self) -> &[(Way, Vec<SocketAddr>)] {
+        &self.ways
     }
 
     /// New requests see the new configuration; those under way and all tunnels keep theirs.
     pub fn reload(&mut self, config: &Config) -> Result<(), StartError> {
-        let proxy = build::proxy(config, &self.addrs, &self.live, &self.audit, &self.pseudonym, &mut self.generations)?;
+        let proxy = build::proxy(config, &self.own, &self.live, &self.audit, &self.pseudonym, &mut self.generations)?;
         self.proxies.send_replace(Arc::new(proxy));
         self.grace = config.grace;
         for key in needs_restart(&self.started_with, config) {
@@ -135,6 +144,8 @@ impl Daemon {
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let keys = [
         ("listen", old.listen != new.listen),
+        ("[[listeners]]", old.listeners != new.listeners),
+        ("[[tunnels]]", old.tunnels != new.tunnels),
         ("max_clients", old.max_clients != new.max_clients),
         ("[audit]", old.audit != new.audit),
         ("[log]", old.log != new.log),

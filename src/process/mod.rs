@@ -10,8 +10,8 @@ mod imp;
 #[cfg_attr(not(unix), path = "windows.rs")]
 mod signals;
 
-pub use run_file::RunFile;
-pub use signals::Signals;
+pub use run_file::{RunFile, running_relays};
+pub use signals::{Signals, end_stdout};
 
 use std::net::SocketAddr;
 

@@ -27,6 +27,23 @@ impl RunFile {
     }
 }
 
+/// Where the relays of this user say that they listen, the newest first. One that was killed left its file behind.
+pub fn running_relays(runtime_dir: &Path) -> Vec<SocketAddr> {
+    let entries = fs::read_dir(runtime_dir.join("hallpass")).into_iter().flatten().flatten();
+    let files = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "json"));
+    let mut files: Vec<_> =
+        files.map(|path| (fs::metadata(&path).and_then(|file| file.modified()).ok(), path)).collect();
+    files.sort();
+    files.iter().rev().flat_map(|(_, path)| addrs_in(path)).collect()
+}
+
+fn addrs_in(path: &Path) -> Vec<SocketAddr> {
+    let run: serde_json::Value =
+        fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let listen = run["listen"].as_array().into_iter().flatten();
+    listen.filter_map(|addr| addr.as_str()?.parse().ok()).collect()
+}
+
 impl Drop for RunFile {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_file(&self.0) {
@@ -48,8 +65,10 @@ mod tests {
             text.contains(r#""listen":["127.0.0.1:3128"]"#) && text.contains(r#""config":["/etc/x.toml"]"#),
             "{text}"
         );
+        assert_eq!(running_relays(dir.path()), ["127.0.0.1:3128".parse().unwrap()]);
         let path = file.0.clone();
         drop(file);
+        assert!(running_relays(dir.path()).is_empty());
         assert!(!path.exists());
     }
 }

@@ -1,4 +1,4 @@
-//! CONNECT: a way to the target, one short answer, then bytes.
+//! CONNECT and what amounts to one: a way to the target, one short answer, then bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,101 +7,161 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::greeting::Greeting;
 use super::routing::Asked;
-use super::{Client, Next, Phase, Proxy, Story, pump, reached, respond};
+use super::{Client, Next, Phase, Proxy, Shared, Story, port80, pump, reached, respond};
 use crate::address::Target;
 use crate::audit::End;
-use crate::http1::{Body, ReadError, RequestHead, Version, Wire};
+use crate::http1::{Body, Fields, ReadError, RequestHead, Version, Wire};
 use crate::relay::{self, Side, relay, watch_peer};
 use crate::route::Route;
 use crate::upstream::{Answer, ConnectError, Connected, Stream, Tunnel};
 use pump::client_end;
 use respond::Problem;
 
-/// Exactly this and in one write: clients were seen to choke on anything more.
-const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
-
 /// What a client may send before it has its answer.
 const MAX_EARLY: usize = 64 * 1024;
 
 pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<Proxy>) -> Next {
-    let mut story = Story::of_request(&client.peer, proxy, head);
-    let target = match admit(head, proxy) {
-        Ok(target) => target,
-        Err(problem) => {
-            respond::refuse(client, story, &problem).await;
-            return Next::Close;
-        }
-    };
-    let route = match proxy.route(Asked::tunnel(&target), &mut story).await {
-        Ok(route) => route,
-        Err(problem) => {
-            respond::refuse(client, story, &problem).await;
-            return Next::Close;
-        }
-    };
-    match Box::pin(connect(client, head, &target, &route, proxy)).await {
-        Err(left) => {
-            story.end(client_end(&left));
-            Next::Close
-        }
-        Ok(Ok(Connected::Tunnel(tunnel))) => Next::Tunnel(Box::new(Open::new(tunnel, story, proxy))),
-        Ok(Ok(Connected::Answer(answer))) => Box::pin(pass_on(client, *answer, head.version, story)).await,
-        Ok(Err(error)) => {
-            story.failed(&error);
-            respond::refuse(client, story, &Problem::of_connect(&error)).await;
+    let story = Story::of_request(&client.peer, proxy, head);
+    match Target::parse(&head.target, None) {
+        Ok(target) => open(client, Greeting::Http(head.version), target, &head.fields, story, proxy).await,
+        Err(error) => {
+            respond::refuse(client, story, &Problem::bad_target(&error)).await;
             Next::Close
         }
     }
 }
 
-fn admit(head: &RequestHead, proxy: &Proxy) -> Result<Target, Problem> {
-    let target = Target::parse(&head.target, None).map_err(|error| Problem::bad_target(&error))?;
-    if let Some(problem) = proxy.objection(&target) {
-        return Err(problem);
+/// A port that is always one target.
+pub(super) async fn serve_tunnel(client: &mut Client, target: Target, shared: &Shared) -> Next {
+    let proxy = shared.proxies.borrow().clone();
+    let story = Story::of_tunnel(&client.peer, &proxy);
+    open(client, Greeting::Silent, target, &Fields::default(), story, &proxy).await
+}
+
+/// Target → route → tunnel, however the client asked for it. `fields` are those of a CONNECT.
+pub(super) async fn open(
+    client: &mut Client,
+    greeting: Greeting,
+    target: Target,
+    fields: &Fields,
+    mut story: Story,
+    proxy: &Arc<Proxy>,
+) -> Next {
+    if let Some(problem) = objection(&target, greeting, proxy) {
+        story.record.target = Some(target.to_string());
+        Box::pin(greeting.refuse(client, story, &problem)).await;
+        return Next::Close;
+    }
+    let route = match proxy.route(Asked::tunnel(&target), &mut story).await {
+        Ok(route) => route,
+        Err(problem) => {
+            Box::pin(greeting.refuse(client, story, &problem)).await;
+            return Next::Close;
+        }
+    };
+    let may_be_plain = proxy.forwards_port_80 && target.port == port80::PORT;
+    if may_be_plain && proxy.upstreams.refuses_port_80(&route) {
+        story.record.hop = route.hops.first().map(ToString::to_string);
+        return plain(client, greeting, target, story).await;
+    }
+    match Box::pin(connect(client, greeting, &target, fields, &route, proxy)).await {
+        Err(left) => {
+            story.end(client_end(&left));
+            Next::Close
+        }
+        Ok(Ok(Connected::Tunnel(tunnel))) => Next::Tunnel(Box::new(Open::new(tunnel, greeting, story, proxy))),
+        Ok(Ok(Connected::Answer(answer))) => {
+            story.record.hop = Some(answer.hop.to_string());
+            story.record.scheme = answer.scheme.map(|scheme| scheme.to_string());
+            if may_be_plain {
+                proxy.upstreams.note_port_80(&answer.hop, answer.head.status);
+                drop(answer);
+                return plain(client, greeting, target, story).await;
+            }
+            Box::pin(greeting.pass_on(client, *answer, story)).await
+        }
+        Ok(Err(error)) => {
+            story.failed(&error);
+            Box::pin(greeting.refuse(client, story, &Problem::of_connect(&error))).await;
+            Next::Close
+        }
+    }
+}
+
+/// The ports are for those who name one; a tunnel's own target was named by whoever configured it.
+fn objection(target: &Target, greeting: Greeting, proxy: &Proxy) -> Option<Problem> {
+    if let Some(problem) = proxy.objection(target) {
+        return Some(problem);
     }
     match &proxy.connect_ports {
-        Some(ports) if !ports.contains(&target.port) => Err(Problem::port_denied(target.port)),
-        Some(_) | None => Ok(target),
+        Some(ports) if greeting != Greeting::Silent && !ports.contains(&target.port) => {
+            Some(Problem::port_denied(target.port))
+        }
+        Some(_) | None => None,
+    }
+}
+
+/// The CONNECT is done with; each request inside has its own record.
+async fn plain(client: &mut Client, greeting: Greeting, target: Target, mut story: Story) -> Next {
+    story.answered(200);
+    match greeting.welcome(&mut client.wire).await {
+        Ok(()) => {
+            story.end(End::Done);
+            Next::Plain(target)
+        }
+        Err(_) => {
+            story.end(End::ClientReset);
+            Next::Close
+        }
     }
 }
 
 /// `Err`: the client left in the meantime, and what was begun for it is dropped.
 async fn connect(
     client: &mut Client,
-    head: &RequestHead,
+    greeting: Greeting,
     target: &Target,
+    fields: &Fields,
     route: &Route,
     proxy: &Proxy,
 ) -> Result<Result<Connected, ConnectError>, ReadError> {
     let mut reader = client.wire.reader();
+    let connecting = proxy.upstreams.tunnel(route, target, fields);
+    tokio::pin!(connecting);
     tokio::select! {
-        connected = proxy.upstreams.tunnel(route, target, &head.fields) => Ok(connected),
-        left = reader.ended(MAX_EARLY) => Err(left),
+        connected = &mut connecting => Ok(connected),
+        left = reader.ended(MAX_EARLY) => match left {
+            // The relay finds the end again, behind all that was said.
+            ReadError::Closed if greeting.may_end_before_the_welcome() => Ok(connecting.await),
+            left @ (ReadError::Closed | ReadError::Truncated | ReadError::Io(_) | ReadError::Http(_)) => Err(left),
+        },
     }
 }
 
 /// A way to the target that the client has not been told of yet.
 pub(super) struct Open {
     upstream: Wire<Stream>,
+    greeting: Greeting,
     story: Story,
     options: relay::Options,
     keepalive: Option<Duration>,
 }
 
 impl Open {
-    fn new(tunnel: Tunnel, mut story: Story, proxy: &Proxy) -> Self {
+    fn new(tunnel: Tunnel, greeting: Greeting, mut story: Story, proxy: &Proxy) -> Self {
         story.record.hop = Some(tunnel.hop.to_string());
         story.record.scheme = tunnel.scheme.map(|scheme| scheme.to_string());
-        Self { upstream: tunnel.wire, story, options: proxy.relay, keepalive: proxy.keepalive }
+        Self { upstream: tunnel.wire, greeting, story, options: proxy.relay, keepalive: proxy.keepalive }
     }
 
     pub async fn run(self, mut client: Wire<TcpStream>, mut phase: watch::Receiver<Phase>) {
-        let Self { mut upstream, mut story, options, keepalive } = self;
+        let Self { mut upstream, greeting, mut story, options, keepalive } = self;
         story.answered(200);
         watch_peer(&client.stream, keepalive);
         watch_peer(upstream.stream.tcp(), keepalive);
-        if client.stream.write_all(ESTABLISHED).await.is_err() {
+        if greeting.welcome(&mut client).await.is_err() {
             return story.end(End::ClientReset);
         }
         let stop = reached(&mut phase, Phase::Ending);
@@ -125,10 +185,8 @@ pub(super) fn ending(end: relay::End) -> End {
 }
 
 /// The upstream said something else than 2xx: the client sees it as it is.
-async fn pass_on(client: &mut Client, answer: Answer, version: Version, mut story: Story) -> Next {
-    let Answer { mut head, mut wire, mut body, hop, scheme } = answer;
-    story.record.hop = Some(hop.to_string());
-    story.record.scheme = scheme.map(|scheme| scheme.to_string());
+pub(super) async fn pass_on(client: &mut Client, answer: Answer, version: Version, mut story: Story) -> Next {
+    let Answer { mut head, mut wire, mut body, .. } = answer;
     story.answered(head.status);
     head.fields.strip_hop_by_hop();
     let chunked = matches!(body, Body::Chunked(_)) && version == Version::Http11;
@@ -161,6 +219,7 @@ async fn pass_on(client: &mut Client, answer: Answer, version: Version, mut stor
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::Way;
 
     /// The size of what an async fn returns, without calling it.
     fn size_of_future<A, F>(_: impl Fn(A) -> F) -> usize {
@@ -172,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_silent_tunnel_costs_bytes_not_kilobytes() {
-        let task = size_of_future(|(stream, peer, shared)| super::super::serve(stream, peer, shared));
+        let task = size_of_future(|(stream, peer, shared)| super::super::serve(stream, peer, Way::Http, shared));
         let tunnel = size_of_future(|(open, client, phase): (Open, _, _)| open.run(client, phase));
         assert!(task + tunnel < MOST, "task {task}, tunnel {tunnel}");
     }

@@ -1,13 +1,16 @@
-//! The HTTP server towards clients: read a request, choose its room, write one audit record at its end.
+//! The server towards clients: read what they want, choose its room, write one audit record at its end.
 //!
 //! One client is one task. Each request takes the snapshot of [`Proxy`] that is current when it begins.
 
 mod connect;
 mod forward;
+mod greeting;
 mod local;
+mod port80;
 mod pump;
 mod respond;
 mod routing;
+mod socks;
 mod url;
 
 use std::net::SocketAddr;
@@ -22,11 +25,12 @@ use tokio::time::timeout;
 
 use crate::address::Target;
 use crate::audit::{Audit, End, Record, Why};
-use crate::http1::{ReadError, RequestHead, Wire};
+use crate::http1::{ReadError, RequestHead, Version, Wire};
 use crate::listener::{Peer, Verdict};
 use crate::relay;
 use crate::route::{Reason, Router};
 use crate::upstream::{self, ConnectError, Upstreams};
+use greeting::Greeting;
 use respond::Problem;
 
 /// All that a request needs; a reload makes a new one.
@@ -36,6 +40,8 @@ pub struct Proxy {
     pub listen: Vec<SocketAddr>,
     pub local_hosts: Vec<String>,
     pub connect_ports: Option<Vec<u16>>,
+    /// Where an upstream refuses a tunnel to port 80, the plain HTTP inside is forwarded.
+    pub forwards_port_80: bool,
     pub head_timeout: Duration,
     pub keepalive: Option<Duration>,
     pub relay: relay::Options,
@@ -43,6 +49,15 @@ pub struct Proxy {
     /// Tells this relay from others in `Via`.
     pub pseudonym: String,
     pub audit: Audit,
+}
+
+/// What a client speaks that comes in by one of our ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    Http,
+    Socks,
+    /// Nothing to us: all that comes is for this target.
+    Tunnel(Target),
 }
 
 /// Where the whole relay is in its life.
@@ -74,6 +89,8 @@ enum Next {
     Close,
     /// All that went before can be forgotten: a silent tunnel costs little more than its sockets.
     Tunnel(Box<connect::Open>),
+    /// It was told that there is a tunnel, but the plain HTTP inside is forwarded.
+    Plain(Target),
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -101,6 +118,13 @@ impl Story {
     fn of_request(peer: &Peer, proxy: &Proxy, head: &RequestHead) -> Self {
         let mut story = Self::new(peer, proxy);
         story.record.method = Some(head.method.clone());
+        story
+    }
+
+    /// One that is a CONNECT in all but its words.
+    fn of_tunnel(peer: &Peer, proxy: &Proxy) -> Self {
+        let mut story = Self::new(peer, proxy);
+        story.record.method = Some("CONNECT".into());
         story
     }
 
@@ -146,26 +170,48 @@ fn millis(since: Instant) -> u64 {
 }
 
 /// Serves one client until it or the relay ends.
-pub async fn serve(stream: TcpStream, peer: Peer, mut shared: Shared) {
+pub async fn serve(stream: TcpStream, peer: Peer, way: Way, mut shared: Shared) {
     let proxy = shared.proxies.borrow().clone();
     upstream::tune(&stream, proxy.keepalive);
     let mut client = Client { wire: Wire::new(stream), peer };
     if peer.verdict == Verdict::TooMany {
         let story = Story::new(&peer, &proxy);
-        Box::pin(respond::refuse(&mut client, story, &Problem::too_many())).await;
+        // Before a word of theirs, only HTTP clients can be told.
+        let greeting = if way == Way::Http { Greeting::Http(Version::Http11) } else { Greeting::Silent };
+        Box::pin(greeting.refuse(&mut client, story, &Problem::too_many())).await;
         return;
     }
-    let mut pin = None;
     drop(proxy);
+    let begun = match way {
+        Way::Http => Next::Request,
+        Way::Socks => Box::pin(socks::serve(&mut client, &mut shared)).await,
+        Way::Tunnel(target) => Box::pin(connect::serve_tunnel(&mut client, target, &shared)).await,
+    };
+    let next = match begun {
+        Next::Request => Box::pin(requests(&mut client, &mut shared, None)).await,
+        Next::Plain(target) => Box::pin(requests(&mut client, &mut shared, Some(target))).await,
+        Next::Tunnel(_) | Next::Close => begun,
+    };
+    if let Next::Tunnel(tunnel) = next {
+        Box::pin(tunnel.run(client.wire, shared.phase)).await;
+    }
+}
+
+/// One request after the other, until the connection is something else or no more; `inside`: of what the client takes
+/// for a tunnel.
+async fn requests(client: &mut Client, shared: &mut Shared, mut inside: Option<Target>) -> Next {
+    let mut pin = None;
     loop {
-        let Some((head, proxy)) = Box::pin(next_request(&mut client, &mut shared, &mut pin)).await else { return };
-        match Box::pin(dispatch(&mut client, head, &proxy, &mut shared, &mut pin)).await {
+        let next = Box::pin(next_request(client, shared, &mut pin, inside.as_ref())).await;
+        let Some((head, proxy)) = next else { return Next::Close };
+        let next = match &inside {
+            Some(target) => Box::pin(port80::serve(client, head, target, &proxy, shared, &mut pin)).await,
+            None => Box::pin(dispatch(client, head, &proxy, shared, &mut pin)).await,
+        };
+        match next {
             Next::Request => {}
-            Next::Close => return,
-            Next::Tunnel(tunnel) => {
-                drop((proxy, pin));
-                return Box::pin(tunnel.run(client.wire, shared.phase)).await;
-            }
+            Next::Plain(target) => inside = Some(target),
+            Next::Close | Next::Tunnel(_) => return next,
         }
     }
 }
@@ -175,6 +221,7 @@ async fn next_request(
     client: &mut Client,
     shared: &mut Shared,
     pin: &mut Option<forward::Pin>,
+    inside: Option<&Target>,
 ) -> Option<(RequestHead, Arc<Proxy>)> {
     let (max_head, head_timeout) = {
         let proxy = shared.proxies.borrow();
@@ -203,11 +250,13 @@ async fn next_request(
     let problem = match read {
         Ok(Ok(head)) => return Some((head, proxy)),
         Ok(Err(ReadError::Closed | ReadError::Io(_) | ReadError::Truncated)) => return None,
+        Ok(Err(ReadError::Http(_))) if inside.is_some() => Problem::only_plain_http(),
         Ok(Err(ReadError::Http(error))) => Problem::bad_message(error),
         Err(_) if client.wire.buffer.is_empty() => return None,
         Err(_) => Problem::slow_head(),
     };
-    let story = Story::new(&client.peer, &proxy);
+    let mut story = Story::new(&client.peer, &proxy);
+    story.record.target = inside.map(ToString::to_string);
     respond::refuse(client, story, &problem).await;
     None
 }

@@ -10,6 +10,7 @@ use crate::address::{AddressError, Target};
 use crate::audit::End;
 use crate::auth::Refusal;
 use crate::http1::{HttpError, ResponseHead};
+use crate::socks::server::Error as SocksError;
 use crate::upstream::{ConnectCause, ConnectError, DialError};
 
 /// An answer of our own: what happened, whose fault, what to do.
@@ -90,6 +91,18 @@ impl Problem {
     pub fn routing_failed() -> Self {
         let cause = "choosing the way failed inside this relay";
         Self::new(502, End::Internal, "proxy_internal_error", cause, "the log has the cause; try again")
+    }
+
+    pub fn only_plain_http() -> Self {
+        Self::bad_request(
+            "only plain HTTP for the host of the CONNECT passes here: the upstream refuses tunnels to port 80",
+            "use another port for anything else, or connect_port_80 = \"tunnel\"",
+        )
+    }
+
+    pub fn bad_socks(error: &SocksError) -> Self {
+        let hint = "this listener is for SOCKS clients (socks5h://127.0.0.1:1080); HTTP proxies are on other ports";
+        Self::new(400, End::BadRequest, "http_request_error", error.to_string(), hint)
     }
 
     pub fn too_many() -> Self {
@@ -187,10 +200,10 @@ impl Problem {
             DialError::Resolve(..) | DialError::NoAddress(_) => {
                 Self::new(502, End::Unreachable, "dns_error", cause, "is the network (VPN) up, and the name right?")
             }
-            DialError::Connect(..) => Self::new(
+            DialError::Connect(_, error) => Self::new(
                 502,
                 End::Unreachable,
-                "connection_refused",
+                if is_unroutable(error) { "destination_ip_unroutable" } else { "connection_refused" },
                 cause,
                 "is the network (VPN) up, and the address right?",
             ),
@@ -221,7 +234,12 @@ impl Problem {
 
     /// The body: one line for a person, with the id that finds the audit record.
     fn body(&self, id: &str) -> String {
-        format!("hallpass: {} - {} (request {id})\n", one_line(&self.cause), self.hint)
+        format!("hallpass: {} (request {id})\n", self.line())
+    }
+
+    /// What happened and what to do.
+    pub fn line(&self) -> String {
+        format!("{} - {}", one_line(&self.cause), self.hint)
     }
 
     fn reason(&self) -> &'static str {
@@ -239,6 +257,10 @@ impl Problem {
             _ => "Bad Gateway",
         }
     }
+}
+
+fn is_unroutable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)
 }
 
 /// An error with all its causes, outermost first.
@@ -304,7 +326,7 @@ fn quoted(text: &str) -> String {
 
 /// Writes and ends our side. What the client still sends is to be read after it: a close with unread bytes would
 /// be a reset, and the answer would be lost with it (RFC 9112 §9.6).
-async fn send_last(client: &mut Client, bytes: &[u8]) -> io::Result<()> {
+pub(super) async fn send_last(client: &mut Client, bytes: &[u8]) -> io::Result<()> {
     client.wire.stream.write_all(bytes).await?;
     client.wire.stream.shutdown().await
 }

@@ -40,6 +40,8 @@ pub struct Known {
     pub demands: bool,
     /// It asks again on a connection that it authenticated before (RFC 4559 leaves that open).
     pub per_request: bool,
+    /// It gives no tunnels to port 80.
+    pub refuses_port_80: bool,
 }
 
 impl Known {
@@ -108,6 +110,10 @@ impl Live {
 
     pub fn demands(&self, key: &UpstreamKey) {
         lock(&self.known).entry(key.clone()).or_default().demands = true;
+    }
+
+    pub fn refuses_port_80(&self, key: &UpstreamKey) {
+        lock(&self.known).entry(key.clone()).or_default().refuses_port_80 = true;
     }
 
     /// The most recently used connection that is still good.

@@ -10,6 +10,7 @@ mod lease;
 mod legs;
 mod live;
 mod marks;
+mod port80;
 mod reach;
 mod stream;
 mod tls;

@@ -1,0 +1,146 @@
+//! How a client that wants a tunnel is told what became of it: by HTTP, by SOCKS, or by nothing but its connection.
+
+use tokio::io::AsyncWriteExt;
+
+use super::{Client, Next, Story, connect, pump, respond};
+use crate::audit::End;
+use crate::http1::{Version, Wire};
+use crate::relay::reset_on_close;
+use crate::socks::Reply;
+use crate::socks::server::{self, Version as SocksVersion};
+use crate::upstream::Answer;
+use respond::Problem;
+use tokio::net::TcpStream;
+
+/// Exactly this and in one write: clients were seen to choke on anything more.
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Greeting {
+    Http(Version),
+    Socks(SocksVersion),
+    /// A port that is always one target: no client ever asked.
+    Silent,
+}
+
+impl Greeting {
+    /// There is a way to the target.
+    pub async fn welcome(self, client: &mut Wire<TcpStream>) -> std::io::Result<()> {
+        match self {
+            Self::Http(_) => client.stream.write_all(ESTABLISHED).await,
+            Self::Socks(version) => client.stream.write_all(&server::reply(version, Reply::Succeeded)).await,
+            Self::Silent => Ok(()),
+        }
+    }
+
+    /// Who hears nothing before the target speaks may say all it has and end its side at once.
+    pub fn may_end_before_the_welcome(self) -> bool {
+        self == Self::Silent
+    }
+
+    /// There is none. Only HTTP has words for the reason; for the others they stand in the log.
+    pub async fn refuse(self, client: &mut Client, mut story: Story, problem: &Problem) {
+        if let Self::Http(_) = self {
+            return respond::refuse(client, story, problem).await;
+        }
+        story.answered(problem.status);
+        log(&story, &problem.line());
+        let version = if let Self::Socks(version) = self { Some(version) } else { None };
+        let reply = version.map(|version| server::reply(version, reply_to(problem)));
+        Self::send_refusal(client, story, reply, problem.end).await;
+    }
+
+    /// The upstream's own answer was no 2xx.
+    pub async fn pass_on(self, client: &mut Client, answer: Answer, mut story: Story) -> Next {
+        let version = match self {
+            Self::Http(version) => return Box::pin(connect::pass_on(client, answer, version, story)).await,
+            Self::Socks(version) => Some(version),
+            Self::Silent => None,
+        };
+        let Answer { head, hop, .. } = &answer;
+        story.answered(head.status);
+        log(
+            &story,
+            &format!("{hop} answered {} {}", head.status, String::from_utf8_lossy(&head.reason).escape_debug()),
+        );
+        let reply = version.map(|version| server::reply(version, reply_to_status(head.status)));
+        Self::send_refusal(client, story, reply, End::UpstreamRefused).await;
+        Next::Close
+    }
+
+    /// Without a reply the connection breaks off: its end would look like the target's.
+    pub async fn send_refusal(client: &mut Client, story: Story, reply: Option<Vec<u8>>, end: End) {
+        let Some(reply) = reply else {
+            reset_on_close(&client.wire.stream);
+            return story.end(end);
+        };
+        let sent = respond::send_last(client, &reply).await;
+        story.end(end);
+        if sent.is_ok() {
+            pump::linger(&mut client.wire).await;
+        }
+    }
+}
+
+/// What an HTTP client would read in the body of its answer.
+pub fn log(story: &Story, why: &str) {
+    let record = &story.record;
+    tracing::warn!(id = record.id, target = record.target, client = record.client, "no tunnel: {why}");
+}
+
+fn reply_to(problem: &Problem) -> Reply {
+    match (problem.end, problem.kind) {
+        (End::Denied | End::PeerDenied | End::Loop, _) => Reply::NotAllowed,
+        (End::Unreachable, "destination_ip_unroutable") => Reply::NetworkUnreachable,
+        (End::Unreachable, "connection_refused") => Reply::Refused,
+        (End::Unreachable, _) => Reply::HostUnreachable,
+        (End::ConnectTimeout | End::HandshakeTimeout, _) => Reply::TimedOut,
+        _ => Reply::Failed,
+    }
+}
+
+/// What a proxy says with these, by RFC 9110 §15 and by what Squid does.
+fn reply_to_status(status: u16) -> Reply {
+    match status {
+        407 => Reply::Failed,
+        400..500 => Reply::NotAllowed,
+        502 | 503 => Reply::HostUnreachable,
+        504 => Reply::TimedOut,
+        _ => Reply::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socks_client_is_told_as_much_as_its_protocol_has_words_for() {
+        let problem = |end, kind| Problem { status: 502, end, kind, cause: String::new(), hint: "" };
+        for (end, kind, reply) in [
+            (End::Denied, "http_request_denied", Reply::NotAllowed),
+            (End::Loop, "proxy_loop_detected", Reply::NotAllowed),
+            (End::Unreachable, "dns_error", Reply::HostUnreachable),
+            (End::Unreachable, "connection_refused", Reply::Refused),
+            (End::Unreachable, "destination_ip_unroutable", Reply::NetworkUnreachable),
+            (End::ConnectTimeout, "connection_timeout", Reply::TimedOut),
+            (End::HandshakeTimeout, "connection_read_timeout", Reply::TimedOut),
+            (End::CredentialRejected, "http_request_denied", Reply::Failed),
+            (End::NoCredential, "http_request_denied", Reply::Failed),
+            (End::TlsFailed, "tls_protocol_error", Reply::Failed),
+            (End::HandshakeBroken, "http_response_incomplete", Reply::Failed),
+        ] {
+            assert_eq!(reply_to(&problem(end, kind)), reply, "{end:?} {kind}");
+        }
+        for (status, reply) in [
+            (403, Reply::NotAllowed),
+            (502, Reply::HostUnreachable),
+            (503, Reply::HostUnreachable),
+            (504, Reply::TimedOut),
+            (302, Reply::Failed),
+            (500, Reply::Failed),
+        ] {
+            assert_eq!(reply_to_status(status), reply, "{status}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! SOCKS clients: what they want is read, and then it is a CONNECT in other words.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::greeting::{self, Greeting};
+use super::{Client, Next, Phase, Problem, Shared, Story, connect, reached};
+use crate::address::Target;
+use crate::http1::{Fields, Wire};
+use crate::socks::server::{self, Error, Hello, METHOD, Version};
+
+/// Why nothing can be done for a client.
+enum Left {
+    /// It went, or was too slow, before it said what it wants.
+    Gone,
+    Wrong {
+        error: Error,
+        answer: Vec<u8>,
+    },
+}
+
+pub(super) async fn serve(client: &mut Client, shared: &mut Shared) -> Next {
+    let head_timeout = shared.proxies.borrow().head_timeout;
+    let asked = tokio::select! {
+        biased;
+        asked = timeout(head_timeout, asked(&mut client.wire)) => asked.unwrap_or(Err(Left::Gone)),
+        () = reached(&mut shared.phase, Phase::Draining) => Err(Left::Gone),
+    };
+    let proxy = shared.proxies.borrow().clone();
+    match asked {
+        Ok((version, target)) => {
+            let story = Story::of_tunnel(&client.peer, &proxy);
+            connect::open(client, Greeting::Socks(version), target, &Fields::default(), story, &proxy).await
+        }
+        Err(Left::Gone) => Next::Close,
+        Err(Left::Wrong { error, answer }) => {
+            let mut story = Story::of_tunnel(&client.peer, &proxy);
+            let problem = Problem::bad_socks(&error);
+            story.answered(problem.status);
+            greeting::log(&story, &problem.line());
+            Greeting::send_refusal(client, story, Some(answer), problem.end).await;
+            Next::Close
+        }
+    }
+}
+
+/// Where the client wants to go. What it sent ahead stays in the buffer.
+async fn asked(wire: &mut Wire<TcpStream>) -> Result<(Version, Target), Left> {
+    let taken = loop {
+        match server::hello(&wire.buffer) {
+            Ok(Some(Hello::Request(target, taken))) => {
+                let _ = wire.buffer.split_to(taken);
+                return Ok((Version::Four, target));
+            }
+            Ok(Some(Hello::Methods(taken))) => break taken,
+            Ok(None) => fill(wire).await?,
+            Err(error) => return Err(wrong(wire, false, error)),
+        }
+    };
+    let _ = wire.buffer.split_to(taken);
+    wire.stream.write_all(&METHOD).await.map_err(|_| Left::Gone)?;
+    loop {
+        match server::request(&wire.buffer) {
+            Ok(Some((target, taken))) => {
+                let _ = wire.buffer.split_to(taken);
+                return Ok((Version::Five, target));
+            }
+            Ok(None) => fill(wire).await?,
+            Err(error) => return Err(wrong(wire, true, error)),
+        }
+    }
+}
+
+fn wrong(wire: &Wire<TcpStream>, methods_settled: bool, error: Error) -> Left {
+    let version = if wire.buffer.first() == Some(&4) && !methods_settled { Version::Four } else { Version::Five };
+    let answer = server::refusal(version, methods_settled, &error);
+    Left::Wrong { error, answer }
+}
+
+async fn fill(wire: &mut Wire<TcpStream>) -> Result<(), Left> {
+    match wire.stream.read_buf(&mut wire.buffer).await {
+        Ok(1..) => Ok(()),
+        Ok(0) | Err(_) => Err(Left::Gone),
+    }
+}
