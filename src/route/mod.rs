@@ -1,6 +1,7 @@
 //! Target → route: which hops, in which order, and why.
 
 pub mod no_proxy;
+pub mod pac;
 
 use std::fmt;
 use std::net::IpAddr;
