@@ -29,7 +29,7 @@
 //! | 4 `config` | read files, environment and flags into one valid configuration, all mistakes at once |
 //! | 3 `proxy`, `practice` | speak HTTP to clients; `practice` is the other side, which demo and tests judge by |
 //! | 2 `upstream`, `mechanism`, … | use sockets, files, the clock and the operating system |
-//! | 1 `auth`, `http1`, `route` | think: no socket, no file, no clock; `http1` reads any stream of bytes |
+//! | 1 `auth`, `http1`, `route`, `socks` | think: no socket, no file, no clock; `http1` reads any stream of bytes |
 //! | 0 `address`, `secret` | be names and values |
 //!
 //! What differs between systems is a file (`linux.rs`, `macos.rs`, `windows.rs`, `unix.rs`, `other.rs`) that the
@@ -89,6 +89,7 @@ pub mod upstream;
 pub mod auth;
 pub mod http1;
 pub mod route;
+pub mod socks;
 
 // Floor 0: names of places, values that must not be seen.
 pub mod address;

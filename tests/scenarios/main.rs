@@ -22,6 +22,7 @@ mod reuse;
 mod routes;
 mod secrets;
 mod several_upstreams;
+mod socks_upstream;
 mod support;
 mod tls_upstream;
 mod tunnels;
