@@ -5,6 +5,7 @@
 
 mod attempts;
 mod dial;
+pub mod fetch;
 mod handshake;
 mod lease;
 mod legs;

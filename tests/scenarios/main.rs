@@ -12,6 +12,7 @@ mod dead_hops;
 mod desync;
 mod endings;
 mod events;
+mod fetch;
 mod forwarding;
 mod heads;
 mod hyper_or_http1;
