@@ -6,6 +6,7 @@
 mod decide;
 pub mod network;
 pub mod no_proxy;
+pub mod own_pac;
 pub mod pac;
 pub mod pattern;
 pub mod rules;

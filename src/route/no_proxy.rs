@@ -63,7 +63,7 @@ struct Entry {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Hosts {
+pub(super) enum Hosts {
     All,
     /// The name and everything below it.
     Name(String),
@@ -106,6 +106,11 @@ impl NoProxy {
     /// The entries as they were written.
     pub fn written(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| entry.written.as_str())
+    }
+
+    /// What each entry covers, and at which port.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Hosts, Option<u16>)> {
+        self.entries.iter().map(|entry| (&entry.hosts, entry.port))
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Pattern {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Hosts {
+pub(super) enum Hosts {
     All,
     Name(String),
     /// Every name below this one.
@@ -59,6 +59,10 @@ impl Pattern {
 
     pub fn matches(&self, host: &Host) -> bool {
         self.hosts.contain(host)
+    }
+
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.hosts
     }
 }
 
