@@ -64,6 +64,8 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Why>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hop: Option<String>,

@@ -82,6 +82,7 @@ pub mod network;
 pub mod process;
 pub mod relay;
 pub mod resolver;
+pub mod state;
 pub mod trace;
 pub mod upstream;
 

@@ -57,15 +57,28 @@ fn check(loaded: &Loaded) {
 
 fn summary(config: &Config) -> String {
     let listen = join(config.listen.iter().map(SocketAddr::to_string));
-    let upstreams = match config.upstreams.as_slice() {
-        [] => "everything goes direct".into(),
-        some => format!("upstreams {}", join(some.iter().map(|upstream| upstream.endpoint.to_string()))),
-    };
+    let routes = routes(config);
     let files = match config.files.as_slice() {
         [] => "no file".into(),
         some => join(some.iter().map(|path| path.display().to_string())),
     };
-    format!("{files}; listens on {listen}; {upstreams}")
+    format!("{files}; listens on {listen}; {routes}")
+}
+
+fn routes(config: &Config) -> String {
+    if config.says_nothing_of_routes() {
+        return "goes by the system's proxy settings, else direct".into();
+    }
+    let upstreams = config.upstreams.iter().map(|upstream| upstream.endpoint.to_string());
+    let parts = [
+        (!config.upstreams.is_empty()).then(|| format!("upstreams {}", join(upstreams))),
+        config.routing.pac.as_ref().map(|pac| format!("PAC script {}", pac.written)),
+        (!config.routing.rules.is_empty()).then(|| format!("{} rules", config.routing.rules.len())),
+        (!config.profiles.is_empty())
+            .then(|| format!("profiles {}", join(config.profiles.iter().map(|profile| profile.name.clone())))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "everything goes direct".into() } else { parts.join("; ") }
 }
 
 fn join(parts: impl Iterator<Item = String>) -> String {
@@ -97,11 +110,26 @@ fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     config::write_private(path, text, force).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// With a PAC script the script itself shows where the machine is; for upstreams that are always the same, profiles do.
+fn office_and_home(config: &Config) -> String {
+    let routing = &config.routing;
+    if routing.upstreams.is_empty() || routing.pac.is_some() {
+        return String::new();
+    }
+    let upstreams = routing.upstreams.iter().filter_map(|name| config.upstream(name));
+    let reachable = join(upstreams.map(|upstream| format!("\"{}\"", upstream.endpoint.target)));
+    format!(
+        "# Where the proxy can be reached, it is used; elsewhere everything goes direct. Without these tables it is used\n\
+         # everywhere.\n[profiles.office]\nwhen = {{ reachable = [{reachable}] }}\n\n[profiles.home]\nupstreams = []\n"
+    )
+}
+
 /// What the flags say, around the template: top-level keys stand above all tables.
 fn text(loaded: &Loaded) -> String {
     let (top, tables) = loaded.changes_to_toml();
     let needs_password = loaded.config.credentials.iter().any(|credential| credential.secret.is_none());
     let password = if needs_password { PASSWORD_COMMENT } else { "" };
-    let parts = [top.as_str(), TEMPLATE, tables.trim_start(), password];
+    let profiles = office_and_home(&loaded.config);
+    let parts = [top.as_str(), TEMPLATE, tables.trim_start(), password, &profiles];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }

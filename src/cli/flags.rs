@@ -20,6 +20,9 @@ pub struct Flags {
     /// A corporate proxy, [http://|https://]HOST:PORT; may be repeated, tried in order.
     #[arg(long, value_name = "URL")]
     upstream: Vec<String>,
+    /// A proxy auto-configuration script that says which way each target goes.
+    #[arg(long, value_name = "FILE|URL")]
+    pac: Option<String>,
     /// Hosts that are reached directly, separated by commas.
     #[arg(long, value_name = "LIST")]
     no_proxy: Vec<String>,
@@ -32,6 +35,9 @@ pub struct Flags {
     /// Schemes in order of preference, of negotiate,ntlm,digest,basic; basic only if named.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     scheme: Vec<String>,
+    /// A profile of the configuration, or auto.
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     /// How long tunnels may live on after the signal to end, such as 5s.
     #[arg(long, value_name = "TIME")]
     grace: Option<String>,
@@ -57,6 +63,8 @@ impl Flags {
         list(&mut layer, "--no-proxy", "no_proxy", &self.no_proxy);
         list(&mut layer, "--credential-for", "credential_for", &self.credential_for);
         list(&mut layer, "--scheme", "scheme", &self.scheme);
+        text(&mut layer, "--pac", &["pac"], self.pac.as_ref());
+        text(&mut layer, "--profile", &["profile"], self.profile.as_ref());
         text(&mut layer, "--user", &["user"], self.user.as_ref());
         text(&mut layer, "--grace", &["grace"], self.grace.as_ref());
         text(&mut layer, "--log", &["log", "level"], self.log.as_ref());

@@ -3,6 +3,7 @@
 mod config;
 mod connect;
 pub mod demo;
+mod explain;
 mod flags;
 mod output;
 mod serve;
@@ -34,6 +35,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Connect stdin and stdout to HOST:PORT through the relay that runs; for ssh: ProxyCommand hallpass connect %h:%p.
     Connect(connect::Arguments),
+    /// Say which way a request would go from here, and why.
+    Explain(explain::Explain),
     /// Write, show or check the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -52,6 +55,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(flags) => serve::run(&flags),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Connect(arguments) => connect::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Config(command) => config::run(command),
     }
 }

@@ -71,8 +71,8 @@ fn announce(daemon: &Daemon, loaded: &Loaded) {
             Way::Tunnel(target) => tracing::info!("listening for {target} on {addr}"),
         }
     }
-    if loaded.config.upstreams.is_empty() {
-        tracing::info!("no upstream is configured: every target is reached directly");
+    if loaded.config.says_nothing_of_routes() {
+        tracing::info!("no way is configured: the system's proxy settings count, and without any all goes direct");
     }
     for upstream in &loaded.config.upstreams {
         tracing::info!("upstream {} at {}", upstream.name, upstream.endpoint);

@@ -8,11 +8,12 @@ use super::reader::Reader;
 use super::{
     Audit, AuditTo, Config, ConnectPort80, DEFAULT_AUDIT_KEEP, DEFAULT_AUDIT_MAX_SIZE, DEFAULT_CONNECT_TIMEOUT,
     DEFAULT_GRACE, DEFAULT_HALF_CLOSE_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_HEAD_TIMEOUT, DEFAULT_IDLE_TIMEOUT,
-    DEFAULT_KEEPALIVE, DEFAULT_LISTEN, DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HEAD, Level, Log, LogFormat, credentials,
-    listeners, tunnels, upstreams, value,
+    DEFAULT_KEEPALIVE, DEFAULT_LISTEN, DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HEAD, Level, Log, LogFormat, Profile,
+    ProfileChoice, Routing, Upstream, credentials, keys, listeners, no_proxy, pac, profiles, rules, tunnels, upstreams,
+    value,
 };
 use crate::address::Host;
-use crate::route::no_proxy::NoProxy;
+use crate::route::DirectFallback;
 
 /// Bytes: smaller heads would not hold a Kerberos token of a user in many groups.
 const MIN_MAX_HEAD: u64 = 4 * 1024;
@@ -35,16 +36,23 @@ pub(super) const LEVELS: [(&str, Level); 6] = [
 pub(super) const PORT_80: [(&str, ConnectPort80); 2] =
     [("tunnel", ConnectPort80::Tunnel), ("absolute-form", ConnectPort80::AbsoluteForm)];
 
+pub(super) const DIRECT_FALLBACKS: [(&str, DirectFallback); 3] = [
+    ("never", DirectFallback::Never),
+    ("pac-unreachable", DirectFallback::PacUnreachable),
+    ("always", DirectFallback::Always),
+];
 pub(super) const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 /// What is wrong is left at its default and noted in the reader.
-pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>) -> Config {
+pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>, state_directory: Option<PathBuf>) -> Config {
     let listen = listen(reader);
     let credentials = credentials::read(reader);
     let upstreams = upstreams::read(reader, &credentials, &listen);
     let mut taken = listen.clone();
     let listeners = listeners::read(reader, &mut taken);
     let tunnels = tunnels::read(reader, &mut taken);
+    let routing = routing(reader, &upstreams);
+    let profiles = profiles::read(reader, &upstreams, &routing);
     let timeout = value::positive_duration;
     let or_off = value::duration_or_off;
     Config {
@@ -53,7 +61,14 @@ pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>) -> Config {
         tunnels,
         upstreams,
         credentials,
-        no_proxy: no_proxy(reader),
+        routing,
+        profile: profile(reader, &profiles),
+        profiles,
+        never_direct: no_proxy::never_direct(reader),
+        direct_fallback: reader
+            .parsed(&["direct_fallback"], |text| value::choice(text, &DIRECT_FALLBACKS))
+            .unwrap_or(DirectFallback::PacUnreachable),
+        pac: pac::settings(reader),
         grace: reader.parsed(&["grace"], value::duration).unwrap_or(DEFAULT_GRACE),
         connect_timeout: reader.parsed(&["connect_timeout"], timeout).unwrap_or(DEFAULT_CONNECT_TIMEOUT),
         handshake_timeout: reader.parsed(&["handshake_timeout"], timeout).unwrap_or(DEFAULT_HANDSHAKE_TIMEOUT),
@@ -72,6 +87,7 @@ pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>) -> Config {
         audit: audit(reader),
         log: log(reader),
         files,
+        state_directory,
     }
 }
 
@@ -93,17 +109,27 @@ fn listen(reader: &mut Reader<'_>) -> Vec<SocketAddr> {
     listen
 }
 
-fn no_proxy(reader: &mut Reader<'_>) -> NoProxy {
-    let mut all = NoProxy::default();
-    for (text, origin) in reader.items(&["no_proxy"]).unwrap_or_default() {
-        let (list, bad) = NoProxy::parse(&text);
-        all.extend(list);
-        for pattern in bad {
-            let problem = Problem::new(pattern).hint("a host, .suffix, *.suffix, network/bits or *, and :port");
-            reader.wrong_at(origin.clone(), &["no_proxy"], problem);
-        }
+/// Above all profiles: every upstream there is, in the order written.
+fn routing(reader: &mut Reader<'_>, upstreams: &[Upstream]) -> Routing {
+    Routing {
+        upstreams: upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+        pac: pac::source(reader, &["pac", "url"]),
+        rules: rules::read(reader, &["rules"], upstreams),
+        no_proxy: no_proxy::read(reader, &["no_proxy"]),
     }
-    all
+}
+
+fn profile(reader: &mut Reader<'_>, profiles: &[Profile]) -> ProfileChoice {
+    let choice = reader.parsed(&["profile"], |wanted| match wanted {
+        "auto" => Ok(ProfileChoice::Auto),
+        name if profiles.iter().any(|profile| profile.name == name) => Ok(ProfileChoice::Named(name.into())),
+        name => {
+            let near = keys::nearest(name, profiles.iter().map(|profile| profile.name.as_str()));
+            let hint = near.map_or_else(|| format!("add [profiles.{name}]"), |near| format!("did you mean {near}?"));
+            Err(Problem::new(format!("there is no profile {name:?}")).hint(hint))
+        }
+    });
+    choice.unwrap_or_default()
 }
 
 fn keepalive(text: &str) -> Result<Option<std::time::Duration>, Problem> {

@@ -10,7 +10,7 @@ use crate::address::Target;
 use crate::auth::User;
 use crate::auth::account::UserError;
 use crate::credential::Source;
-use crate::route::no_proxy::NoProxy;
+use crate::mechanism::Pattern as Recipients;
 
 const NT_HASH_DIGITS: usize = 32;
 
@@ -106,9 +106,9 @@ fn kdc(text: &str) -> Result<Target, Problem> {
 }
 
 fn pattern(text: &str) -> Result<String, Problem> {
-    match NoProxy::parse(text).1.into_iter().next() {
-        Some(bad) => Err(Problem::new(bad).hint("\"proxy.corp.example\" or \"*.corp.example\"")),
-        None => Ok(text.into()),
+    match Recipients::parse(text) {
+        Ok(_) => Ok(text.into()),
+        Err(error) => Err(Problem::new(error).hint("\"proxy.corp.example\" or \"*.corp.example\"")),
     }
 }
 

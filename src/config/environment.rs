@@ -14,10 +14,11 @@ pub const CONFIG: &str = "HALLPASS_CONFIG";
 pub const NO_CONFIG: &str = "HALLPASS_NO_CONFIG";
 
 /// Short forms of tables; see `shortcut`.
-pub const SHORTCUTS: [&str; 4] = ["upstream", "user", "scheme", "credential_for"];
+pub const SHORTCUTS: [&str; 5] = ["upstream", "pac", "user", "scheme", "credential_for"];
 
 /// A variable of these is split on commas.
-const LISTS: [&str; 7] = ["listen", "local_hosts", "connect_ports", "no_proxy", "upstream", "scheme", "credential_for"];
+const LISTS: [&str; 8] =
+    ["listen", "local_hosts", "connect_ports", "no_proxy", "never_direct", "upstream", "scheme", "credential_for"];
 
 /// A copy of the variables, so that loading is a function of its inputs. Its values may be secrets.
 #[derive(Clone, Default, PartialEq, Eq)]

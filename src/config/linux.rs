@@ -20,6 +20,15 @@ pub fn user_file(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     Some(base.join("hallpass/hallpass.toml"))
 }
 
+/// What systemd made for the unit, else `$XDG_STATE_HOME/hallpass`; without a home there is none.
+pub fn state_directory(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    // A unit may have several, separated by colons (systemd.exec(5)); ours is the first.
+    let of_unit = variable("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
+    let of_user = || absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+    of_unit.filter(|path| path.is_absolute()).or_else(|| of_user().map(|base| base.join("hallpass")))
+}
+
 /// The file or its directory can be changed by somebody who is neither root nor ourselves.
 pub fn others_may_write(path: &Path) -> bool {
     let ourselves = fs::metadata("/proc/self").map_or(ROOT, |process| process.uid());

@@ -94,7 +94,8 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
     layer.cover(inputs.flags.clone());
     shortcut::apply(&mut layer, &inputs.environment, &mut mistakes);
     let mut reader = Reader::new(&layer, &inputs.environment);
-    let config = build::build(&mut reader, read);
+    let state = platform::state_directory(&|name| inputs.environment.get(name).map(str::to_owned));
+    let config = build::build(&mut reader, read, state);
     mistakes.append(&mut reader.mistakes);
     let warnings = reader.warnings;
     if mistakes.is_empty() {

@@ -18,7 +18,11 @@ mod linux;
 mod listeners;
 mod load;
 mod mistake;
+mod no_proxy;
+mod pac;
+mod profiles;
 mod reader;
+mod rules;
 mod shortcut;
 mod show;
 #[cfg(test)]
@@ -42,7 +46,11 @@ pub use mistake::{Mistake, Mistakes, Origin, Problem};
 use crate::address::{Endpoint, Host, Target};
 use crate::auth::{Scheme, User};
 use crate::credential::Source;
+use crate::route::DirectFallback;
 use crate::route::no_proxy::NoProxy;
+use crate::route::pattern::Pattern;
+use crate::route::profile::Conditions;
+use crate::route::rules::Rule;
 
 /// Squid's port, which people expect a local proxy on.
 pub const DEFAULT_PORT: u16 = 3128;
@@ -73,6 +81,12 @@ pub const DEFAULT_AUDIT_MAX_SIZE: u64 = 16 * 1024 * 1024;
 /// Audit files that are kept besides the one being written.
 pub const DEFAULT_AUDIT_KEEP: usize = 5;
 pub const DEFAULT_KDC_PORT: u16 = 88;
+/// A PAC script is asked for anew this often.
+pub const DEFAULT_PAC_REFRESH: Duration = Duration::from_secs(60 * 60);
+/// One evaluation of a PAC script.
+pub const DEFAULT_PAC_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes that one evaluation of a PAC script may take.
+pub const DEFAULT_PAC_MEMORY: usize = 32 * 1024 * 1024;
 
 /// The credential of upstreams when none is configured: whoever is logged in.
 pub const LOGGED_IN: &str = "logged-in";
@@ -88,7 +102,14 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// As configured, whether an upstream uses them or not.
     pub credentials: Vec<Arc<Credential>>,
-    pub no_proxy: NoProxy,
+    /// What holds while no profile does.
+    pub routing: Routing,
+    pub profiles: Vec<Profile>,
+    pub profile: ProfileChoice,
+    /// Never dialled directly, whatever else says so.
+    pub never_direct: Vec<Pattern>,
+    pub direct_fallback: DirectFallback,
+    pub pac: PacSettings,
     pub grace: Duration,
     pub connect_timeout: Duration,
     pub handshake_timeout: Duration,
@@ -110,6 +131,78 @@ pub struct Config {
     pub log: Log,
     /// The files that were read, lowest first.
     pub files: Vec<PathBuf>,
+    /// For what outlives the process. `None`: nowhere.
+    pub state_directory: Option<PathBuf>,
+}
+
+impl Config {
+    /// Of the profile at this place in the list, or of none.
+    pub fn routing(&self, profile: Option<usize>) -> &Routing {
+        profile.and_then(|at| self.profiles.get(at)).map_or(&self.routing, |profile| &profile.routing)
+    }
+
+    /// Nobody said where anything should go, so whatever the system says may count.
+    pub fn says_nothing_of_routes(&self) -> bool {
+        self.profiles.is_empty() && self.routing == Routing::default()
+    }
+
+    pub fn upstream(&self, name: &str) -> Option<&Upstream> {
+        self.upstreams.iter().find(|upstream| upstream.name == name)
+    }
+}
+
+/// Which way requests go.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Routing {
+    /// Names, in the order in which they are tried.
+    pub upstreams: Vec<String>,
+    pub pac: Option<PacSource>,
+    pub rules: Vec<Rule>,
+    pub no_proxy: NoProxy,
+}
+
+/// What holds in one place, such as the office or at home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    pub name: String,
+    pub when: Conditions,
+    /// With what it leaves as it is outside.
+    pub routing: Routing,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ProfileChoice {
+    /// The first whose conditions hold.
+    #[default]
+    Auto,
+    Named(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PacSource {
+    /// As the user wrote it.
+    pub written: String,
+    pub place: PacPlace,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PacPlace {
+    /// `http://` or `https://`.
+    Url(String),
+    File(PathBuf),
+    /// It stood in the URL itself.
+    Data(Arc<[u8]>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PacSettings {
+    pub refresh: Duration,
+    /// One evaluation.
+    pub timeout: Duration,
+    /// Bytes, of one evaluation.
+    pub memory: usize,
+    /// Whether `http://wpad.SUFFIX/wpad.dat` may be looked for.
+    pub wpad: bool,
 }
 
 /// A further port on the loopback interface.

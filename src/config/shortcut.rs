@@ -11,6 +11,7 @@ const MADE_BY_USER: &str = "default";
 /// Turns the shortcuts into the tables they stand for. They come from above the files, so they win.
 pub fn apply(layer: &mut Layer, environment: &Environment, mistakes: &mut Vec<Mistake>) {
     upstream(layer);
+    pac(layer);
     user(layer);
     scheme(layer);
     if let Some(entry) = layer.take(&["credential_for"]) {
@@ -24,12 +25,20 @@ pub fn apply(layer: &mut Layer, environment: &Environment, mistakes: &mut Vec<Mi
 /// The upstreams of the files are replaced, not added to.
 fn upstream(layer: &mut Layer) {
     let Some(Entry { value: Value::List(items), .. }) = layer.take(&["upstream"]) else { return };
+    // What goes elsewhere in the files would leave the one that was asked for unused.
     layer.clear(&["upstreams"]);
+    layer.clear(&["pac", "url"]);
+    layer.clear(&["profiles"]);
     for (at, item) in items.into_iter().enumerate() {
         let name = format!("upstream-{}", at + 1);
         layer.set(&["upstreams", &name], Value::Named, item.origin.clone());
         layer.set(&["upstreams", &name, "url"], item.value, item.origin);
     }
+}
+
+fn pac(layer: &mut Layer) {
+    let Some(Entry { value, origin, .. }) = layer.take(&["pac"]) else { return };
+    layer.set(&["pac", "url"], value, origin);
 }
 
 /// Another user's password is of no use, so the credentials of the files go, unless the only one is this user's

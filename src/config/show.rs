@@ -3,15 +3,17 @@
 
 use std::fmt::Display;
 
-use super::build::{FORMATS, LEVELS, PORT_80};
+use super::build::{DIRECT_FALLBACKS, FORMATS, LEVELS, PORT_80};
 use super::expand;
 use super::listeners::LOOPBACK;
 use super::load::Loaded;
 use super::mistake::Origin;
 use super::upstreams::{CANONICALIZE, CHANNEL_BINDINGS};
 use super::value::{show_duration, show_size};
-use super::{Audit, AuditTo, Config, Credential, Upstream};
+use super::{Audit, AuditTo, Config, Credential, Profile, ProfileChoice, Upstream};
 use crate::credential::Source;
+use crate::route::Hop;
+use crate::route::rules::{Rule, Use};
 
 pub fn toml(loaded: &Loaded) -> String {
     let (top, tables) = Out::new(loaded, true).all();
@@ -47,8 +49,13 @@ impl<'a> Out<'a> {
 
     fn tables(&mut self, config: &Config) {
         self.ways_in(config);
+        self.pac(config);
+        self.rules(&["rules"], &config.routing.rules);
         for upstream in &config.upstreams {
             self.upstream(upstream);
+        }
+        for profile in &config.profiles {
+            self.profile(profile);
         }
         for credential in &config.credentials {
             self.credential(credential);
@@ -75,7 +82,16 @@ impl<'a> Out<'a> {
         self.put(&["local_hosts"], list(&config.local_hosts));
         self.put(&["connect_ports"], config.connect_ports.as_ref().map_or_else(|| text("any"), |p| format!("{p:?}")));
         self.put(&["connect_port_80"], text(word(&PORT_80, config.connect_port_80)));
-        self.put(&["no_proxy"], list(config.no_proxy.written()));
+        self.put(
+            &["profile"],
+            text(match &config.profile {
+                ProfileChoice::Auto => "auto",
+                ProfileChoice::Named(name) => name,
+            }),
+        );
+        self.put(&["direct_fallback"], text(word(&DIRECT_FALLBACKS, config.direct_fallback)));
+        self.put(&["never_direct"], list(&config.never_direct));
+        self.put(&["no_proxy"], list(config.routing.no_proxy.written()));
         self.put(&["user_agent"], text(config.user_agent.as_deref().unwrap_or_default()));
     }
 
@@ -103,6 +119,72 @@ impl<'a> Out<'a> {
     fn head_of_list(&mut self, name: &str) {
         self.pending_head.clear();
         self.text.push_str(&format!("\n[[{name}]]\n"));
+    }
+
+    fn pac(&mut self, config: &Config) {
+        self.head(&["pac"]);
+        self.put_some(&["pac", "url"], config.routing.pac.as_ref().map(|pac| text(&pac.written)));
+        self.put(&["pac", "refresh"], text(show_duration(config.pac.refresh)));
+        self.put(&["pac", "timeout"], text(show_duration(config.pac.timeout)));
+        self.put(&["pac", "memory"], text(show_size(config.pac.memory as u64)));
+        self.put(&["pac", "wpad"], config.pac.wpad.to_string());
+    }
+
+    /// Only what the profile itself says: the rest follows the top level.
+    fn profile(&mut self, profile: &Profile) {
+        let name = profile.name.as_str();
+        let at = |key| ["profiles", name, key];
+        self.head(&["profiles", name]);
+        self.put_written(&at("upstreams"), list(&profile.routing.upstreams));
+        let pac = profile.routing.pac.as_ref().map(|pac| pac.written.as_str());
+        self.put_written(&at("pac"), text(pac.unwrap_or_default()));
+        self.put_written(&at("no_proxy"), list(profile.routing.no_proxy.written()));
+        if !profile.when.is_empty() {
+            let when = ["profiles", name, "when"];
+            let at = |key| ["profiles", name, "when", key];
+            self.head(&when);
+            self.put_written(&at("dns_suffix"), list(&profile.when.dns_suffix));
+            self.put_written(&at("subnet"), list(&profile.when.subnet));
+            self.put_written(&at("resolves"), list(&profile.when.resolves));
+            self.put_written(&at("reachable"), list(&profile.when.reachable));
+            self.put_written(&at("gateway"), list(&profile.when.gateway));
+        }
+        if self.loaded.origin(&at("rules")) != Origin::Default {
+            self.rules(&at("rules"), &profile.routing.rules);
+        }
+    }
+
+    fn rules(&mut self, path: &[&str], rules: &[Rule]) {
+        for (at, rule) in rules.iter().enumerate() {
+            let number = (at + 1).to_string();
+            let at = |key| -> Vec<&str> { path.iter().copied().chain([number.as_str(), key]).collect() };
+            let parts: Vec<String> = path.iter().map(|part| key(part)).collect();
+            self.text.push_str(&format!("\n[[{}]]\n", parts.join(".")));
+            self.pending_head.clear();
+            self.put_written(&at("hosts"), list(&rule.hosts));
+            self.put_written(&at("cidr"), list(&rule.cidr));
+            self.put_written(&at("resolve"), rule.resolve.to_string());
+            self.put_written(&at("ports"), list(&rule.ports));
+            self.put_written(&at("schemes"), list(&rule.schemes));
+            self.put_written(&at("programs"), list(&rule.programs));
+            self.put_written(&at("use"), self.action(&rule.action));
+            self.put_written(&at("reason"), text(rule.reason.as_deref().unwrap_or_default()));
+        }
+    }
+
+    fn action(&self, action: &Use) -> String {
+        let name = |hop: &Hop| match hop {
+            Hop::Direct => "direct".to_owned(),
+            Hop::Upstream(endpoint) => {
+                let known = self.loaded.config.upstreams.iter().find(|upstream| upstream.endpoint == *endpoint);
+                known.map_or_else(|| endpoint.to_string(), |upstream| upstream.name.clone())
+            }
+        };
+        match action {
+            Use::Pac => text("pac"),
+            Use::Deny => text("deny"),
+            Use::Hops(hops) => list(hops.iter().map(name)),
+        }
     }
 
     fn upstream(&mut self, upstream: &Upstream) {
@@ -172,6 +254,13 @@ impl<'a> Out<'a> {
         // A table with a name means something even when it is empty.
         if self.full || path.len() > 1 {
             self.text.push_str(&std::mem::take(&mut self.pending_head));
+        }
+    }
+
+    /// A key whose absence means something else than any value of it.
+    fn put_written(&mut self, path: &[&str], value: String) {
+        if self.loaded.origin(path) != Origin::Default {
+            self.put(path, value);
         }
     }
 

@@ -32,6 +32,10 @@ fn upstream(
     listen: &[SocketAddr],
 ) -> Option<Upstream> {
     let at = |key| ["upstreams", name, key];
+    if super::rules::WORDS.contains(&name) {
+        let problem = Problem::new(format!("{name:?} means something else where rules name upstreams"));
+        reader.wrong(&["upstreams", name], problem.hint("give it another name"));
+    }
     // Everything is read before anything is given up, so that all mistakes are found.
     let endpoint = endpoint(reader, name, listen);
     let schemes = schemes(reader, name);

@@ -1,27 +1,33 @@
 //! A valid configuration → everything a request needs.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::StartError;
-use crate::audit::Audit;
+use super::core::{Fixed, Situation};
+use super::script::Terms;
+use super::script_host::ScriptHost;
 use crate::auth::Scheme;
 use crate::config::{self, Config, ConnectPort80, Credential};
 use crate::credential::Source;
 use crate::mechanism::{Account, Canonicalize, Grant, Identities, Outside, ReadSecret, Recipient, Settings};
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Standing};
 use crate::relay;
 use crate::resolver;
 use crate::route::Router;
-use crate::upstream::{Addresses, Dialer, Live, Resolve, Tls, TlsOptions, Unlisted, Upstream, Upstreams};
+use crate::route::pac::Limits;
+use crate::state::State;
+use crate::upstream::fetch::Fetcher;
+use crate::upstream::{Addresses, Dialer, Resolve, Tls, TlsOptions, Unlisted, Upstream, Upstreams};
 
 /// Which upstream, with which credential, was seen first when: what was learnt of another one is not true of it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Generations {
     seen: Vec<Seen>,
 }
 
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 enum Seen {
     Upstream(Box<config::Upstream>),
     /// The credentials that upstreams named elsewhere may receive.
@@ -39,6 +45,9 @@ impl Generations {
     }
 }
 
+/// Decisions that may block, at a time. More than scripts are evaluated at once, far fewer than there are threads.
+const MAX_DECISIONS: usize = 64;
+
 /// Tells this relay from every other one in `Via`.
 pub(super) fn pseudonym() -> String {
     let mut bytes = [0; 4];
@@ -49,47 +58,100 @@ pub(super) fn pseudonym() -> String {
     format!("hallpass-{:08x}", u32::from_be_bytes(bytes))
 }
 
-pub(super) fn proxy(
-    config: &Config,
-    listen: &[SocketAddr],
-    live: &Arc<Live>,
-    audit: &Audit,
-    pseudonym: &str,
-    generations: &mut Generations,
-) -> Result<Proxy, StartError> {
-    let list = config.upstreams.iter().map(|one| upstream(one, generations).map(Arc::new)).collect::<Result<_, _>>()?;
-    let unlisted = Unlisted::new(generations.of(Seen::Unlisted(for_unlisted(config).cloned().collect())));
-    Ok(Proxy {
-        router: Router {
-            no_proxy: config.no_proxy.clone(),
-            upstreams: config.upstreams.iter().map(|upstream| upstream.endpoint.clone()).collect(),
-            ..Router::default()
-        },
-        upstreams: Upstreams {
+/// What a configuration alone makes: it outlives every change of place, with its tickets and what it knows.
+pub(super) struct Parts {
+    pub generations: Generations,
+    upstreams: Arc<Upstreams>,
+    dialer: Dialer,
+    fetcher: Arc<Fetcher>,
+    decisions: Arc<Semaphore>,
+}
+
+impl Parts {
+    pub fn new(config: &Config, fixed: &Fixed, mut generations: Generations) -> Result<Self, StartError> {
+        let listed = config.upstreams.iter().map(|one| upstream(one, &mut generations).map(Arc::new));
+        let list = listed.collect::<Result<_, _>>()?;
+        let unlisted = Unlisted::new(generations.of(Seen::Unlisted(for_unlisted(config).cloned().collect())));
+        let dialer = Dialer {
+            resolver: Arc::new(SystemResolver),
+            connect_timeout: config.connect_timeout,
+            keepalive: config.keepalive,
+            own: fixed.listen.as_slice().into(),
+        };
+        let upstreams = Arc::new(Upstreams {
             list,
             unlisted,
             mechanisms: Arc::new(identities(config)),
-            dialer: Dialer {
-                resolver: Arc::new(SystemResolver),
-                connect_timeout: config.connect_timeout,
-                keepalive: config.keepalive,
-                own: listen.into(),
-            },
+            dialer: dialer.clone(),
             handshake_timeout: config.handshake_timeout,
             user_agent: config.user_agent.clone(),
-            live: live.clone(),
-        },
-        listen: listen.to_vec(),
-        local_hosts: config.local_hosts.iter().map(ToString::to_string).collect(),
-        connect_ports: config.connect_ports.clone(),
-        forwards_port_80: config.connect_port_80 == ConnectPort80::AbsoluteForm,
-        head_timeout: config.head_timeout,
-        keepalive: config.keepalive,
-        relay: relay::Options { idle_timeout: config.idle_timeout, half_close_timeout: config.half_close_timeout },
-        max_head: config.max_head,
-        pseudonym: pseudonym.to_string(),
-        audit: audit.clone(),
-    })
+            live: fixed.live.clone(),
+        });
+        let fetcher = Arc::new(Fetcher::new(dialer.resolver.clone(), dialer.own.clone()));
+        Ok(Self { generations, upstreams, dialer, fetcher, decisions: Arc::new(Semaphore::new(MAX_DECISIONS)) })
+    }
+
+    /// The snapshot for requests that begin now.
+    pub fn proxy(&self, config: &Config, fixed: &Fixed, situation: &Situation) -> Proxy {
+        Proxy {
+            router: Arc::new(router(config, situation)),
+            decisions: self.decisions.clone(),
+            standing: standing(config, situation),
+            upstreams: self.upstreams.clone(),
+            listen: fixed.listen.clone(),
+            local_hosts: config.local_hosts.iter().map(ToString::to_string).collect(),
+            connect_ports: config.connect_ports.clone(),
+            forwards_port_80: config.connect_port_80 == ConnectPort80::AbsoluteForm,
+            head_timeout: config.head_timeout,
+            keepalive: config.keepalive,
+            relay: relay::Options { idle_timeout: config.idle_timeout, half_close_timeout: config.half_close_timeout },
+            max_head: config.max_head,
+            pseudonym: fixed.pseudonym.clone(),
+            audit: fixed.audit.clone(),
+        }
+    }
+
+    pub fn terms(&self, config: &Config, state: &State) -> Terms {
+        Terms {
+            limits: Limits { time: config.pac.timeout, memory: config.pac.memory },
+            host: Arc::new(ScriptHost::new()),
+            fetcher: self.fetcher.clone(),
+            dialer: self.dialer.clone(),
+            direct_fallback: config.direct_fallback,
+            store: state.clone(),
+        }
+    }
+}
+
+fn router(config: &Config, situation: &Situation) -> Router {
+    let routing = config.routing(situation.choice.profile);
+    let named = routing.upstreams.iter().filter_map(|name| config.upstream(name)).map(|one| one.endpoint.clone());
+    let mut router = Router {
+        no_proxy: routing.no_proxy.clone(),
+        never_direct: config.never_direct.clone(),
+        rules: routing.rules.clone(),
+        pac: situation.pac.clone(),
+        upstreams: named.collect(),
+        from_system: false,
+        direct_fallback: config.direct_fallback,
+    };
+    if let Some(system) = &situation.system {
+        router.from_system = true;
+        router.upstreams.clone_from(&system.upstreams);
+        router.no_proxy.extend(system.no_proxy.clone());
+    }
+    router
+}
+
+fn standing(config: &Config, situation: &Situation) -> Standing {
+    let profile = situation.choice.profile.and_then(|at| config.profiles.get(at));
+    Standing {
+        profile: profile.map(|profile| profile.name.clone()),
+        why: situation.choice.why.clone(),
+        pac: situation.pac_status.clone(),
+        pac_text: situation.pac_text.clone(),
+        system: situation.system.as_ref().map(|system| system.source.clone()),
+    }
 }
 
 fn upstream(one: &config::Upstream, generations: &mut Generations) -> Result<Upstream, StartError> {

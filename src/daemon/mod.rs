@@ -1,6 +1,12 @@
-//! The relay as a whole: built from a configuration, reloaded, drained, stopped.
+//! The relay as a whole: built from a configuration, reloaded, moved from place to place, drained, stopped.
 
 mod build;
+mod core;
+mod place;
+mod roaming;
+mod script;
+mod script_host;
+mod system;
 mod ways;
 
 use std::io;
@@ -9,16 +15,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::audit::{Audit, Sink, Writer};
 use crate::config::{AuditTo, Config};
 use crate::listener::BindError;
-use crate::proxy::{Phase, Proxy, Shared, Way};
+use crate::proxy::{Doubt, Phase, Proxy, Shared, Way};
+use crate::state::State;
 use crate::upstream::{Live, TlsError};
-use build::Generations;
+use core::{Core, Fixed};
+use roaming::Roaming;
 use ways::Ways;
 
 /// Idle upstream connections are looked at this often.
@@ -47,19 +55,17 @@ pub enum StartError {
 
 pub struct Daemon {
     ways: Vec<(Way, Vec<SocketAddr>)>,
-    own: Vec<SocketAddr>,
     grace: Duration,
-    audit: Audit,
     writer: Writer,
-    pseudonym: String,
-    live: Arc<Live>,
-    generations: Generations,
+    core: Arc<Core>,
     started_with: Config,
-    proxies: watch::Sender<Arc<Proxy>>,
+    /// Has the place looked at by a new configuration.
+    reloaded: Arc<Notify>,
     phase: watch::Sender<Phase>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<JoinSet<()>>,
     sweeping: JoinHandle<()>,
+    roaming: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -70,30 +76,27 @@ impl Daemon {
         let own: Vec<SocketAddr> = ways.iter().flat_map(|(_, addrs)| addrs).copied().collect();
         let (audit, writer) = start_audit(config)?;
         let live = Arc::new(Live::default());
-        let mut generations = Generations::default();
-        let pseudonym = build::pseudonym();
-        let proxy = build::proxy(config, &own, &live, &audit, &pseudonym, &mut generations)?;
-        let (proxies, proxies_seen) = watch::channel(Arc::new(proxy));
+        let fixed = Fixed { listen: own, live: live.clone(), audit, pseudonym: build::pseudonym() };
+        let core = Arc::new(Core::new(config, fixed, State::at(config.state_directory.clone()))?);
         let (phase, phase_seen) = watch::channel(Phase::Serving);
         let (stop, stop_seen) = watch::channel(false);
-        let shared = Shared { proxies: proxies_seen, phase: phase_seen };
-        let serving = bound.serve(config.max_clients, &stop_seen, &shared);
-        let sweeping = tokio::spawn(sweep(live.clone()));
+        let (reloaded, looks) = (Arc::new(Notify::new()), watch::Sender::new(0));
+        let asked = Arc::new(Notify::new());
+        let doubt = Doubt::new(asked.clone(), looks.subscribe());
+        let roaming = Roaming::new(core.clone(), asked, reloaded.clone(), looks);
+        let shared = Shared { proxies: core.proxies(), phase: phase_seen, doubt };
         Ok(Self {
             ways,
-            own,
             grace: config.grace,
-            audit,
             writer,
-            pseudonym,
-            live,
-            generations,
+            core,
             started_with: config.clone(),
-            proxies,
+            reloaded,
             phase,
             stop,
-            serving,
-            sweeping,
+            serving: bound.serve(config.max_clients, &stop_seen, &shared),
+            sweeping: tokio::spawn(sweep(live)),
+            roaming: tokio::spawn(roaming.run()),
         })
     }
 
@@ -109,9 +112,9 @@ impl Daemon {
 
     /// New requests see the new configuration; those under way and all tunnels keep theirs.
     pub fn reload(&mut self, config: &Config) -> Result<(), StartError> {
-        let proxy = build::proxy(config, &self.own, &self.live, &self.audit, &self.pseudonym, &mut self.generations)?;
-        self.proxies.send_replace(Arc::new(proxy));
+        self.core.reload(config)?;
         self.grace = config.grace;
+        self.reloaded.notify_one();
         for key in needs_restart(&self.started_with, config) {
             tracing::warn!("{key} has changed: that takes a restart");
         }
@@ -124,6 +127,7 @@ impl Daemon {
         self.stop.send_replace(true);
         self.phase.send_replace(Phase::Draining);
         self.sweeping.abort();
+        self.roaming.abort();
         if let Ok(mut clients) = self.serving.await {
             tokio::select! {
                 () = all_gone(&mut clients) => {}
@@ -134,10 +138,24 @@ impl Daemon {
             let _ = timeout(LAST_WORDS, all_gone(&mut clients)).await;
             clients.shutdown().await;
         }
-        drop((self.proxies, self.audit));
+        // The last senders of audit records end their writer.
+        let _ = self.roaming.await;
+        drop(self.core);
         let writer = self.writer;
         let _ = timeout(LAST_WORDS, tokio::task::spawn_blocking(move || writer.finish())).await;
     }
+}
+
+/// What requests would go by, were the relay started here and now. Nothing is kept.
+pub async fn survey(config: &Config) -> Result<Arc<Proxy>, StartError> {
+    let live = Arc::new(Live::default());
+    let (audit, _writer) =
+        Audit::start(Sink::Off).map_err(|source| StartError::Audit { to: "nowhere".into(), source })?;
+    let fixed = Fixed { listen: config.listen.clone(), live: live.clone(), audit, pseudonym: build::pseudonym() };
+    let core = Arc::new(Core::new(config, fixed, State::at(config.state_directory.clone()))?);
+    Roaming::new(core.clone(), Arc::default(), Arc::default(), watch::Sender::new(0)).look().await;
+    let proxy = core.proxies().borrow().clone();
+    Ok(proxy)
 }
 
 /// What is fixed when the sockets are bound and the writers started.

@@ -29,7 +29,7 @@ use linux as ticket;
 use macos as ticket;
 
 pub use account::{Account, ReadSecret, Settings};
-pub use recipient::Recipient;
+pub use recipient::{Pattern, Recipient};
 pub use service::{Canonicalize, UnknownCanonicalize};
 
 use crate::address::{Endpoint, Target};

@@ -1,7 +1,10 @@
 //! Who may receive an account: an upstream by its endpoint, or those that only a PAC script names, by patterns.
 
-use crate::address::{Endpoint, Host, Target};
-use crate::route::no_proxy::NoProxy;
+use ipnet::IpNet;
+use thiserror::Error;
+
+use crate::address::{Endpoint, Target};
+use crate::route::pattern::{self, PatternError};
 
 pub enum Recipient {
     Upstream(Endpoint),
@@ -9,13 +12,18 @@ pub enum Recipient {
     Matching(Vec<Pattern>),
 }
 
+#[derive(Debug, Error)]
+pub enum RecipientError {
+    #[error(transparent)]
+    Host(#[from] PatternError),
+    #[error("{0:?} is no port")]
+    Port(String),
+}
+
 impl Recipient {
-    /// `proxy.corp.example` is that name alone; `*.corp.example` and `.corp.example` are what is below; networks,
-    /// `*` and a `:port` are as in `no_proxy`.
+    /// What is no pattern covers nothing.
     pub fn matching(patterns: &[String]) -> Self {
-        let separate = |c: char| c.is_whitespace() || c == ',' || c == ';';
-        let words = patterns.iter().flat_map(|text| text.split(separate)).filter(|word| !word.is_empty());
-        Self::Matching(words.map(Pattern::new).collect())
+        Self::Matching(patterns.iter().filter_map(|text| Pattern::parse(text).ok()).collect())
     }
 
     pub(super) fn is(&self, upstream: &Endpoint) -> bool {
@@ -26,24 +34,32 @@ impl Recipient {
     }
 }
 
-pub struct Pattern {
-    /// In `no_proxy` a name is also everything below it. A credential goes to fewer rather than to more.
-    only: Option<Host>,
-    list: NoProxy,
+/// `proxy.corp.example` is that name alone; `*.corp.example` and `.corp.example` are what is below; a network is for
+/// upstreams that are named by their address. A `:port` may follow a host.
+pub enum Pattern {
+    Network(IpNet),
+    Host { host: pattern::Pattern, port: Option<u16> },
 }
 
 impl Pattern {
-    fn new(text: &str) -> Self {
-        let only = if text.starts_with(['*', '.']) {
-            None
-        } else {
-            Target::parse(text, Some(1)).map(|target| target.host).or_else(|_| Host::parse(text)).ok()
+    pub fn parse(text: &str) -> Result<Self, RecipientError> {
+        if let Ok(network) = text.parse() {
+            return Ok(Self::Network(network));
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                (host, Some(port.parse().map_err(|_| RecipientError::Port(port.into()))?))
+            }
+            _ => (text, None),
         };
-        Self { only, list: NoProxy::parse(text).0 }
+        Ok(Self::Host { host: pattern::Pattern::parse(host)?, port })
     }
 
     fn covers(&self, target: &Target) -> bool {
-        self.only.as_ref().is_none_or(|host| *host == target.host) && self.list.matches(target).is_some()
+        match self {
+            Self::Network(network) => target.host.ip().is_some_and(|ip| network.contains(&ip)),
+            Self::Host { host, port } => host.matches(&target.host) && port.is_none_or(|port| port == target.port),
+        }
     }
 }
 
@@ -75,7 +91,6 @@ mod tests {
             ("192.0.2.1", &["192.0.2.1:1", "0xc0.0.2.1:1"], &["192.0.2.11:1", "192.0.2.1.evil.test:1"]),
             ("2001:db8::1", &["[2001:db8::1]:1"], &["[2001:db8::2]:1"]),
             ("10.0.0.0/8", &["10.1.2.3:1"], &["11.0.0.1:1", "10.evil.test:1"]),
-            ("a.test, b.test", &["a.test:1", "b.test:1"], &["c.test:1"]),
             ("*", &["anything.test:1", "192.0.2.1:1"], &[]),
             ("http://a.test", &[], &["a.test:80"]),
             ("", &[], &["a.test:80"]),

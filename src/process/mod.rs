@@ -14,6 +14,7 @@ pub use run_file::{RunFile, running_relays};
 pub use signals::{Signals, end_stdout};
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// What somebody outside wants of us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,4 +26,10 @@ pub enum Signal {
 /// The process that listens on an address, in words; `None` where the system does not tell us.
 pub fn holder_of(addr: SocketAddr) -> Option<String> {
     imp::holder_of(addr)
+}
+
+/// The executable behind a client's connection `from` → `to` on this machine; `None` where the system does not tell
+/// us. Reads tables of the system: for those who asked for it only.
+pub fn program_of(from: SocketAddr, to: SocketAddr) -> Option<PathBuf> {
+    imp::program_of(from, to)
 }

@@ -8,13 +8,12 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::greeting::Greeting;
-use super::routing::Asked;
+use super::routing::{Course, Wanted};
 use super::{Client, Next, Phase, Proxy, Shared, Story, port80, pump, reached, respond};
 use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, Fields, ReadError, RequestHead, Version, Wire};
 use crate::relay::{self, Side, relay, watch_peer};
-use crate::route::Route;
 use crate::upstream::{Answer, ConnectError, Connected, Stream, Tunnel};
 use pump::client_end;
 use respond::Problem;
@@ -22,10 +21,10 @@ use respond::Problem;
 /// What a client may send before it has its answer.
 const MAX_EARLY: usize = 64 * 1024;
 
-pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<Proxy>) -> Next {
+pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<Proxy>, shared: &mut Shared) -> Next {
     let story = Story::of_request(&client.peer, proxy, head);
     match Target::parse(&head.target, None) {
-        Ok(target) => open(client, Greeting::Http(head.version), target, &head.fields, story, proxy).await,
+        Ok(target) => open(client, Greeting::Http(head.version), target, &head.fields, story, proxy, shared).await,
         Err(error) => {
             respond::refuse(client, story, &Problem::bad_target(&error)).await;
             Next::Close
@@ -34,10 +33,10 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
 }
 
 /// A port that is always one target.
-pub(super) async fn serve_tunnel(client: &mut Client, target: Target, shared: &Shared) -> Next {
+pub(super) async fn serve_tunnel(client: &mut Client, target: Target, shared: &mut Shared) -> Next {
     let proxy = shared.proxies.borrow().clone();
     let story = Story::of_tunnel(&client.peer, &proxy);
-    open(client, Greeting::Silent, target, &Fields::default(), story, &proxy).await
+    open(client, Greeting::Silent, target, &Fields::default(), story, &proxy, shared).await
 }
 
 /// Target → route → tunnel, however the client asked for it. `fields` are those of a CONNECT.
@@ -48,44 +47,54 @@ pub(super) async fn open(
     fields: &Fields,
     mut story: Story,
     proxy: &Arc<Proxy>,
+    shared: &mut Shared,
 ) -> Next {
     if let Some(problem) = objection(&target, greeting, proxy) {
         story.record.target = Some(target.to_string());
         Box::pin(greeting.refuse(client, story, &problem)).await;
         return Next::Close;
     }
-    let route = match proxy.route(Asked::tunnel(&target), &mut story).await {
-        Ok(route) => route,
-        Err(problem) => {
-            Box::pin(greeting.refuse(client, story, &problem)).await;
+    let wanted = Wanted::tunnel(&target);
+    let mut course = match Course::find(&wanted, &client.peer, proxy, shared).await {
+        Ok(course) => course,
+        Err(none) => {
+            story.not_routed(&target, &none);
+            Box::pin(greeting.refuse(client, story, &Problem::of_no_route(&none, &target))).await;
             return Next::Close;
         }
     };
-    let may_be_plain = proxy.forwards_port_80 && target.port == port80::PORT;
-    if may_be_plain && proxy.upstreams.refuses_port_80(&route) {
-        story.record.hop = route.hops.first().map(ToString::to_string);
-        return plain(client, greeting, target, story).await;
-    }
-    match Box::pin(connect(client, greeting, &target, fields, &route, proxy)).await {
-        Err(left) => {
-            story.end(client_end(&left));
-            Next::Close
+    loop {
+        story.routed(&target, &course.route, &course.proxy);
+        let upstreams = &course.proxy.upstreams;
+        let may_be_plain = course.proxy.forwards_port_80 && target.port == port80::PORT;
+        if may_be_plain && upstreams.refuses_port_80(&course.route) {
+            story.record.hop = course.route.hops.first().map(ToString::to_string);
+            return plain(client, greeting, target, story).await;
         }
-        Ok(Ok(Connected::Tunnel(tunnel))) => Next::Tunnel(Box::new(Open::new(tunnel, greeting, story, proxy))),
-        Ok(Ok(Connected::Answer(answer))) => {
-            story.record.hop = Some(answer.hop.to_string());
-            story.record.scheme = answer.scheme.map(|scheme| scheme.to_string());
-            if may_be_plain {
-                proxy.upstreams.note_port_80(&answer.hop, answer.head.status);
-                drop(answer);
-                return plain(client, greeting, target, story).await;
+        match Box::pin(connect(client, greeting, &target, fields, &course)).await {
+            Err(left) => {
+                story.end(client_end(&left));
+                return Next::Close;
             }
-            Box::pin(greeting.pass_on(client, *answer, story)).await
-        }
-        Ok(Err(error)) => {
-            story.failed(&error);
-            Box::pin(greeting.refuse(client, story, &Problem::of_connect(&error))).await;
-            Next::Close
+            Ok(Ok(Connected::Tunnel(tunnel))) => {
+                return Next::Tunnel(Box::new(Open::new(tunnel, greeting, story, &course.proxy)));
+            }
+            Ok(Ok(Connected::Answer(answer))) => {
+                story.record.hop = Some(answer.hop.to_string());
+                story.record.scheme = answer.scheme.map(|scheme| scheme.to_string());
+                if may_be_plain {
+                    upstreams.note_port_80(&answer.hop, answer.head.status);
+                    drop(answer);
+                    return plain(client, greeting, target, story).await;
+                }
+                return Box::pin(greeting.pass_on(client, *answer, story)).await;
+            }
+            Ok(Err(error)) if course.find_again(&error, &wanted, &client.peer, shared).await => {}
+            Ok(Err(error)) => {
+                story.failed(&error);
+                Box::pin(greeting.refuse(client, story, &Problem::of_connect(&error))).await;
+                return Next::Close;
+            }
         }
     }
 }
@@ -124,11 +133,10 @@ async fn connect(
     greeting: Greeting,
     target: &Target,
     fields: &Fields,
-    route: &Route,
-    proxy: &Proxy,
+    course: &Course,
 ) -> Result<Result<Connected, ConnectError>, ReadError> {
     let mut reader = client.wire.reader();
-    let connecting = proxy.upstreams.tunnel(route, target, fields);
+    let connecting = course.proxy.upstreams.tunnel(&course.route, target, fields);
     tokio::pin!(connecting);
     tokio::select! {
         connected = &mut connecting => Ok(connected),

@@ -1,11 +1,12 @@
-//! Our own pages, in origin-form: whether we live, whether we are ready.
+//! Our own pages, in origin-form: whether we live, whether we are ready, how we stand, the script for browsers.
 
 use tokio::io::AsyncWriteExt;
 
-use super::{Client, Next, Phase, Proxy, Story, respond};
+use super::{Client, Next, Phase, Proxy, Story, respond, status};
 use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, RequestHead, ResponseHead, Version};
+use crate::route::own_pac;
 use respond::Problem;
 
 pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Proxy, phase: Phase) -> Next {
@@ -15,38 +16,67 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Proxy
         return Next::Close;
     }
     let path = head.target.split('?').next().unwrap_or_default();
-    let (status, reason, text) = match (path, phase) {
-        ("/healthz", _) => (200, "OK", "alive\n"),
-        ("/readyz", Phase::Serving) => (200, "OK", "ready\n"),
-        ("/readyz", Phase::Draining | Phase::Ending) => (503, "Service Unavailable", "draining\n"),
+    let page = match (path, phase) {
+        ("/healthz", _) => Page::text("alive\n"),
+        ("/readyz", Phase::Serving) => Page::text("ready\n"),
+        ("/readyz", Phase::Draining | Phase::Ending) => {
+            Page { status: 503, reason: "Service Unavailable", ..Page::text("draining\n") }
+        }
+        ("/status", _) => Page::new("application/json", format!("{:#}\n", status::json(proxy, phase))),
+        ("/proxy.pac", _) => Page::new("application/x-ns-proxy-autoconfig", own_pac(client, head, proxy)),
         _ => {
             respond::refuse(client, story, &Problem::no_page()).await;
             return Next::Close;
         }
     };
-    story.answered(status);
+    story.answered(page.status);
     let persists = head.persists() && phase == Phase::Serving;
-    let page = page(head, status, reason, text, persists);
+    let page = page.to_bytes(head, persists);
     let sent = client.wire.stream.write_all(&page).await;
     story.end(if sent.is_ok() { End::Done } else { End::ClientReset });
     if sent.is_ok() && persists { Next::Request } else { Next::Close }
 }
 
-fn page(head: &RequestHead, status: u16, reason: &str, text: &str, persists: bool) -> Vec<u8> {
-    let mut answer = ResponseHead::new(status, reason);
-    answer.fields.push("Content-Type", "text/plain; charset=utf-8");
-    answer.fields.push("Content-Length", text.len().to_string());
-    answer.fields.push("Cache-Control", "no-store");
-    if !persists {
-        answer.fields.push("Connection", "close");
-    } else if head.version == Version::Http10 {
-        answer.fields.push("Connection", "keep-alive");
+struct Page {
+    status: u16,
+    reason: &'static str,
+    media_type: &'static str,
+    text: String,
+}
+
+impl Page {
+    fn new(media_type: &'static str, text: String) -> Self {
+        Self { status: 200, reason: "OK", media_type, text }
     }
-    let mut bytes = answer.to_bytes();
-    if head.method != "HEAD" {
-        bytes.extend_from_slice(text.as_bytes());
+
+    fn text(text: &str) -> Self {
+        Self::new("text/plain; charset=utf-8", text.into())
     }
-    bytes
+
+    fn to_bytes(&self, head: &RequestHead, persists: bool) -> Vec<u8> {
+        let mut answer = ResponseHead::new(self.status, self.reason);
+        answer.fields.push("Content-Type", self.media_type);
+        answer.fields.push("Content-Length", self.text.len().to_string());
+        answer.fields.push("Cache-Control", "no-store");
+        if !persists {
+            answer.fields.push("Connection", "close");
+        } else if head.version == Version::Http10 {
+            answer.fields.push("Connection", "keep-alive");
+        }
+        let mut bytes = answer.to_bytes();
+        if head.method != "HEAD" {
+            bytes.extend_from_slice(self.text.as_bytes());
+        }
+        bytes
+    }
+}
+
+/// The script for browsers and the system. It points to us by the name under which it was asked for.
+fn own_pac(client: &Client, head: &RequestHead, proxy: &Proxy) -> String {
+    let asked = head.fields.all("host").next().and_then(|host| std::str::from_utf8(host).ok());
+    let us = asked.and_then(|host| Target::parse(host.trim(), Some(80)).ok());
+    let us = us.map_or_else(|| client.peer.listener.to_string(), |us| us.to_string());
+    own_pac::script(&proxy.router, &us, proxy.standing.pac_text.as_deref())
 }
 
 fn objection(client: &Client, head: &RequestHead, proxy: &Proxy) -> Option<Problem> {

@@ -3,6 +3,7 @@
 //! One client is one task. Each request takes the snapshot of [`Proxy`] that is current when it begins.
 
 mod connect;
+mod doubt;
 mod forward;
 mod greeting;
 mod local;
@@ -11,6 +12,7 @@ mod pump;
 mod respond;
 mod routing;
 mod socks;
+mod status;
 mod url;
 
 use std::net::SocketAddr;
@@ -20,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::address::Target;
@@ -28,15 +30,22 @@ use crate::audit::{Audit, End, Record, Why};
 use crate::http1::{ReadError, RequestHead, Version, Wire};
 use crate::listener::{Peer, Verdict};
 use crate::relay;
-use crate::route::{Reason, Router};
+use crate::route::{NoRoute, Reason, Route, Router};
 use crate::upstream::{self, ConnectError, Upstreams};
+pub use doubt::Doubt;
 use greeting::Greeting;
 use respond::Problem;
+pub use respond::chain;
+pub use routing::{Decision, Wanted};
+pub use status::{PacStatus, Standing};
 
 /// All that a request needs; a reload makes a new one.
 pub struct Proxy {
-    pub router: Router,
-    pub upstreams: Upstreams,
+    pub router: Arc<Router>,
+    /// Decisions that may block are made this many at a time.
+    pub decisions: Arc<Semaphore>,
+    pub standing: Standing,
+    pub upstreams: Arc<Upstreams>,
     pub listen: Vec<SocketAddr>,
     pub local_hosts: Vec<String>,
     pub connect_ports: Option<Vec<u16>>,
@@ -75,6 +84,7 @@ pub enum Phase {
 pub struct Shared {
     pub proxies: watch::Receiver<Arc<Proxy>>,
     pub phase: watch::Receiver<Phase>,
+    pub doubt: Doubt,
 }
 
 /// A client's connection and what is to be known about it.
@@ -128,7 +138,16 @@ impl Story {
         story
     }
 
-    fn routed(&mut self, target: &Target, reason: &Reason) {
+    fn routed(&mut self, target: &Target, route: &Route, proxy: &Proxy) {
+        self.record.profile = proxy.standing.profile.clone();
+        self.decided(target, &route.reason);
+    }
+
+    fn not_routed(&mut self, target: &Target, none: &NoRoute) {
+        self.decided(target, none.reason());
+    }
+
+    fn decided(&mut self, target: &Target, reason: &Reason) {
         self.record.target = Some(target.to_string());
         self.record.reason = Some(Why { kind: reason.kind.name(), text: reason.text.clone() });
     }
@@ -185,7 +204,7 @@ pub async fn serve(stream: TcpStream, peer: Peer, way: Way, mut shared: Shared) 
     let begun = match way {
         Way::Http => Next::Request,
         Way::Socks => Box::pin(socks::serve(&mut client, &mut shared)).await,
-        Way::Tunnel(target) => Box::pin(connect::serve_tunnel(&mut client, target, &shared)).await,
+        Way::Tunnel(target) => Box::pin(connect::serve_tunnel(&mut client, target, &mut shared)).await,
     };
     let next = match begun {
         Next::Request => Box::pin(requests(&mut client, &mut shared, None)).await,
@@ -270,7 +289,7 @@ async fn dispatch(
     pin: &mut Option<forward::Pin>,
 ) -> Next {
     if head.method == "CONNECT" {
-        Box::pin(connect::serve(client, &head, proxy)).await
+        Box::pin(connect::serve(client, &head, proxy, shared)).await
     } else if head.target.starts_with('/') || head.target == "*" {
         let phase = *shared.phase.borrow();
         Box::pin(local::serve(client, &head, proxy, phase)).await

@@ -10,6 +10,7 @@ use crate::address::{AddressError, Target};
 use crate::audit::End;
 use crate::auth::Refusal;
 use crate::http1::{HttpError, ResponseHead};
+use crate::route::{NoRoute, Reason};
 use crate::socks::client::SocksError;
 use crate::socks::{Reply, server};
 use crate::upstream::{ConnectCause, ConnectError, DialError};
@@ -78,22 +79,6 @@ impl Problem {
         Self::new(403, End::Denied, "http_request_denied", cause, "connect_ports in the configuration lists the ports")
     }
 
-    pub fn denied(target: &Target, why: &str) -> Self {
-        let cause = format!("{target} is denied by the configuration: {why}");
-        Self::new(403, End::Denied, "http_request_denied", cause, "rules and never_direct say what may go where")
-    }
-
-    pub fn no_route(target: &Target, why: &str) -> Self {
-        let cause = format!("there is no way to {target}: {why}");
-        let hint = "is the network (VPN) up? direct_fallback says what happens without a PAC";
-        Self::new(502, End::Unreachable, "proxy_configuration_error", cause, hint)
-    }
-
-    pub fn routing_failed() -> Self {
-        let cause = "choosing the way failed inside this relay";
-        Self::new(502, End::Internal, "proxy_internal_error", cause, "the log has the cause; try again")
-    }
-
     pub fn only_plain_http() -> Self {
         Self::bad_request(
             "only plain HTTP for the host of the CONNECT passes here: the upstream refuses tunnels to port 80",
@@ -123,7 +108,13 @@ impl Problem {
 
     pub fn no_page() -> Self {
         let cause = "no such page on this relay";
-        Self::new(404, End::BadRequest, "http_request_error", cause, "there are /healthz and /readyz")
+        Self::new(
+            404,
+            End::BadRequest,
+            "http_request_error",
+            cause,
+            "there are /status, /proxy.pac, /healthz and /readyz",
+        )
     }
 
     pub fn broken_answer(error: &dyn Error) -> Self {
@@ -140,6 +131,21 @@ impl Problem {
         let cause =
             "the upstream refused to be asked for a long body after too much of the body was sent to send it again";
         Self::new(502, End::HandshakeBroken, "http_response_incomplete", cause, "try again")
+    }
+
+    pub fn of_no_route(none: &NoRoute, target: &Target) -> Self {
+        match none {
+            NoRoute::Denied(Reason { text, .. }) => {
+                let cause = format!("{target} is denied by the configuration: {text}");
+                let hint = "rules and never_direct say what may go where";
+                Self::new(403, End::Denied, "http_request_denied", cause, hint)
+            }
+            NoRoute::Failed(Reason { text, .. }) => {
+                let cause = format!("there is no way to {target}: {text}");
+                let hint = "is the network (VPN) up? direct_fallback says what happens without a PAC";
+                Self::new(502, End::Unreachable, "proxy_configuration_error", cause, hint)
+            }
+        }
     }
 
     pub fn of_connect(error: &ConnectError) -> Self {
@@ -255,6 +261,7 @@ impl Problem {
                 cause,
                 "is the network (VPN) up, and the address right? It is used again as soon as it answers",
             ),
+            DialError::Moved => Self::new(502, End::Unreachable, "destination_unavailable", cause, "try again"),
             DialError::Loop(_) => Self::proxy_loop(target),
         }
     }

@@ -1,86 +1,174 @@
-//! A request → the question that the router is asked, and the answer → a route or a problem.
+//! Which way a request goes: asks the router, off the runtime's threads where that may block.
 
-use std::net::IpAddr;
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
-use super::respond::Problem;
-use super::url::Url;
-use super::{Proxy, Story};
+use super::doubt::Settled;
+use super::url::{Url, UrlError};
+use super::{Proxy, Shared};
 use crate::address::Target;
+use crate::listener::{Peer, Verdict};
 use crate::network;
+use crate::process;
 use crate::resolver;
-use crate::route::{NoRoute, Outside, Question, Route};
+use crate::route::{Hop, NoRoute, Outside, Question, Reason, ReasonKind, Route};
+use crate::upstream::ConnectError;
 
-/// What a request says of where it leads.
-pub(super) struct Asked {
-    target: Target,
+/// What a client wants, as rules and PAC scripts see it.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub(super) target: Target,
     scheme: String,
     url: String,
 }
 
-impl Asked {
-    /// What goes through a tunnel is not seen; the port tells best.
-    pub fn tunnel(target: &Target) -> Self {
-        let (scheme, usual) = if target.port == 80 { ("http", 80) } else { ("https", 443) };
-        let url = match target.port == usual {
-            true => format!("{scheme}://{}/", target.host),
-            false => format!("{scheme}://{target}/"),
+impl Wanted {
+    /// A URL, `host:port` or a host, as people name what they want.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        if !text.contains("://") {
+            return Ok(Self::tunnel(&Target::parse(text, Some(443))?));
+        }
+        // What stands behind # never leaves the client.
+        let url = Url::parse(text.split('#').next().unwrap_or_default())?;
+        Ok(match url.scheme.as_str() {
+            "https" | "wss" => Self { scheme: url.scheme.clone(), ..Self::tunnel(&url.target) },
+            _ => Self::forward(&url),
+        })
+    }
+
+    /// Port 80 of a CONNECT is taken for plain HTTP, every other one for TLS.
+    pub(super) fn tunnel(target: &Target) -> Self {
+        let (scheme, authority) = match target.port {
+            80 => ("http", target.host.to_string()),
+            443 => ("https", target.host.to_string()),
+            _ => ("https", target.to_string()),
         };
-        Self { target: target.clone(), scheme: scheme.into(), url }
+        Self { target: target.clone(), scheme: scheme.into(), url: format!("{scheme}://{authority}/") }
     }
 
-    /// Of `https` a script sees no path, as in browsers: it could tell others of it.
-    pub fn forward(url: &Url) -> Self {
-        let private = matches!(url.scheme.as_str(), "https" | "wss");
-        let shown = if private { format!("{}://{}/", url.scheme, url.authority) } else { url.absolute() };
-        Self { target: url.target.clone(), scheme: url.scheme.clone(), url: shown }
+    /// A PAC script sees of an https URL no more than what a CONNECT would show (as browsers do).
+    pub(super) fn forward(url: &Url) -> Self {
+        let seen = match url.scheme.as_str() {
+            "https" | "wss" => Cow::from(format!("{}://{}/", url.scheme, url.authority)),
+            _ => Cow::from(url.absolute()),
+        };
+        Self { target: url.target.clone(), scheme: url.scheme.clone(), url: seen.into_owned() }
     }
 
-    fn question(&self) -> Question<'_> {
-        Question { target: &self.target, scheme: &self.scheme, url: &self.url, program: None }
+    fn question<'a>(&'a self, program: Option<&'a PathBuf>) -> Question<'a> {
+        let program = program.map(PathBuf::as_path);
+        Question { target: &self.target, scheme: &self.scheme, url: &self.url, program }
     }
 }
 
 impl Proxy {
-    /// Where the request goes, written into its story too.
-    pub(super) async fn route(self: &Arc<Self>, asked: Asked, story: &mut Story) -> Result<Route, Problem> {
-        let target = asked.target.clone();
-        let decision = match self.router.decide_now(&asked.question(), network::is_own_address) {
-            Some(decision) => decision,
-            None => self.route_slowly(asked).await?,
-        };
-        let reason = match &decision {
-            Ok(route) => &route.reason,
-            Err(no_route) => no_route.reason(),
-        };
-        story.routed(&target, reason);
-        decision.map_err(|no_route| match no_route {
-            NoRoute::Denied(reason) => Problem::denied(&target, &reason.text),
-            NoRoute::Failed(reason) => Problem::no_route(&target, &reason.text),
-        })
-    }
-
-    /// On a thread that may block.
-    async fn route_slowly(self: &Arc<Self>, asked: Asked) -> Result<Result<Route, NoRoute>, Problem> {
-        let (proxy, system) = (self.clone(), System(Handle::current()));
-        let deciding = tokio::task::spawn_blocking(move || proxy.router.decide(&asked.question(), &system));
-        deciding.await.map_err(|_| Problem::routing_failed())
+    pub(super) async fn route(&self, wanted: &Wanted, peer: &Peer) -> Result<Route, NoRoute> {
+        let asks_for_program = self.router.asks_for_program();
+        if !asks_for_program
+            && let Some(decided) = self.router.decide_now(&wanted.question(None), network::is_own_address)
+        {
+            return decided;
+        }
+        // Scripts that hang must not take the threads that log-ins need.
+        let Ok(_turn) = self.decisions.acquire().await else { return Err(failed("the relay is ending")) };
+        let (router, wanted, peer) = (Arc::clone(&self.router), wanted.clone(), *peer);
+        let decided = tokio::task::spawn_blocking(move || {
+            let program = if asks_for_program { process::program_of(peer.addr, peer.listener) } else { None };
+            router.decide(&wanted.question(program.as_ref()), &Here)
+        });
+        decided.await.unwrap_or_else(|_| Err(failed("the router failed within itself")))
     }
 }
 
-/// This machine, as it is asked on a thread that may block.
-struct System(Handle);
+/// More changes of place than happen while one request waits.
+const MAX_COURSES: u32 = 3;
 
-impl Outside for System {
+/// A route, and the snapshot by which it was found.
+pub(super) struct Course {
+    pub proxy: Arc<Proxy>,
+    pub route: Route,
+    /// Every hop was known to be dead before it was tried: the place has been looked at since then.
+    hopeless: bool,
+    number: u32,
+}
+
+impl Course {
+    pub async fn find(wanted: &Wanted, peer: &Peer, proxy: &Arc<Proxy>, shared: &mut Shared) -> Result<Self, NoRoute> {
+        let proxy = match shared.doubt.settled().await {
+            Settled::Long => proxy.clone(),
+            Settled::Now => shared.proxies.borrow().clone(),
+        };
+        let route = proxy.route(wanted, peer).await?;
+        let hopeless = proxy.upstreams.are_dead(&route.hops);
+        Ok(Self { proxy, route, hopeless, number: 1 })
+    }
+
+    /// No hop could be reached: perhaps this is not the place any more that the route was made for. Whether there is
+    /// a way to try now.
+    pub async fn find_again(
+        &mut self,
+        error: &ConnectError,
+        wanted: &Wanted,
+        peer: &Peer,
+        shared: &mut Shared,
+    ) -> bool {
+        if !error.is_unreachable() || self.number == MAX_COURSES {
+            return false;
+        }
+        // Most targets that cannot be reached directly are just not there.
+        let only_direct = self.route.hops == [Hop::Direct] && !error.is_outdated();
+        if self.hopeless || only_direct {
+            shared.doubt.raise();
+        } else {
+            shared.doubt.resolve().await;
+        }
+        let proxy = shared.proxies.borrow().clone();
+        let Ok(route) = proxy.route(wanted, peer).await else { return false };
+        if route.hops == self.route.hops && !error.is_outdated() {
+            return false;
+        }
+        *self = Self { hopeless: proxy.upstreams.are_dead(&route.hops), number: self.number + 1, proxy, route };
+        true
+    }
+}
+
+/// What a route comes to for people: without hops the request is refused.
+pub struct Decision {
+    pub hops: Vec<Hop>,
+    pub reason: Reason,
+}
+
+impl Proxy {
+    /// The way of a request of a client on this machine, program unknown.
+    pub async fn explain(&self, wanted: &Wanted) -> Decision {
+        let nobody = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+        let peer = Peer { addr: nobody, listener: nobody, verdict: Verdict::Welcome };
+        if self.objection(&wanted.target).is_some() {
+            let text = format!("{} is this relay itself", wanted.target);
+            return Decision { hops: Vec::new(), reason: Reason { kind: ReasonKind::Own, text } };
+        }
+        match self.route(wanted, &peer).await {
+            Ok(Route { hops, reason }) => Decision { hops, reason },
+            Err(NoRoute::Denied(reason) | NoRoute::Failed(reason)) => Decision { hops: Vec::new(), reason },
+        }
+    }
+}
+
+fn failed(text: &str) -> NoRoute {
+    NoRoute::Failed(Reason { kind: ReasonKind::Default, text: text.into() })
+}
+
+struct Here;
+
+impl Outside for Here {
     fn is_own(&self, ip: IpAddr) -> bool {
         network::is_own_address(ip)
     }
 
     fn resolve(&self, name: &str) -> Vec<IpAddr> {
-        let found = self.0.block_on(resolver::resolve(name, 0)).unwrap_or_default();
-        found.into_iter().map(|address| address.ip()).collect()
+        resolver::addresses(name)
     }
 }
 
@@ -89,27 +177,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_sees_of_a_tunnel_what_a_browser_would_show_it() {
+    fn a_script_sees_the_urls_that_it_would_see_in_a_browser() {
         for (target, url) in [
-            ("a.example:80", "http://a.example/"),
-            ("a.example:443", "https://a.example/"),
-            ("a.example:8443", "https://a.example:8443/"),
+            ("h:443", "https://h/"),
+            ("h:80", "http://h/"),
+            ("h:8443", "https://h:8443/"),
             ("[2001:db8::1]:443", "https://[2001:db8::1]/"),
         ] {
-            assert_eq!(Asked::tunnel(&Target::parse(target, None).unwrap()).url, url);
+            assert_eq!(Wanted::tunnel(&Target::parse(target, None).unwrap()).url, url);
         }
-    }
-
-    #[test]
-    fn a_script_sees_the_path_of_plain_requests_only() {
-        for (url, seen) in [
-            ("http://a.example/x?y", "http://a.example/x?y"),
-            ("http://a.example:8080/x", "http://a.example:8080/x"),
-            ("https://a.example/x?y", "https://a.example/"),
-            ("wss://a.example:444/x", "wss://a.example:444/"),
-            ("ftp://a.example/x", "ftp://a.example/x"),
+        for (asked, url) in [
+            ("http://h/a?b", "http://h/a?b"),
+            ("http://h:81", "http://h:81/"),
+            ("https://h/secret?token", "https://h/"),
+            ("wss://h:1/x", "wss://h:1/"),
+            ("ftp://h/f", "ftp://h/f"),
         ] {
-            assert_eq!(Asked::forward(&Url::parse(url).unwrap()).url, seen);
+            assert_eq!(Wanted::forward(&Url::parse(asked).unwrap()).url, url);
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) async fn serve(client: &mut Client, shared: &mut Shared) -> Next {
     match asked {
         Ok((version, target)) => {
             let story = Story::of_tunnel(&client.peer, &proxy);
-            connect::open(client, Greeting::Socks(version), target, &Fields::default(), story, &proxy).await
+            connect::open(client, Greeting::Socks(version), target, &Fields::default(), story, &proxy, shared).await
         }
         Err(Left::Gone) => Next::Close,
         Err(Left::Wrong { error, answer }) => {

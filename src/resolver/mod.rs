@@ -3,7 +3,7 @@
 mod service_records;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use dns_lookup::{AddrInfoHints, getaddrinfo};
 
@@ -19,6 +19,17 @@ pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
     Ok(addresses)
+}
+
+/// The addresses of a name, each once; none where it has none. Blocks.
+pub fn addresses(name: &str) -> Vec<IpAddr> {
+    let mut found: Vec<IpAddr> = Vec::new();
+    for address in (name, 0).to_socket_addrs().into_iter().flatten() {
+        if !found.contains(&address.ip()) {
+            found.push(address.ip());
+        }
+    }
+    found
 }
 
 /// What `name` is an alias of, in lower case and without a final dot. Blocks.

@@ -9,6 +9,7 @@ pub mod no_proxy;
 pub mod own_pac;
 pub mod pac;
 pub mod pattern;
+pub mod profile;
 pub mod rules;
 #[cfg(test)]
 mod tests;
@@ -190,4 +191,11 @@ pub struct Router {
     /// The upstreams were found in the system's settings.
     pub from_system: bool,
     pub direct_fallback: DirectFallback,
+}
+
+impl Router {
+    /// Whether it matters which program a client is: finding out costs more than all the rest.
+    pub fn asks_for_program(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.programs.is_empty())
+    }
 }

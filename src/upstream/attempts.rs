@@ -69,12 +69,20 @@ impl<'a> Attempts<'a> {
 }
 
 impl Upstreams {
-    pub(super) fn attempts<'a>(&self, route: &'a Route, target: &'a Target) -> Attempts<'a> {
-        let is_dead = |hop: &&Hop| match hop {
+    /// All of them could not be reached a moment ago.
+    pub fn are_dead(&self, hops: &[Hop]) -> bool {
+        hops.iter().all(|hop| self.is_dead(hop))
+    }
+
+    fn is_dead(&self, hop: &Hop) -> bool {
+        match hop {
             Hop::Direct => false,
             Hop::Upstream(endpoint) => self.live.is_dead(endpoint),
-        };
-        let (dead, alive) = route.hops.iter().partition(is_dead);
+        }
+    }
+
+    pub(super) fn attempts<'a>(&self, route: &'a Route, target: &'a Target) -> Attempts<'a> {
+        let (dead, alive) = route.hops.iter().partition(|hop| self.is_dead(hop));
         Attempts { target, alive, dead, last_chance: None, failures: Vec::new(), over: false }
     }
 }

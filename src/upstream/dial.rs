@@ -38,6 +38,8 @@ pub enum DialError {
     Timeout(Target, Duration),
     #[error("{0} is this relay itself")]
     Loop(Target),
+    #[error("the network changed in the meantime")]
+    Moved,
     #[error("{why}; it is looked for in the background")]
     Dead {
         why: String,
@@ -66,7 +68,7 @@ impl DialError {
         match self {
             Self::Resolve(..) | Self::NoAddress(_) | Self::Timeout(..) => true,
             Self::Connect(_, cause) => ABSENCE.contains(&cause.kind()),
-            Self::Loop(_) | Self::Dead { .. } => false,
+            Self::Loop(_) | Self::Moved | Self::Dead { .. } => false,
         }
     }
 }

@@ -60,7 +60,7 @@ impl Upstreams {
     ) -> Result<Connected, ConnectCause> {
         match hop {
             Hop::Direct => {
-                let wire = Wire::new(Stream::Tcp(self.dialer.dial(target).await?));
+                let wire = Wire::new(Stream::Tcp(self.reach_directly(target).await?));
                 Ok(Connected::Tunnel(Tunnel { wire, hop: Hop::Direct, scheme: None }))
             }
             Hop::Upstream(endpoint) if endpoint.is_socks() => {

@@ -106,7 +106,7 @@ impl Upstreams {
         match (hop, idle) {
             (hop, Some(idle)) if reaches_origin(hop) => Ok(Lease::bare(key, idle.wire, true)),
             (Hop::Direct, _) => {
-                let stream = self.dialer.dial(origin).await?;
+                let stream = self.reach_directly(origin).await?;
                 Ok(Lease::bare(key, Wire::new(Stream::Tcp(stream)), false))
             }
             (Hop::Upstream(endpoint), _) if endpoint.is_socks() => {

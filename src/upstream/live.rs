@@ -73,9 +73,15 @@ pub struct Live {
     known: Mutex<HashMap<UpstreamKey, Known>>,
     idle: Mutex<HashMap<PoolKey, Vec<Idle>>>,
     marks: Arc<Marks>,
+    /// Counts the networks that were left.
+    left: watch::Sender<u64>,
 }
 
 impl Live {
+    pub fn local_addresses(&self) -> Vec<std::net::IpAddr> {
+        Vec::new()
+    }
+    pub fn abandon(&self, _: std::net::IpAddr) {}
     pub fn known(&self, key: &UpstreamKey) -> Known {
         lock(&self.known).get(key).copied().unwrap_or_default()
     }
@@ -146,11 +152,23 @@ impl Live {
         self.marks.of(endpoint).is_some()
     }
 
-    /// The network is another one: idle connections lead nowhere, and who could not be reached may be there now. What
-    /// upstreams were seen to want is true of them in any network.
-    pub fn forget_marks(&self) {
+    /// The network is another one: idle connections lead nowhere, who could not be reached may be there now, and
+    /// whoever waits for a connection waits in the wrong place. What upstreams were seen to want is true of them in
+    /// any network.
+    pub fn leave(&self) {
         lock(&self.idle).clear();
         self.marks.forget();
+        self.left.send_modify(|left| *left += 1);
+    }
+
+    /// Waits until the network is another one.
+    pub(super) async fn left(&self) {
+        let mut left = self.left.subscribe();
+        left.mark_unchanged();
+        // The sender lives in ourselves.
+        if left.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Every upstream that was dialled lately, and since when it has been so.

@@ -179,7 +179,11 @@ fn mark_of(error: &DialError) -> Option<Mark> {
         _ if !error.is_absence() => return None,
         DialError::Connect(_, cause) => cause.kind() == io::ErrorKind::TimedOut,
         DialError::Timeout(..) => true,
-        DialError::Resolve(..) | DialError::NoAddress(_) | DialError::Loop(_) | DialError::Dead { .. } => false,
+        DialError::Resolve(..)
+        | DialError::NoAddress(_)
+        | DialError::Loop(_)
+        | DialError::Moved
+        | DialError::Dead { .. } => false,
     };
     let why = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
     Some(Mark { why: why.into(), silent })

@@ -135,11 +135,21 @@ impl ConnectError {
         }
     }
 
+    /// No hop was reached, so nothing was said to anybody.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(&self.cause, ConnectCause::Dial(error) if !matches!(error, DialError::Loop(_)))
+    }
+
+    /// The network is another one than when the hop was dialled.
+    pub fn is_outdated(&self) -> bool {
+        matches!(&self.cause, ConnectCause::Dial(DialError::Moved))
+    }
+
     /// Whether another hop may do better. Once a secret was judged it is shown to nobody else.
     pub fn leaves_other_hops(&self) -> bool {
         match &self.cause {
             ConnectCause::Socks(error) => !error.is_final(),
-            ConnectCause::Dial(DialError::Loop(_))
+            ConnectCause::Dial(DialError::Loop(_) | DialError::Moved)
             | ConnectCause::HandshakeTimeout { proved: true, .. }
             | ConnectCause::Refused(Refusal::Rejected { .. } | Refusal::Broken) => false,
             ConnectCause::Dial(_)

@@ -10,7 +10,7 @@ use super::Upstreams;
 use super::attempts::Patience;
 use super::dial::DialError;
 use super::marks::Mark;
-use crate::address::Endpoint;
+use crate::address::{Endpoint, Target};
 
 /// A dial that takes longer than this may mean that the network is another one by now.
 const SLOW: Duration = Duration::from_millis(300);
@@ -51,7 +51,19 @@ impl Upstreams {
             biased;
             dialled = self.dialer.dial(&endpoint.target) => dialled,
             mark = marks.marked(endpoint) => Err(mark.into()),
+            () = self.live.left() => Err(DialError::Moved),
             never = slow => match never {},
+        }
+    }
+}
+
+impl Upstreams {
+    /// A target that cannot be reached says nothing about the network: there are many such.
+    pub(super) async fn reach_directly(&self, target: &Target) -> Result<TcpStream, DialError> {
+        tokio::select! {
+            biased;
+            dialled = self.dialer.dial(target) => dialled,
+            () = self.live.left() => Err(DialError::Moved),
         }
     }
 }

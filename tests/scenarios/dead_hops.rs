@@ -161,7 +161,7 @@ async fn in_another_network_nothing_is_dead_and_nobody_is_looked_for() {
     let route = route([hop(Protocol::Http, "proxy.test", closed.addr)]);
     assert!(tunnel(&ways, &route).await.is_err());
     assert_eq!(ways.live.health().len(), 1);
-    ways.live.forget_marks();
+    ways.live.leave();
     assert_eq!(ways.live.health(), []);
     until("no probe", || Handle::current().metrics().num_alive_tasks() == 0).await;
     let _upstream = Upstream::on(closed.open(), Say::welcome);

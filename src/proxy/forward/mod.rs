@@ -9,13 +9,12 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::io::AsyncWriteExt;
 
-use super::routing::Asked;
+use super::routing::{Course, Wanted};
 use super::{Client, Next, Phase, Proxy, Shared, Story, connect, pump, reached, respond};
 use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, ReadError, RequestHead, ResponseHead};
 use crate::relay::{relay, reset_on_close, watch_peer};
-use crate::route::Route;
 use crate::upstream::{BodyHint, ConnectError, Lease, Verdict, reaches_origin};
 use attempt::{Attempt, Sending};
 use pump::{Replay, client_end};
@@ -68,9 +67,8 @@ pub(super) async fn serve(
 /// One request on its way.
 struct Forward<'a> {
     client: &'a mut Client,
-    proxy: &'a Arc<Proxy>,
     request: Request,
-    route: Route,
+    course: Course,
     /// Where reading the client's body has come to, over all sendings.
     body: Body,
     replay: Replay,
@@ -86,41 +84,41 @@ impl<'a> Forward<'a> {
         shared: &mut Shared,
         pin: &mut Option<Pin>,
     ) -> Next {
-        let route = match proxy.route(Asked::forward(&request.url), &mut story).await {
-            Ok(route) => route,
-            Err(problem) => {
-                respond::refuse(client, story, &problem).await;
+        let course = match Course::find(&Wanted::forward(&request.url), &client.peer, proxy, shared).await {
+            Ok(course) => course,
+            Err(none) => {
+                story.not_routed(&request.url.target, &none);
+                respond::refuse(client, story, &Problem::of_no_route(&none, &request.url.target)).await;
                 return Next::Close;
             }
         };
-        if route.hops.iter().all(reaches_origin) && request.url.scheme != "http" {
-            let problem = Problem::only_http_directly();
-            respond::refuse(client, story, &problem).await;
-            return Next::Close;
-        }
+        story.routed(&request.url.target, &course.route, &course.proxy);
         let body = request.body.clone();
-        Self { client, proxy, request, route, body, replay: Replay::default(), story }.run(shared, pin).await
+        Self { client, request, course, body, replay: Replay::default(), story }.run(shared, pin).await
     }
 
     async fn run(mut self, shared: &mut Shared, pin: &mut Option<Pin>) -> Next {
         let mut pinned = pin.take().filter(|pin| pin.origin == self.request.url.target);
-        if pinned.as_mut().is_some_and(|pin| !self.proxy.upstreams.is_current(&mut pin.lease, &self.route)) {
+        if pinned
+            .as_mut()
+            .is_some_and(|pin| !self.course.proxy.upstreams.is_current(&mut pin.lease, &self.course.route))
+        {
             pinned = None;
         }
         let was_pinned = pinned.is_some();
-        let mut lease = match self.first_lease(pinned).await {
+        let mut lease = match self.first_lease_anywhere(pinned, shared).await {
             Ok(Ok(lease)) => lease,
-            Ok(Err(error)) => return self.fail(Failure::Connect(error)).await,
+            Ok(Err(failure)) => return self.fail(failure).await,
             Err(end) => return self.end(end),
         };
         let mut ask_first = self.request.hint == BodyHint::Long && lease.may_be_challenged();
         for _ in 0..MAX_ATTEMPTS {
             let draining = *shared.phase.borrow() >= Phase::Draining;
-            watch_peer(lease.wire.stream.tcp(), self.proxy.keepalive);
+            watch_peer(lease.wire.stream.tcp(), self.course.proxy.keepalive);
             let (attempt, ends_by_close) = {
                 let sending = Sending {
                     request: &self.request,
-                    pseudonym: &self.proxy.pseudonym,
+                    pseudonym: &self.course.proxy.pseudonym,
                     ask_first,
                     keep_client: self.request.persists && !draining,
                     was_pinned,
@@ -148,12 +146,12 @@ impl<'a> Forward<'a> {
                     self.lease(true).await.map_err(Failure::Connect)
                 }
                 Attempt::Complete { status, reusable, keep_client, pins } => {
-                    self.proxy.upstreams.settle(&mut lease, status);
+                    self.course.proxy.upstreams.settle(&mut lease, status);
                     let reusable = reusable && lease.is_clean();
                     if reusable && (pins || was_pinned) {
                         *pin = Some(Pin { origin: self.request.url.target.clone(), lease });
                     } else if reusable {
-                        self.proxy.upstreams.give_back(lease);
+                        self.course.proxy.upstreams.give_back(lease);
                     } else {
                         drop(lease);
                     }
@@ -186,13 +184,34 @@ impl<'a> Forward<'a> {
         self.fail(Failure::Problem(Problem::broken_answer(&endless))).await
     }
 
+    /// As long as nothing has been sent, another place may mean another route.
+    async fn first_lease_anywhere(
+        &mut self,
+        mut pinned: Option<Pin>,
+        shared: &mut Shared,
+    ) -> Result<Result<Lease, Failure>, End> {
+        let wanted = Wanted::forward(&self.request.url);
+        loop {
+            if self.course.route.hops.iter().all(reaches_origin) && self.request.url.scheme != "http" {
+                return Ok(Err(Failure::Problem(Problem::only_http_directly())));
+            }
+            match self.first_lease(pinned.take()).await? {
+                Ok(lease) => return Ok(Ok(lease)),
+                Err(error) if self.course.find_again(&error, &wanted, &self.client.peer, shared).await => {
+                    self.story.routed(&wanted.target, &self.course.route, &self.course.proxy);
+                }
+                Err(error) => return Ok(Err(Failure::Connect(error))),
+            }
+        }
+    }
+
     /// `Err`: the client left in the meantime.
     async fn first_lease(&mut self, pinned: Option<Pin>) -> Result<Result<Lease, ConnectError>, End> {
-        let (upstreams, Request { url, line, hint, .. }) = (&self.proxy.upstreams, &self.request);
+        let (upstreams, Request { url, line, hint, .. }) = (&self.course.proxy.upstreams, &self.request);
         let leasing = async {
             match pinned {
                 Some(pin) => upstreams.renew(pin.lease, line).await,
-                None => upstreams.lease(&self.route, &url.target, line, *hint, false).await,
+                None => upstreams.lease(&self.course.route, &url.target, line, *hint, false).await,
             }
         };
         // A client that asked for the end of its connection may have ended its own side of it already.
@@ -206,19 +225,25 @@ impl<'a> Forward<'a> {
 
     async fn lease(&self, fresh: bool) -> Result<Lease, ConnectError> {
         let Request { url, line, hint, .. } = &self.request;
-        self.proxy.upstreams.lease(&self.route, &url.target, line, *hint, fresh).await
+        self.course.proxy.upstreams.lease(&self.course.route, &url.target, line, *hint, fresh).await
     }
 
     async fn answer_challenge(&self, lease: Lease, head: &ResponseHead, body_done: bool) -> Result<Lease, Failure> {
         let hop = lease.hop.clone();
         let target = self.request.url.target.clone();
         if !self.replay.is_possible() {
-            return Err(match self.proxy.upstreams.challenged_too_late(lease, &self.request.line, head).await {
+            return Err(match self.course.proxy.upstreams.challenged_too_late(lease, &self.request.line, head).await {
                 Some(cause) => Failure::Connect(ConnectError::new(&target, &hop, cause)),
                 None => Failure::Problem(Problem::body_gone()),
             });
         }
-        match self.proxy.upstreams.challenged(lease, &self.request.line, head, self.request.hint, body_done).await {
+        match self
+            .course
+            .proxy
+            .upstreams
+            .challenged(lease, &self.request.line, head, self.request.hint, body_done)
+            .await
+        {
             Verdict::Again(lease) => Ok(*lease),
             Verdict::Refused(cause) => Err(Failure::Connect(ConnectError::new(&target, &hop, cause))),
         }
@@ -234,7 +259,7 @@ impl<'a> Forward<'a> {
             return self.lease(true).await.map_err(Failure::Connect);
         }
         let hop = lease.hop.clone();
-        match self.proxy.upstreams.after_break(lease, &self.request.line).await {
+        match self.course.proxy.upstreams.after_break(lease, &self.request.line).await {
             Ok(Some(lease)) => Ok(lease),
             Ok(None) => Err(broken),
             Err(cause) => Err(Failure::Connect(ConnectError::new(&self.request.url.target, &hop, cause))),
@@ -243,16 +268,16 @@ impl<'a> Forward<'a> {
 
     /// `101 Switching Protocols`: from here on the connection is the other protocol's.
     async fn switch(mut self, mut lease: Lease, head: ResponseHead, shared: &mut Shared) -> Next {
-        self.proxy.upstreams.settle(&mut lease, head.status);
+        self.course.proxy.upstreams.settle(&mut lease, head.status);
         self.story.answered(head.status);
         let client = &mut self.client.wire;
         let mut upstream = lease.wire;
-        watch_peer(&client.stream, self.proxy.keepalive);
+        watch_peer(&client.stream, self.course.proxy.keepalive);
         if client.stream.write_all(&head.to_bytes()).await.is_err() {
             return self.end(End::ClientReset);
         }
         let stop = reached(&mut shared.phase, Phase::Ending);
-        let outcome = relay(client, &mut upstream, self.proxy.relay, stop).await;
+        let outcome = relay(client, &mut upstream, self.course.proxy.relay, stop).await;
         self.story.record.bytes_up += outcome.bytes_up;
         self.story.record.bytes_down += outcome.bytes_down;
         self.end(connect::ending(outcome.end))

@@ -16,6 +16,7 @@ pub mod builtins;
 mod cache;
 pub mod directive;
 mod engine;
+mod named;
 mod names;
 mod pool;
 pub mod text;
@@ -32,6 +33,8 @@ use jiff::Zoned;
 use thiserror::Error;
 
 use super::Hop;
+pub use named::named_hops;
+
 use cache::{Cache, Decision, Keep, Next};
 use directive::DirectiveError;
 use engine::Engine;
@@ -56,6 +59,8 @@ pub trait Host: Send + Sync {
     fn elapsed(&self) -> Duration;
     /// What a script said by `alert`.
     fn alert(&self, text: &str);
+    /// Lets others have the processor for a moment: asked for again and again by a script that runs for long.
+    fn give_way(&self) {}
 }
 
 /// What one evaluation may use.

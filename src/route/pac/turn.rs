@@ -13,6 +13,10 @@ use super::names::Names;
 /// For all questions of one evaluation to the resolver together.
 const DNS_BUDGET: Duration = Duration::from_secs(1);
 
+/// After so long a script gives way to everything else whenever it can: it is most likely one that loops, and scripts
+/// that loop must not take the processors from those that do not.
+const GIVES_WAY_AFTER: Duration = Duration::from_millis(100);
+
 /// What an evaluation asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Asked {
@@ -32,6 +36,7 @@ pub struct Turn {
 }
 
 struct State {
+    begun: Duration,
     deadline: Duration,
     dns_left: Duration,
     asked: Asked,
@@ -44,6 +49,7 @@ impl Turn {
     /// same in all of them.
     pub fn new(host: Arc<dyn Host>, names: Arc<Names>, seed: u64) -> Self {
         let state = State {
+            begun: Duration::ZERO,
             deadline: Duration::ZERO,
             dns_left: DNS_BUDGET,
             asked: Asked::default(),
@@ -54,7 +60,9 @@ impl Turn {
     }
 
     pub fn begin(&self, deadline: Duration) {
+        let begun = self.host.elapsed();
         let mut state = self.lock();
+        state.begun = begun;
         state.deadline = deadline;
         state.dns_left = DNS_BUDGET;
         state.asked = Asked::default();
@@ -80,6 +88,9 @@ impl Turn {
         let now = self.host.elapsed();
         let mut state = self.lock();
         state.interrupted |= now >= state.deadline;
+        if !state.interrupted && now - state.begun > GIVES_WAY_AFTER {
+            self.host.give_way();
+        }
         state.interrupted
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hallpass::config::{Config, Environment, Files, Inputs, Layer, load};
 use hallpass::daemon::Daemon;
@@ -21,6 +21,9 @@ pub const PASSWORD: &str = "corr\u{e9}ct horse: battery";
 #[derive(Clone, Default)]
 pub struct RelayPlan {
     keys: String,
+    tables: String,
+    state: Option<PathBuf>,
+    listen: Option<SocketAddr>,
     upstreams: Vec<(String, String)>,
     password: Option<String>,
 }
@@ -29,6 +32,24 @@ impl RelayPlan {
     /// A line above all tables.
     pub fn key(mut self, line: &str) -> Self {
         self.keys += &format!("{line}\n");
+        self
+    }
+
+    /// Whole tables.
+    pub fn tables(mut self, text: &str) -> Self {
+        self.tables += &format!("{text}\n");
+        self
+    }
+
+    /// In the place of a port from the kernel.
+    pub fn listen(mut self, addr: SocketAddr) -> Self {
+        self.listen = Some(addr);
+        self
+    }
+
+    /// What outlives the process is kept here.
+    pub fn state(mut self, directory: &Path) -> Self {
+        self.state = Some(directory.into());
         self
     }
 
@@ -70,17 +91,21 @@ impl RelayPlan {
     }
 
     fn config(&self, directory: &TempDir) -> Config {
-        let mut text = format!("listen = [\"127.0.0.1:0\"]\n{}", self.keys);
+        let listen = self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+        let mut text = format!("listen = [\"{listen}\"]\n{}", self.keys);
         for (number, (url, lines)) in self.upstreams.iter().enumerate() {
             text += &format!("[upstreams.u{number}]\nurl = \"{url}\"\n{lines}\n");
         }
         let password = self.password.as_deref().unwrap_or(PASSWORD);
         text += &format!("[credentials.alice]\nuser = 'PRACTICE\\alice'\npassword = '{password}'\n");
+        text += &self.tables;
         text += &format!("[audit]\nto = \"{}\"\n", audit(directory).display());
         let path = directory.path().join("hallpass.toml");
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        let inputs = Inputs { files: Files::Only(path), environment: Environment::default(), flags: Layer::default() };
+        let state = self.state.as_ref().map(|path| ("XDG_STATE_HOME", path.to_str().unwrap()));
+        let environment = Environment::from_pairs(state);
+        let inputs = Inputs { files: Files::Only(path), environment, flags: Layer::default() };
         load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0)).config
     }
 }

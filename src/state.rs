@@ -1,0 +1,71 @@
+//! Files that outlive the process: small, for nobody else's eyes, each written whole or not at all.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use tempfile::NamedTempFile;
+
+/// The directory for them. Without one nothing is kept, and nothing was.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    directory: Option<PathBuf>,
+}
+
+impl State {
+    pub fn at(directory: Option<PathBuf>) -> Self {
+        Self { directory }
+    }
+
+    /// What was written under this name. What cannot be read counts as not written.
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let path = self.directory.as_ref()?.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    tracing::warn!(%error, "cannot read {}", path.display());
+                }
+                None
+            }
+        }
+    }
+
+    /// A temporary file is its owner's alone from the beginning, and so is what it becomes.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        fs::create_dir_all(directory)?;
+        let mut file = NamedTempFile::new_in(directory)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(directory.join(name)).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again_by_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::at(Some(directory.path().join("a/b")));
+        assert_eq!(state.read("x"), None);
+        state.write("x", b"1").unwrap();
+        state.write("x", b"2").unwrap();
+        assert_eq!(state.read("x").as_deref(), Some(b"2".as_slice()));
+        let mode = fs::metadata(directory.path().join("a/b/x")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(directory.path().join("a/b")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn without_a_directory_nothing_is_kept() {
+        let state = State::default();
+        state.write("x", b"1").unwrap();
+        assert_eq!(state.read("x"), None);
+    }
+}

@@ -1,0 +1,86 @@
+//! Profiles: the first whose conditions hold, and another one when the place turns out to be another one.
+
+use serde_json::Value;
+
+use crate::support::{Relay, RelayPlan, Say, Scripted, Upstream, until};
+
+async fn connect(relay: &Relay, target: &str) -> u16 {
+    relay.client().await.ask_head(&format!("CONNECT {target} HTTP/1.1\r\n\r\n")).await.status()
+}
+
+async fn status(relay: &Relay) -> Value {
+    let answer = relay.client().await.ask("GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(answer.status(), 200);
+    serde_json::from_str(answer.text()).unwrap()
+}
+
+fn office_and_home(upstream: std::net::SocketAddr) -> RelayPlan {
+    Relay::before(upstream).tables(&format!(
+        "[profiles.office]\nwhen = {{ reachable = \"{upstream}\" }}\n[profiles.home]\nupstreams = []\n"
+    ))
+}
+
+#[tokio::test]
+async fn at_the_office_the_upstream_is_used_and_elsewhere_all_goes_direct() {
+    let upstream = Upstream::start(Say::welcome).await;
+    let relay = office_and_home(upstream.addr).start();
+    assert_eq!(connect(&relay, "a.test:443").await, 200);
+    let record = relay.records(1).await.remove(0);
+    assert_eq!((&record["profile"], &record["reason"]["kind"]), (&"office".into(), &"upstream".into()), "{record}");
+    let status = status(&relay).await;
+    assert_eq!(status["profile"]["name"], "office");
+    assert_eq!(status["profile"]["reason"], format!("reachable {}", upstream.addr));
+
+    let nobody = Scripted::start().await.addr();
+    let relay = office_and_home(nobody).start();
+    assert_eq!(connect(&relay, "nobody.invalid:443").await, 502);
+    let record = relay.records(1).await.remove(0);
+    assert_eq!((&record["profile"], &record["hop"]), (&"home".into(), &"direct".into()), "{record}");
+}
+
+#[tokio::test]
+async fn a_request_that_finds_the_office_gone_goes_on_from_home() {
+    let upstream = Upstream::start(Say::welcome).await;
+    let relay = office_and_home(upstream.addr).start();
+    assert_eq!(connect(&relay, "a.test:443").await, 200);
+    drop(upstream);
+    // The same request: it fails directly, but that is where it went.
+    assert_eq!(connect(&relay, "nobody.invalid:443").await, 502);
+    let record = relay.records(2).await.into_iter().find(|record| record["target"] == "nobody.invalid:443").unwrap();
+    assert_eq!((&record["profile"], &record["hop"]), (&"home".into(), &"direct".into()), "{record}");
+}
+
+#[tokio::test]
+async fn a_profile_that_is_asked_for_holds_whatever_the_place_is() {
+    let nobody = Scripted::start().await.addr();
+    let relay = office_and_home(nobody).key("profile = \"office\"").start();
+    assert_eq!(connect(&relay, "a.test:443").await, 502);
+    let record = relay.records(1).await.remove(0);
+    assert_eq!(
+        (&record["profile"], &record["hop"]),
+        (&"office".into(), &format!("http://{nobody}").into()),
+        "{record}"
+    );
+    assert_eq!(status(&relay).await["profile"]["reason"], "it was asked for");
+}
+
+#[tokio::test]
+async fn a_reload_with_other_profiles_is_looked_at_at_once() {
+    let upstream = Upstream::start(Say::welcome).await;
+    let mut relay = Relay::before(upstream.addr).start();
+    assert_eq!(connect(&relay, "a.test:443").await, 200);
+    relay.reload(|plan| plan.tables("[profiles.always]\nupstreams = []\n"));
+    let mut number = 0;
+    until("nothing", || true).await;
+    loop {
+        number += 1;
+        let target = format!("b{number}.invalid:443");
+        connect(&relay, &target).await;
+        let records = relay.records(number + 1).await;
+        let record = records.iter().find(|record| record["target"] == target.as_str()).unwrap();
+        if record["profile"] == "always" {
+            assert_eq!(record["hop"], "direct");
+            return;
+        }
+    }
+}
