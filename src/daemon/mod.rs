@@ -98,6 +98,11 @@ impl Daemon {
         &self.addrs
     }
 
+    /// What changes while the relay runs: the health of its hops, the addresses its tunnels leave from.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
     /// New requests see the new configuration; those under way and all tunnels keep theirs.
     pub fn reload(&mut self, config: &Config) -> Result<(), StartError> {
         let proxy = build::proxy(config, &self.addrs, &self.live, &self.audit, &self.pseudonym, &mut self.generations)?;

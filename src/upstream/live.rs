@@ -1,12 +1,15 @@
 //! What changes while the relay runs: what each upstream was seen to want, its idle connections, whether it is there.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::footing::{Footing, Footings};
 use super::marks::{Health, Marks};
 use super::stream::Stream;
 use crate::address::{Endpoint, Target};
@@ -71,6 +74,7 @@ pub struct Live {
     known: Mutex<HashMap<UpstreamKey, Known>>,
     idle: Mutex<HashMap<PoolKey, Vec<Idle>>>,
     marks: Arc<Marks>,
+    footings: Footings,
 }
 
 impl Live {
@@ -145,6 +149,21 @@ impl Live {
     pub fn forget_marks(&self) {
         lock(&self.idle).clear();
         self.marks.forget();
+    }
+
+    /// For as long as a tunnel runs on this connection.
+    pub fn footing(&self, stream: &TcpStream) -> Footing {
+        self.footings.of(stream)
+    }
+
+    /// This machine's addresses that tunnels leave from.
+    pub fn local_addresses(&self) -> Vec<IpAddr> {
+        self.footings.addresses()
+    }
+
+    /// The machine has this address no more: breaks off all tunnels that leave from it.
+    pub fn abandon(&self, address: IpAddr) {
+        self.footings.abandon(address);
     }
 
     /// Every upstream that was dialled lately, and since when it has been so.

@@ -6,6 +6,7 @@
 mod attempts;
 mod dial;
 pub mod fetch;
+mod footing;
 mod handshake;
 mod lease;
 mod legs;
@@ -24,6 +25,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 pub use dial::{Addresses, DialError, Dialer, Resolve, tune};
+pub use footing::Footing;
 pub use handshake::{Answer, Connected, Tunnel};
 pub use lease::{BodyHint, Lease, reaches_origin};
 pub use legs::Verdict;
