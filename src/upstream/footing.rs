@@ -78,6 +78,6 @@ mod tests {
         // The address is back: what stands on it now is not told of what was.
         assert!(!*footings.stand_on(here).borrow());
         drop(other);
-        assert_eq!(footings.addresses(), [IpAddr::from([0; 4]); 0]);
+        assert!(footings.addresses().is_empty());
     }
 }

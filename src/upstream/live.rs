@@ -171,7 +171,11 @@ impl Live {
         self.marks.health()
     }
 
-    /// Changes when an upstream could not be reached or takes its time: the network may be another one. It changes
+    pub(super) fn doubt(&self) {
+        self.marks.doubt();
+    }
+
+    /// Changes when a dial of an upstream fails or takes its time: the network may be another one. It changes
     /// as often as requests fail; whoever acts on it sets the pace.
     pub fn doubts(&self) -> watch::Receiver<()> {
         self.marks.doubts()
