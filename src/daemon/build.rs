@@ -247,3 +247,57 @@ impl Resolve for SystemResolver {
         Box::pin(resolver::resolve(name, port))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::{Endpoint, Protocol, Target};
+    use crate::auth::{Mechanisms, Start};
+    use crate::config::{Environment, Files, Inputs, Layer, load};
+
+    fn config(patterns: &str) -> Config {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("hallpass.toml");
+        let text = format!(
+            "[upstreams.own]\nurl = \"http://own.test:8080\"\ncredential = \"bob\"\n\
+             [credentials.alice]\nuser = 'CORP\\alice'\npassword_command = [\"true\"]\nfor = [{patterns}]\n\
+             [credentials.bob]\nuser = 'CORP\\bob'\npassword_command = [\"true\"]\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        let inputs = Inputs { files: Files::Only(path), environment: Environment::default(), flags: Layer::default() };
+        load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0)).config
+    }
+
+    #[test]
+    fn a_credential_goes_to_its_own_upstreams_and_to_those_that_its_patterns_cover() {
+        let config = config("\"*.corp.example\", \"own.test\"");
+        let identities = identities(&config);
+        let receives = |host: &str, port: u16| {
+            let target = Target::parse(&format!("{host}:{port}"), None).unwrap();
+            let endpoint = Endpoint { target, protocol: Protocol::Http };
+            let begun = identities.start(Start::Scheme(Scheme::Ntlm), &endpoint, None);
+            begun.map(|_| ()).map_err(|error| error.to_string())
+        };
+        let nothing = |host: &str| receives(host, 8080).unwrap_err().contains("no credential is meant for");
+        assert!(["evil.test", "corp.example", "evilcorp.example", "corp.example.evil.test"].into_iter().all(nothing));
+        // What is begun needs the password, and the command gives none: it is not refused for want of a grant.
+        for (host, port) in [("proxy.corp.example", 1), ("own.test", 8080), ("own.test", 81)] {
+            let outcome = receives(host, port);
+            assert!(!outcome.as_ref().is_err_and(|error| error.contains("meant for")), "{host}:{port} {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_learnt_of_an_upstream_ends_with_the_credentials_it_may_receive() {
+        let mut generations = Generations::default();
+        let mut of = |patterns: &str| {
+            let config = config(patterns);
+            let listed = generations.of(Seen::Upstream(Box::new(config.upstreams[0].clone())));
+            (listed, generations.of(Seen::Unlisted(for_unlisted(&config).cloned().collect())))
+        };
+        let (listed, first) = of("\"*.corp.example\"");
+        let (_, second) = of("\"*.other.example\"");
+        assert_eq!(of("\"*.corp.example\"").1, first);
+        assert!(first != second && first != listed && second != listed);
+    }
+}

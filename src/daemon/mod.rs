@@ -110,6 +110,11 @@ impl Daemon {
         &self.ways
     }
 
+    /// What changes while the relay runs: the health of its hops, the addresses its tunnels leave from.
+    pub fn live(&self) -> Arc<Live> {
+        self.core.live()
+    }
+
     /// New requests see the new configuration; those under way and all tunnels keep theirs.
     pub fn reload(&mut self, config: &Config) -> Result<(), StartError> {
         self.core.reload(config)?;

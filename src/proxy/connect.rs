@@ -13,8 +13,8 @@ use super::{Client, Next, Phase, Proxy, Shared, Story, port80, pump, reached, re
 use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, Fields, ReadError, RequestHead, Version, Wire};
-use crate::relay::{self, Side, relay, watch_peer};
-use crate::upstream::{Answer, ConnectError, Connected, Stream, Tunnel};
+use crate::relay::{self, Outcome, Side, relay, reset_on_close, watch_peer};
+use crate::upstream::{Answer, ConnectError, Connected, Footing, Stream, Tunnel};
 use pump::client_end;
 use respond::Problem;
 
@@ -153,6 +153,7 @@ pub(super) struct Open {
     upstream: Wire<Stream>,
     greeting: Greeting,
     story: Story,
+    footing: Footing,
     options: relay::Options,
     keepalive: Option<Duration>,
 }
@@ -161,23 +162,47 @@ impl Open {
     fn new(tunnel: Tunnel, greeting: Greeting, mut story: Story, proxy: &Proxy) -> Self {
         story.record.hop = Some(tunnel.hop.to_string());
         story.record.scheme = tunnel.scheme.map(|scheme| scheme.to_string());
-        Self { upstream: tunnel.wire, greeting, story, options: proxy.relay, keepalive: proxy.keepalive }
+        let footing = proxy.upstreams.live.footing(tunnel.wire.stream.tcp());
+        Self { upstream: tunnel.wire, greeting, story, footing, options: proxy.relay, keepalive: proxy.keepalive }
     }
 
     pub async fn run(self, mut client: Wire<TcpStream>, mut phase: watch::Receiver<Phase>) {
-        let Self { mut upstream, greeting, mut story, options, keepalive } = self;
+        let Self { mut upstream, greeting, mut story, mut footing, options, keepalive } = self;
         story.answered(200);
         watch_peer(&client.stream, keepalive);
         watch_peer(upstream.stream.tcp(), keepalive);
         if greeting.welcome(&mut client).await.is_err() {
             return story.end(End::ClientReset);
         }
-        let stop = reached(&mut phase, Phase::Ending);
-        let outcome = relay(&mut client, &mut upstream, options, stop).await;
+        let outcome = relay_on(&mut footing, &mut client, &mut upstream, options, &mut phase).await;
         story.record.bytes_up = outcome.bytes_up;
         story.record.bytes_down = outcome.bytes_down;
         story.end(ending(outcome.end));
     }
+}
+
+/// Relays until both sides, the relay's life or the address that the upstream's connection leaves from come to an end.
+pub(super) async fn relay_on(
+    footing: &mut Footing,
+    client: &mut Wire<TcpStream>,
+    upstream: &mut Wire<Stream>,
+    options: relay::Options,
+    phase: &mut watch::Receiver<Phase>,
+) -> Outcome {
+    let mut lost = false;
+    let stop = async {
+        tokio::select! {
+            () = reached(phase, Phase::Ending) => {}
+            () = footing.lost() => lost = true,
+        }
+    };
+    let outcome = relay(client, upstream, options, stop).await;
+    if !lost {
+        return outcome;
+    }
+    reset_on_close(&client.stream);
+    reset_on_close(upstream.stream.tcp());
+    Outcome { end: relay::End::Reset(Side::Upstream), ..outcome }
 }
 
 pub(super) fn ending(end: relay::End) -> End {

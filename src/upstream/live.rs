@@ -1,12 +1,15 @@
 //! What changes while the relay runs: what each upstream was seen to want, its idle connections, whether it is there.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::footing::{Footing, Footings};
 use super::marks::{Health, Marks};
 use super::stream::Stream;
 use crate::address::{Endpoint, Target};
@@ -75,13 +78,10 @@ pub struct Live {
     marks: Arc<Marks>,
     /// Counts the networks that were left.
     left: watch::Sender<u64>,
+    footings: Footings,
 }
 
 impl Live {
-    pub fn local_addresses(&self) -> Vec<std::net::IpAddr> {
-        Vec::new()
-    }
-    pub fn abandon(&self, _: std::net::IpAddr) {}
     pub fn known(&self, key: &UpstreamKey) -> Known {
         lock(&self.known).get(key).copied().unwrap_or_default()
     }
@@ -171,12 +171,31 @@ impl Live {
         }
     }
 
+    /// For as long as a tunnel runs on this connection.
+    pub fn footing(&self, stream: &TcpStream) -> Footing {
+        self.footings.of(stream)
+    }
+
+    /// This machine's addresses that tunnels leave from.
+    pub fn local_addresses(&self) -> Vec<IpAddr> {
+        self.footings.addresses()
+    }
+
+    /// The machine has this address no more: breaks off all tunnels that leave from it.
+    pub fn abandon(&self, address: IpAddr) {
+        self.footings.abandon(address);
+    }
+
     /// Every upstream that was dialled lately, and since when it has been so.
     pub fn health(&self) -> Vec<(Endpoint, Health, Timestamp)> {
         self.marks.health()
     }
 
-    /// Changes when an upstream could not be reached or takes its time: the network may be another one. It changes
+    pub(super) fn doubt(&self) {
+        self.marks.doubt();
+    }
+
+    /// Changes when a dial of an upstream fails or takes its time: the network may be another one. It changes
     /// as often as requests fail; whoever acts on it sets the pace.
     pub fn doubts(&self) -> watch::Receiver<()> {
         self.marks.doubts()

@@ -6,6 +6,7 @@
 mod attempts;
 mod dial;
 pub mod fetch;
+mod footing;
 mod handshake;
 mod lease;
 mod legs;
@@ -18,13 +19,15 @@ mod stream;
 mod tls;
 mod unlisted;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub use dial::{Addresses, DialError, Dialer, Resolve, tune};
+pub use footing::Footing;
 pub use handshake::{Answer, Connected, Tunnel};
 pub use lease::{BodyHint, Lease, reaches_origin};
 pub use legs::Verdict;
@@ -47,6 +50,9 @@ pub const MAX_RESPONSE_HEAD: usize = 256 * 1024;
 
 /// A 407's page is skipped up to here to keep the connection; beyond, a new one is cheaper.
 const MAX_SKIPPED: usize = 64 * 1024;
+
+/// A dial that takes longer than this may mean that the network is another one by now.
+const SLOW: Duration = Duration::from_millis(300);
 
 /// One upstream, ready to be dialled.
 #[derive(Debug, Clone)]
@@ -176,7 +182,22 @@ impl Upstreams {
         }
     }
 
+    /// One that fails or is slow casts doubt on the network.
     async fn dial(&self, upstream: &Upstream, patience: Patience) -> Result<Dialled, ConnectCause> {
+        let slow = async {
+            sleep(SLOW).await;
+            self.live.doubt();
+            std::future::pending::<Infallible>().await
+        };
+        let dialled = tokio::select! {
+            biased;
+            dialled = self.dial_to_its_end(upstream, patience) => dialled,
+            never = slow => match never {},
+        };
+        dialled.inspect_err(|_| self.live.doubt())
+    }
+
+    async fn dial_to_its_end(&self, upstream: &Upstream, patience: Patience) -> Result<Dialled, ConnectCause> {
         let target = &upstream.endpoint.target;
         let stream = self.reach(&upstream.endpoint, patience).await?;
         let Some(tls) = &upstream.tls else {

@@ -1,19 +1,13 @@
 //! TCP to an upstream: what it comes to is noted for the requests after this one.
 
-use std::convert::Infallible;
-use std::time::Duration;
-
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::timeout_at;
 
 use super::Upstreams;
 use super::attempts::Patience;
 use super::dial::DialError;
 use super::marks::Mark;
 use crate::address::{Endpoint, Target};
-
-/// A dial that takes longer than this may mean that the network is another one by now.
-const SLOW: Duration = Duration::from_millis(300);
 
 impl Upstreams {
     pub(super) async fn reach(&self, endpoint: &Endpoint, patience: Patience) -> Result<TcpStream, DialError> {
@@ -31,10 +25,7 @@ impl Upstreams {
         };
         match &outcome {
             Ok(_) => marks.up(endpoint),
-            Err(error) => {
-                marks.failed(endpoint, error, &self.dialer);
-                marks.doubt();
-            }
+            Err(error) => marks.failed(endpoint, error, &self.dialer),
         }
         outcome
     }
@@ -42,22 +33,14 @@ impl Upstreams {
     /// Gives up as soon as another request has found it dead.
     async fn reach_unmarked(&self, endpoint: &Endpoint) -> Result<TcpStream, DialError> {
         let marks = self.live.marks();
-        let slow = async {
-            sleep(SLOW).await;
-            marks.doubt();
-            std::future::pending::<Infallible>().await
-        };
         tokio::select! {
             biased;
             dialled = self.dialer.dial(&endpoint.target) => dialled,
             mark = marks.marked(endpoint) => Err(mark.into()),
             () = self.live.left() => Err(DialError::Moved),
-            never = slow => match never {},
         }
     }
-}
 
-impl Upstreams {
     /// A target that cannot be reached says nothing about the network: there are many such.
     pub(super) async fn reach_directly(&self, target: &Target) -> Result<TcpStream, DialError> {
         tokio::select! {

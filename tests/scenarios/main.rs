@@ -13,6 +13,7 @@ mod desync;
 mod endings;
 mod events;
 mod fetch;
+mod footing;
 mod forwarding;
 mod heads;
 mod hyper_or_http1;

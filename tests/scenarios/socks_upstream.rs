@@ -1,6 +1,11 @@
 //! SOCKS upstreams: tunnels and plain requests go through, names are theirs to resolve, their no is heard.
 
-use crate::support::{PASSWORD, Relay, RelayPlan, Say, Scripted, SocksPlan, SocksServer, Upstream};
+use hallpass::address::Protocol;
+use hallpass::auth::Scheme;
+
+use crate::support::{
+    PASSWORD, Relay, RelayPlan, Say, Scripted, SocksPlan, SocksServer, Upstream, hop, route, tunnel, ways,
+};
 
 const CONNECT: &str = "CONNECT o.practice:80 HTTP/1.1\r\nHost: o.practice:80\r\n\r\n";
 const GET: &str = "GET http://o.practice/hello?x HTTP/1.1\r\nHost: o.practice\r\n\r\n";
@@ -104,6 +109,37 @@ async fn a_password_that_was_refused_or_not_judged_is_shown_to_nobody_else() {
             assert_eq!(status(&relay, request).await, expected, "{request:.8}");
             assert_eq!((strict.seen().logins.len(), other.seen().connections), (1, 0), "{request:.8}");
             assert_eq!(relay.stop().await[0]["end"], end);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_a_server_thinks_about_for_ever_is_shown_to_nobody_else() {
+    let origin = Upstream::start(Say::welcome).await;
+    let login = |ponders_login| SocksPlan { login: alice(), ponders_login, ..SocksPlan::default() };
+    let slow = SocksServer::start(login(true), origin.addr).await;
+    let other = SocksServer::start(login(false), origin.addr).await;
+    let basic = "schemes = [\"basic\"]";
+    let relay = before("socks5", &slow, basic)
+        .upstream_at(&format!("socks5://{}", other.addr), basic)
+        .key("handshake_timeout = \"300ms\"")
+        .start();
+    for request in [CONNECT, GET] {
+        assert_eq!(status(&relay, request).await, 504, "{request:.8}");
+    }
+    assert_eq!((slow.seen().logins.len(), other.seen().connections), (2, 0));
+}
+
+#[tokio::test]
+async fn a_socks_server_that_only_a_script_names_is_shown_a_password_only_where_a_pattern_covers_it() {
+    let origin = Upstream::start(Say::welcome).await;
+    let ways = ways(&["*.corp.example"], &[Scheme::Basic]);
+    for (host, is_covered) in [("proxy.evil.test", false), ("evilcorp.example", false), ("p.corp.example", true)] {
+        let server = SocksServer::start(SocksPlan { login: alice(), ..SocksPlan::default() }, origin.addr).await;
+        let outcome = tunnel(&ways, &route([hop(Protocol::Socks5, host, server.addr)])).await;
+        assert_eq!((outcome.is_ok(), server.seen().logins.len()), (is_covered, usize::from(is_covered)), "{host}");
+        if let Err(error) = outcome {
+            assert!(error.cause.to_string().contains(&format!("--credential-for {host}")), "{error:?}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use hallpass::address::Protocol;
 use hallpass::auth::Scheme;
-use hallpass::upstream::{BodyHint, Connected};
+use hallpass::upstream::{BodyHint, Connected, Health};
 
 use crate::support::{Say, Scripted, Upstream, hop, lease, route, tunnel, ways};
 
@@ -67,6 +67,7 @@ async fn an_unlisted_upstream_behind_tls_is_trusted_only_as_far_as_the_system_tr
     let mute = Scripted::start().await;
     let ways = ways(&[], &[]);
     let route = route([hop(Protocol::Https, "proxy.anywhere.test", mute.addr())]);
+    let doubts = ways.live.doubts();
     let dialled = async {
         let mut peer = mute.accept().await;
         let hello = peer.once().await;
@@ -78,4 +79,6 @@ async fn an_unlisted_upstream_behind_tls_is_trusted_only_as_far_as_the_system_tr
     assert_eq!(hello.first(), Some(&22));
     let error = chain(&error.unwrap_err());
     assert!(error.contains("no TLS connection to proxy.anywhere.test"), "{error}");
+    // Somebody is there; it may be another network's.
+    assert!(matches!(&ways.live.health()[..], [(_, Health::Up, _)]) && doubts.has_changed().unwrap());
 }

@@ -14,7 +14,7 @@ use super::{Client, Next, Phase, Proxy, Shared, Story, connect, pump, reached, r
 use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, ReadError, RequestHead, ResponseHead};
-use crate::relay::{relay, reset_on_close, watch_peer};
+use crate::relay::{reset_on_close, watch_peer};
 use crate::upstream::{BodyHint, ConnectError, Lease, Verdict, reaches_origin};
 use attempt::{Attempt, Sending};
 use pump::{Replay, client_end};
@@ -276,8 +276,9 @@ impl<'a> Forward<'a> {
         if client.stream.write_all(&head.to_bytes()).await.is_err() {
             return self.end(End::ClientReset);
         }
-        let stop = reached(&mut shared.phase, Phase::Ending);
-        let outcome = relay(client, &mut upstream, self.course.proxy.relay, stop).await;
+        let proxy = &self.course.proxy;
+        let mut footing = proxy.upstreams.live.footing(upstream.stream.tcp());
+        let outcome = connect::relay_on(&mut footing, client, &mut upstream, proxy.relay, &mut shared.phase).await;
         self.story.record.bytes_up += outcome.bytes_up;
         self.story.record.bytes_down += outcome.bytes_down;
         self.end(connect::ending(outcome.end))

@@ -17,6 +17,8 @@ pub struct SocksPlan {
     pub reply: Option<u8>,
     /// Hangs up when it has seen the log-in.
     pub breaks_at_login: bool,
+    /// Says nothing more when it has seen the log-in.
+    pub ponders_login: bool,
 }
 
 pub struct SocksServer {
@@ -86,6 +88,9 @@ async fn version_5(peer: &mut Peer, plan: &SocksPlan, seen: &Mutex<Seen>) -> boo
             seen.lock().unwrap().logins.push(login.clone());
             if plan.breaks_at_login {
                 return false;
+            }
+            if plan.ponders_login {
+                std::future::pending::<()>().await;
             }
             peer.send([1, u8::from(login != *wanted)]).await;
             if login != *wanted {
