@@ -56,7 +56,7 @@ fn check(loaded: &Loaded) {
 }
 
 fn summary(config: &Config) -> String {
-    let listen = join(config.listen.iter().map(SocketAddr::to_string));
+    let listen = join(ways_in(config).into_iter());
     let upstreams = match config.upstreams.as_slice() {
         [] => "everything goes direct".into(),
         some => format!("upstreams {}", join(some.iter().map(|upstream| upstream.endpoint.to_string()))),
@@ -66,6 +66,18 @@ fn summary(config: &Config) -> String {
         some => join(some.iter().map(|path| path.display().to_string())),
     };
     format!("{files}; listens on {listen}; {upstreams}")
+}
+
+fn ways_in(config: &Config) -> Vec<String> {
+    let mut ways: Vec<String> = config.listen.iter().map(SocketAddr::to_string).collect();
+    for listener in &config.listeners {
+        let spoken = if listener.socks5 { " (SOCKS5)" } else { "" };
+        ways.extend(listener.addrs().iter().map(|addr| format!("{addr}{spoken}")));
+    }
+    for tunnel in &config.tunnels {
+        ways.extend(tunnel.listen.iter().map(|addr| format!("{addr} (for {})", tunnel.target)));
+    }
+    ways
 }
 
 fn join(parts: impl Iterator<Item = String>) -> String {

@@ -41,10 +41,10 @@ pub(super) const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), (
 pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>) -> Config {
     let listen = listen(reader);
     let credentials = credentials::read(reader);
-    let upstreams = upstreams::read(reader, &credentials, &listen);
     let mut taken = listen.clone();
     let listeners = listeners::read(reader, &mut taken);
     let tunnels = tunnels::read(reader, &mut taken);
+    let upstreams = upstreams::read(reader, &credentials, &taken);
     let timeout = value::positive_duration;
     let or_off = value::duration_or_off;
     Config {
