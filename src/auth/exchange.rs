@@ -201,7 +201,7 @@ impl Exchange {
             return self.follow(current, strongest(challenges).cloned(), persists, request);
         }
         let Some(challenge) = same.clone().find(|challenge| challenge.token.is_some()) else {
-            self.failed.push((current.start, format!("{}: the upstream refused it", current.start)));
+            self.failed.push((current.start, "the upstream refused it".into()));
             self.next = None;
             return self.choose_on_used(challenges, request);
         };
@@ -328,7 +328,7 @@ impl Exchange {
 
     fn fail(&mut self, start: Start, error: &MechanismError) {
         tracing::debug!(%start, %error, "scheme not usable");
-        self.failed.push((start, format!("{start}: {error}")));
+        self.failed.push((start, error.to_string()));
     }
 
     fn rejected(&mut self, scheme: Scheme) -> Refusal {
@@ -347,8 +347,13 @@ impl Exchange {
     }
 
     fn nothing_left(&self) -> Refusal {
-        let reasons: Vec<&str> = self.failed.iter().map(|(_, why)| why.as_str()).collect();
-        Refusal::NoCredential(reasons.join("; "))
+        // What is said of several schemes is said once.
+        let same = self.failed.chunk_by(|(_, one), (_, other)| one == other);
+        let reasons = same.map(|group| {
+            let starts: Vec<String> = group.iter().map(|(start, _)| start.to_string()).collect();
+            format!("{}: {}", starts.join(", "), group[0].1)
+        });
+        Refusal::NoCredential(reasons.collect::<Vec<_>>().join("; "))
     }
 }
 

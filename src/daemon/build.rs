@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::audit::Audit;
+use crate::auth::Scheme;
 use crate::config::{self, Config, ConnectPort80, Credential};
 use crate::credential::Source;
 use crate::mechanism::{Account, Canonicalize, Grant, Identities, Outside, ReadSecret, Recipient, Settings};
@@ -12,19 +13,26 @@ use crate::proxy::Proxy;
 use crate::relay;
 use crate::resolver;
 use crate::route::Router;
-use crate::upstream::{Addresses, Dialer, Live, Resolve, Tls, TlsOptions, Upstream, Upstreams};
+use crate::upstream::{Addresses, Dialer, Live, Resolve, Tls, TlsOptions, Unlisted, Upstream, Upstreams};
 
 /// Which upstream, with which credential, was seen first when: what was learnt of another one is not true of it.
 #[derive(Default)]
 pub(super) struct Generations {
-    seen: Vec<config::Upstream>,
+    seen: Vec<Seen>,
+}
+
+#[derive(PartialEq)]
+enum Seen {
+    Upstream(Box<config::Upstream>),
+    /// The credentials that upstreams named elsewhere may receive.
+    Unlisted(Vec<Arc<Credential>>),
 }
 
 impl Generations {
-    fn of(&mut self, upstream: &config::Upstream) -> u64 {
-        let known = self.seen.iter().position(|seen| seen == upstream);
+    fn of(&mut self, wanted: Seen) -> u64 {
+        let known = self.seen.iter().position(|seen| *seen == wanted);
         let at = known.unwrap_or_else(|| {
-            self.seen.push(upstream.clone());
+            self.seen.push(wanted);
             self.seen.len() - 1
         });
         at as u64 + 1
@@ -49,14 +57,17 @@ pub(super) fn proxy(
     pseudonym: &str,
     generations: &mut Generations,
 ) -> Result<Proxy, StartError> {
-    let list = config.upstreams.iter().map(|one| upstream(one, generations)).collect::<Result<_, _>>()?;
+    let list = config.upstreams.iter().map(|one| upstream(one, generations).map(Arc::new)).collect::<Result<_, _>>()?;
+    let unlisted = Unlisted::new(generations.of(Seen::Unlisted(for_unlisted(config).cloned().collect())));
     Ok(Proxy {
         router: Router {
             no_proxy: config.no_proxy.clone(),
             upstreams: config.upstreams.iter().map(|upstream| upstream.endpoint.clone()).collect(),
+            ..Router::default()
         },
         upstreams: Upstreams {
             list,
+            unlisted,
             mechanisms: Arc::new(identities(config)),
             dialer: Dialer {
                 resolver: Arc::new(SystemResolver),
@@ -94,25 +105,38 @@ fn upstream(one: &config::Upstream, generations: &mut Generations) -> Result<Ups
         schemes: one.schemes.as_slice().into(),
         tls,
         channel_bindings: one.channel_bindings,
-        generation: generations.of(one),
+        generation: generations.of(Seen::Upstream(Box::new(one.clone()))),
     })
 }
 
+/// The credentials that may go to upstreams which are named elsewhere than in the configuration.
+fn for_unlisted(config: &Config) -> impl Iterator<Item = &Arc<Credential>> {
+    config.credentials.iter().filter(|credential| !credential.for_upstreams.is_empty())
+}
+
 /// Upstreams that share a credential share its account, and with it its tickets.
+#[derive(Default)]
+struct Accounts<'a>(Vec<(&'a Credential, Arc<Account>)>);
+
+impl<'a> Accounts<'a> {
+    fn of(&mut self, credential: &'a Credential) -> Arc<Account> {
+        if let Some((_, account)) = self.0.iter().find(|(seen, _)| *seen == credential) {
+            return account.clone();
+        }
+        let account = Arc::new(Account::new(settings(credential)));
+        self.0.push((credential, account.clone()));
+        account
+    }
+}
+
+/// An upstream that is configured gets its own credential whatever the patterns of others say.
 fn identities(config: &Config) -> Identities {
-    let mut accounts: Vec<(&Credential, Arc<Account>)> = Vec::new();
+    let mut accounts = Accounts::default();
     let mut grants = Vec::new();
     for upstream in &config.upstreams {
-        let credential = &*upstream.credential;
-        let known = accounts.iter().find(|(seen, _)| *seen == credential).map(|(_, account)| account.clone());
-        let account = known.unwrap_or_else(|| {
-            let account = Arc::new(Account::new(settings(credential)));
-            accounts.push((credential, account.clone()));
-            account
-        });
         grants.push(Grant {
             upstream: Recipient::Upstream(upstream.endpoint.clone()),
-            account,
+            account: accounts.of(&upstream.credential),
             schemes: upstream.schemes.clone(),
             spn: upstream.spn.clone(),
             canonicalize: match upstream.canonicalize {
@@ -120,6 +144,15 @@ fn identities(config: &Config) -> Identities {
                 config::Canonicalize::Always => Canonicalize::Always,
                 config::Canonicalize::Fallback => Canonicalize::Fallback,
             },
+        });
+    }
+    for credential in for_unlisted(config) {
+        grants.push(Grant {
+            upstream: Recipient::matching(&credential.for_upstreams),
+            account: accounts.of(credential),
+            schemes: Scheme::DEFAULT.to_vec(),
+            spn: None,
+            canonicalize: Canonicalize::Never,
         });
     }
     let outside = Outside {

@@ -10,6 +10,7 @@ mod keytab;
 mod krb5_conf;
 mod named;
 mod ntlm;
+mod recipient;
 mod service;
 mod token;
 
@@ -28,6 +29,7 @@ use linux as ticket;
 use macos as ticket;
 
 pub use account::{Account, ReadSecret, Settings};
+pub use recipient::Recipient;
 pub use service::{Canonicalize, UnknownCanonicalize};
 
 use crate::address::{Endpoint, Target};
@@ -67,22 +69,6 @@ pub struct Grant {
     pub canonicalize: Canonicalize,
 }
 
-/// Who may receive an account.
-pub enum Recipient {
-    Upstream(Endpoint),
-    /// Those that only a PAC script names.
-    Matching(Arc<dyn Fn(&Endpoint) -> bool + Send + Sync>),
-}
-
-impl Recipient {
-    fn is(&self, upstream: &Endpoint) -> bool {
-        match self {
-            Self::Upstream(endpoint) => endpoint == upstream,
-            Self::Matching(matches) => matches(upstream),
-        }
-    }
-}
-
 /// All grants. The first that fits an upstream is the one.
 pub struct Identities {
     grants: Vec<Grant>,
@@ -108,7 +94,11 @@ impl Mechanisms for Identities {
         binding: Option<&ChannelBinding>,
     ) -> Result<Box<dyn Mechanism>, MechanismError> {
         let Some(grant) = self.grant(upstream) else {
-            return unavailable(format!("no credential is meant for {upstream}"));
+            let host = &upstream.target.host;
+            return unavailable(format!(
+                "no credential is meant for {upstream}; --credential-for {host}, or for = [\"{host}\"] in \
+                 [credentials.NAME], would let it have one"
+            ));
         };
         if !grant.schemes.contains(&start.means()) {
             return unavailable(format!("{} is not among the schemes for {upstream}", start.means()));

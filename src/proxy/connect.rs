@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::greeting::Greeting;
+use super::routing::Asked;
 use super::{Client, Next, Phase, Proxy, Shared, Story, port80, pump, reached, respond};
 use crate::address::Target;
 use crate::audit::End;
@@ -53,8 +54,13 @@ pub(super) async fn open(
         Box::pin(greeting.refuse(client, story, &problem)).await;
         return Next::Close;
     }
-    let route = proxy.route(&target);
-    story.routed(&target, &route);
+    let route = match Box::pin(proxy.route(Asked::tunnel(&target), &mut story)).await {
+        Ok(route) => route,
+        Err(problem) => {
+            Box::pin(greeting.refuse(client, story, &problem)).await;
+            return Next::Close;
+        }
+    };
     let may_be_plain = proxy.forwards_port_80 && target.port == port80::PORT;
     if may_be_plain && proxy.upstreams.refuses_port_80(&route) {
         story.record.hop = route.hops.first().map(ToString::to_string);

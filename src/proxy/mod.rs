@@ -9,6 +9,7 @@ mod local;
 mod port80;
 mod pump;
 mod respond;
+mod routing;
 mod socks;
 mod url;
 
@@ -26,9 +27,8 @@ use crate::address::Target;
 use crate::audit::{Audit, End, Record, Why};
 use crate::http1::{ReadError, RequestHead, Version, Wire};
 use crate::listener::{Peer, Verdict};
-use crate::network;
 use crate::relay;
-use crate::route::{Reason, ReasonKind, Route, Router};
+use crate::route::{Reason, Router};
 use crate::upstream::{self, ConnectError, Upstreams};
 use greeting::Greeting;
 use respond::Problem;
@@ -128,17 +128,9 @@ impl Story {
         story
     }
 
-    fn routed(&mut self, target: &Target, route: &Route) {
+    fn routed(&mut self, target: &Target, reason: &Reason) {
         self.record.target = Some(target.to_string());
-        let Reason { kind, text } = &route.reason;
-        let kind = match kind {
-            ReasonKind::Own => "own",
-            ReasonKind::Loopback => "loopback",
-            ReasonKind::NoProxy => "no_proxy",
-            ReasonKind::Upstream => "upstream",
-            ReasonKind::Default => "default",
-        };
-        self.record.reason = Some(Why { kind, text: text.clone() });
+        self.record.reason = Some(Why { kind: reason.kind.name(), text: reason.text.clone() });
     }
 
     /// How far it came before there was no way on.
@@ -300,9 +292,5 @@ impl Proxy {
                 && (target.host.ip() == Some(address.ip()) || (target.host.is_local() && address.ip().is_loopback()))
         };
         self.listen.iter().any(own).then(|| Problem::proxy_loop(target))
-    }
-
-    fn route(&self, target: &Target) -> Route {
-        self.router.decide(target, network::is_own_address)
     }
 }

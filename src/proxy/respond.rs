@@ -89,6 +89,22 @@ impl Problem {
         Self::new(400, End::BadRequest, "http_request_error", error.to_string(), hint)
     }
 
+    pub fn denied(target: &Target, why: &str) -> Self {
+        let cause = format!("{target} is denied by the configuration: {why}");
+        Self::new(403, End::Denied, "http_request_denied", cause, "rules and never_direct say what may go where")
+    }
+
+    pub fn no_route(target: &Target, why: &str) -> Self {
+        let cause = format!("there is no way to {target}: {why}");
+        let hint = "is the network (VPN) up? direct_fallback says what happens without a PAC";
+        Self::new(502, End::Unreachable, "proxy_configuration_error", cause, hint)
+    }
+
+    pub fn routing_failed() -> Self {
+        let cause = "choosing the way failed inside this relay";
+        Self::new(502, End::Internal, "proxy_internal_error", cause, "the log has the cause; try again")
+    }
+
     pub fn too_many() -> Self {
         let cause = "this relay serves as many clients as it may";
         Self::new(503, End::Limit, "connection_limit_reached", cause, "try again; max_clients sets the limit")
@@ -126,7 +142,8 @@ impl Problem {
     }
 
     pub fn of_connect(error: &ConnectError) -> Self {
-        let cause = chain(error);
+        let others = error.others.iter().map(|other| format!("; {}: {}", other.hop, chain(&other.cause)));
+        let cause = chain(error) + &others.collect::<String>();
         match &error.cause {
             ConnectCause::Dial(dial) => Self::of_dial(dial, cause, &error.target),
             ConnectCause::Tls(_) => Self::new(
@@ -196,6 +213,20 @@ impl Problem {
                 "connection_timeout",
                 cause,
                 "is the network (VPN) up? connect_timeout sets the limit",
+            ),
+            DialError::Dead { silent: true, .. } => Self::new(
+                504,
+                End::ConnectTimeout,
+                "connection_timeout",
+                cause,
+                "is the network (VPN) up? It is used again as soon as it answers",
+            ),
+            DialError::Dead { silent: false, .. } => Self::new(
+                502,
+                End::Unreachable,
+                "connection_refused",
+                cause,
+                "is the network (VPN) up, and the address right? It is used again as soon as it answers",
             ),
             DialError::Loop(_) => Self::proxy_loop(target),
         }
@@ -306,11 +337,9 @@ mod tests {
 
     #[test]
     fn a_407_of_ours_names_a_scheme_that_no_client_knows() {
-        let error = ConnectError {
-            target: Target::parse("h:1", None).unwrap(),
-            hop: crate::route::Hop::Direct,
-            cause: ConnectCause::Refused(Refusal::Rejected { scheme: crate::auth::Scheme::Ntlm }),
-        };
+        let target = Target::parse("h:1", None).unwrap();
+        let cause = ConnectCause::Refused(Refusal::Rejected { scheme: crate::auth::Scheme::Ntlm });
+        let error = ConnectError::new(&target, &crate::route::Hop::Direct, cause);
         let (head, body) = answer(&Problem::of_connect(&error), "x-1");
         let challenges: Vec<_> = head.fields.all("proxy-authenticate").collect();
         assert_eq!((head.status, challenges), (407, vec![b"Hallpass".as_slice()]));

@@ -1,14 +1,27 @@
 //! Target → route: which hops, in which order, and why.
+//!
+//! Loopback → own address → `no_proxy` → rules → PAC → upstreams → direct; `decide` has the order. With a PAC, an
+//! upstream is used only where a rule names it.
 
+mod decide;
+pub mod network;
 pub mod no_proxy;
+pub mod pattern;
+pub mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::address::{Endpoint, Target};
 use no_proxy::NoProxy;
+use pattern::Pattern;
+use rules::Rule;
 
 /// One way to a target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,11 +45,34 @@ pub enum ReasonKind {
     Own,
     Loopback,
     NoProxy,
+    Rule,
+    Pac,
+    /// The PAC could not be asked, and the configuration says what then.
+    PacFallback,
     Upstream,
+    /// An upstream that the system's settings name.
+    System,
     Default,
 }
 
-/// Why a route is what it is, for people.
+impl ReasonKind {
+    /// As JSON and the audit record have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Loopback => "loopback",
+            Self::NoProxy => "no_proxy",
+            Self::Rule => "rule",
+            Self::Pac => "pac",
+            Self::PacFallback => "pac_fallback",
+            Self::Upstream => "upstream",
+            Self::System => "system",
+            Self::Default => "default",
+        }
+    }
+}
+
+/// Why a route is what it is, for people. Never a path, a query or a user's name: it is written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
     pub kind: ReasonKind,
@@ -49,64 +85,104 @@ pub struct Route {
     pub reason: Reason,
 }
 
-impl Route {
-    fn direct(kind: ReasonKind, text: impl Into<String>) -> Self {
-        Self { hops: vec![Hop::Direct], reason: Reason { kind, text: text.into() } }
+/// There is no way to the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoRoute {
+    /// Somebody wants it so.
+    Denied(Reason),
+    /// Something is broken, or the configuration leaves nothing.
+    Failed(Reason),
+}
+
+impl NoRoute {
+    pub fn reason(&self) -> &Reason {
+        match self {
+            Self::Denied(reason) | Self::Failed(reason) => reason,
+        }
     }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    pub target: &'a Target,
+    /// `http`, `https`, `ws`, `ftp`, …
+    pub scheme: &'a str,
+    /// As a PAC sees it: of `https`, no more than the host and the port.
+    pub url: &'a str,
+    /// The client's executable, where it is known.
+    pub program: Option<&'a Path>,
+}
+
+/// What only the outside knows.
+pub trait Outside {
+    /// Whether an interface of this machine has the address.
+    fn is_own(&self, ip: IpAddr) -> bool;
+
+    /// May block; empty where the name has no address.
+    fn resolve(&self, name: &str) -> Vec<IpAddr>;
+}
+
+/// A PAC's decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub hops: Vec<Hop>,
+    /// What the script returned, as it did.
+    pub returned: String,
+}
+
+/// A PAC that can be asked.
+pub trait Script: Send + Sync {
+    /// A decision that holds still; never blocks.
+    fn remembered(&self, url: &str) -> Option<Arc<Answer>>;
+
+    /// Runs the script; blocks. The error is for people.
+    fn evaluate(&self, url: &str, host: &str) -> Result<Arc<Answer>, String>;
+}
+
+#[derive(Clone, Default)]
+pub enum PacState {
+    #[default]
+    Absent,
+    Ready(Arc<dyn Script>),
+    /// It could not be fetched: why.
+    Unreachable(String),
+    /// It is there and is no script: why.
+    Failed(String),
+}
+
+impl fmt::Debug for PacState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("Absent"),
+            Self::Ready(_) => f.write_str("Ready"),
+            Self::Unreachable(why) => f.debug_tuple("Unreachable").field(why).finish(),
+            Self::Failed(why) => f.debug_tuple("Failed").field(why).finish(),
+        }
+    }
+}
+
+/// When a target may be dialled directly although nothing says that it shall.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DirectFallback {
+    Never,
+    /// Outside the company's network its PAC cannot be fetched, and is not needed.
+    #[default]
+    PacUnreachable,
+    /// Also when the PAC fails, and after the last upstream that cannot be reached.
+    Always,
 }
 
 /// The configured choice; immutable.
 #[derive(Debug, Default)]
 pub struct Router {
     pub no_proxy: NoProxy,
+    /// Stronger than all else that leads to direct, this machine's own addresses aside.
+    pub never_direct: Vec<Pattern>,
+    pub rules: Vec<Rule>,
+    pub pac: PacState,
     pub upstreams: Vec<Endpoint>,
-}
-
-impl Router {
-    /// `is_own` tells the addresses of this machine's interfaces. Names are not resolved here: one that leads
-    /// to this machine is noticed when it is dialled.
-    pub fn decide(&self, target: &Target, is_own: impl Fn(IpAddr) -> bool) -> Route {
-        if target.host.is_local() {
-            return Route::direct(ReasonKind::Loopback, "loopback and link-local never go to a proxy");
-        }
-        if target.host.ip().is_some_and(is_own) {
-            return Route::direct(ReasonKind::Own, "an address of this machine");
-        }
-        if let Some(pattern) = self.no_proxy.matches(target) {
-            return Route::direct(ReasonKind::NoProxy, format!("no_proxy has {pattern}"));
-        }
-        if self.upstreams.is_empty() {
-            return Route::direct(ReasonKind::Default, "no upstream is configured");
-        }
-        Route {
-            hops: self.upstreams.iter().cloned().map(Hop::Upstream).collect(),
-            reason: Reason { kind: ReasonKind::Upstream, text: "the configured upstreams".into() },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::address::Protocol;
-
-    #[test]
-    fn the_order_of_decision_is_loopback_own_no_proxy_upstream() {
-        let upstream =
-            Endpoint { target: Target::parse("proxy.corp.example:8080", None).unwrap(), protocol: Protocol::Http };
-        let router = Router { no_proxy: NoProxy::parse("*.direct.example, 10.0.0.0/8").0, upstreams: vec![upstream] };
-        for (target, kind) in [
-            ("localhost:80", ReasonKind::Loopback),
-            ("0x7f.1:80", ReasonKind::Loopback),
-            ("169.254.169.254:80", ReasonKind::Loopback),
-            ("192.0.2.7:80", ReasonKind::Own),
-            ("a.direct.example:443", ReasonKind::NoProxy),
-            ("10.1.2.3:443", ReasonKind::NoProxy),
-            ("example.com:443", ReasonKind::Upstream),
-        ] {
-            let route = router.decide(&Target::parse(target, None).unwrap(), |ip| ip.to_string() == "192.0.2.7");
-            assert_eq!(route.reason.kind, kind, "{target}");
-            assert_eq!(route.hops == [Hop::Direct], kind != ReasonKind::Upstream, "{target}");
-        }
-    }
+    /// The upstreams were found in the system's settings.
+    pub from_system: bool,
+    pub direct_fallback: DirectFallback,
 }

@@ -15,9 +15,11 @@
 
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use thiserror::Error;
 
+use super::network::parse_network;
+use super::pattern::is_below;
 use crate::address::{AddressError, Host, Target};
 
 /// Which targets need no upstream.
@@ -104,7 +106,7 @@ impl Pattern {
             return Err(PatternError::Url);
         }
         let (hosts, port) = match text.contains('/') {
-            true => (Hosts::Network(parse_network(text)?), None),
+            true => (Hosts::Network(parse_network(text).ok_or(PatternError::Network)?), None),
             false => split_port(text)?,
         };
         Ok(Self { written: text.into(), hosts, port })
@@ -144,10 +146,6 @@ impl Hosts {
     }
 }
 
-fn is_below(host: &str, name: &str) -> bool {
-    host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'))
-}
-
 fn split_port(text: &str) -> Result<(Hosts, Option<u16>), PatternError> {
     // More than one colon and no bracket: an IPv6 address, which then has no port.
     let bare_ipv6 = !text.starts_with('[') && text.matches(':').count() > 1;
@@ -159,21 +157,6 @@ fn split_port(text: &str) -> Result<(Hosts, Option<u16>), PatternError> {
             let port = port.ok_or_else(|| AddressError::BadPort(text[at + 1..].into()))?;
             Ok((Hosts::parse(&text[..at])?, Some(port)))
         }
-    }
-}
-
-fn parse_network(text: &str) -> Result<IpNet, PatternError> {
-    let network: IpNet = text.replace(['[', ']'], "").parse().map_err(|_| PatternError::Network)?;
-    Ok(unmapped(network).trunc())
-}
-
-/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`, because targets are compared in their IPv4 form.
-fn unmapped(network: IpNet) -> IpNet {
-    match (network, network.addr().to_canonical()) {
-        (IpNet::V6(v6), IpAddr::V4(ip)) if v6.prefix_len() >= 96 => {
-            Ipv4Net::new(ip, v6.prefix_len() - 96).map_or(network, IpNet::V4)
-        }
-        _ => network,
     }
 }
 

@@ -38,6 +38,12 @@ pub enum DialError {
     Timeout(Target, Duration),
     #[error("{0} is this relay itself")]
     Loop(Target),
+    #[error("{why}; it is looked for in the background")]
+    Dead {
+        why: String,
+        /// Nobody answered, as opposed to somebody who said no.
+        silent: bool,
+    },
 }
 
 #[derive(Clone)]

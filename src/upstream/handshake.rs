@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use super::attempts::Patience;
 use super::stream::Stream;
-use super::{ConnectCause, ConnectError, Dialled, Failures, MAX_RESPONSE_HEAD, MAX_SKIPPED, Upstream, Upstreams};
+use super::{ConnectCause, ConnectError, Dialled, MAX_RESPONSE_HEAD, MAX_SKIPPED, Upstream, Upstreams};
 use crate::address::Target;
 use crate::auth::{Action, Exchange, Refusal, RequestLine, Scheme};
 use crate::http1::{Body, Fields, HttpError, ReadError, RequestHead, ResponseHead, Version, Wire};
@@ -40,30 +41,32 @@ pub enum Connected {
 impl Upstreams {
     /// Tries the hops in order. `fields` are the client's, of which the end-to-end ones go on.
     pub async fn tunnel(&self, route: &Route, target: &Target, fields: &Fields) -> Result<Connected, ConnectError> {
-        let mut failures = Failures::default();
-        for hop in &route.hops {
-            match self.tunnel_by(hop, target, fields).await {
+        let mut attempts = self.attempts(route, target);
+        while let Some((hop, patience)) = attempts.next() {
+            match self.tunnel_by(hop, patience, target, fields).await {
                 Ok(connected) => return Ok(connected),
-                Err(cause) => {
-                    if !failures.note(ConnectError { target: target.clone(), hop: hop.clone(), cause }) {
-                        break;
-                    }
-                }
+                Err(cause) => attempts.failed(hop, cause),
             }
         }
-        Err(failures.verdict(target))
+        Err(attempts.verdict())
     }
 
-    async fn tunnel_by(&self, hop: &Hop, target: &Target, fields: &Fields) -> Result<Connected, ConnectCause> {
+    async fn tunnel_by(
+        &self,
+        hop: &Hop,
+        patience: Patience,
+        target: &Target,
+        fields: &Fields,
+    ) -> Result<Connected, ConnectCause> {
         match hop {
             Hop::Direct => {
                 let wire = Wire::new(Stream::Tcp(self.dialer.dial(target).await?));
                 Ok(Connected::Tunnel(Tunnel { wire, hop: Hop::Direct, scheme: None }))
             }
             Hop::Upstream(endpoint) => {
-                let upstream = self.find(endpoint)?;
+                let upstream = &self.find(endpoint);
                 // The dial has its own time-out, so that a dead upstream and a slow one are told apart.
-                let dialled = self.dial(upstream).await?;
+                let dialled = self.dial(upstream, patience).await?;
                 let proved = AtomicBool::new(false);
                 timeout(self.handshake_timeout, self.shake(upstream, dialled, target, fields, &proved))
                     .await
@@ -111,7 +114,7 @@ impl Upstreams {
                     Action::Refuse(refusal) => return Err(self.refused(upstream, refusal)),
                 }
             }
-            let dialled = self.dial(upstream).await?;
+            let dialled = self.dial(upstream, Patience::Full).await?;
             exchange.rebind(dialled.binding);
             wire = dialled.wire;
         }

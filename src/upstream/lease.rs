@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use tokio::time::timeout;
 
+use super::attempts::Patience;
 use super::handshake::opening;
 use super::live::{Idle, PoolKey};
 use super::stream::Stream;
-use super::{ConnectCause, ConnectError, Failures, Upstream, Upstreams};
+use super::{ConnectCause, ConnectError, Upstream, Upstreams};
 use crate::address::Target;
 use crate::auth::{ChannelBinding, Exchange, Outcome, RequestLine, Scheme, Start};
 use crate::http1::Wire;
@@ -73,29 +74,26 @@ impl Upstreams {
         body: BodyHint,
         fresh: bool,
     ) -> Result<Lease, ConnectError> {
-        let mut failures = Failures::default();
-        for hop in &route.hops {
-            match self.lease_by(hop, origin, line, body, fresh).await {
+        let mut attempts = self.attempts(route, origin);
+        while let Some((hop, patience)) = attempts.next() {
+            match self.lease_by(hop, patience, origin, line, body, fresh).await {
                 Ok(lease) => return Ok(lease),
-                Err(cause) => {
-                    if !failures.note(ConnectError { target: origin.clone(), hop: hop.clone(), cause }) {
-                        break;
-                    }
-                }
+                Err(cause) => attempts.failed(hop, cause),
             }
         }
-        Err(failures.verdict(origin))
+        Err(attempts.verdict())
     }
 
     async fn lease_by(
         &self,
         hop: &Hop,
+        patience: Patience,
         origin: &Target,
         line: &RequestLine,
         body: BodyHint,
         fresh: bool,
     ) -> Result<Lease, ConnectCause> {
-        let key = PoolKey { hop: hop.clone(), generation: self.generation(hop)?, origin: origin.clone() };
+        let key = PoolKey { hop: hop.clone(), generation: self.generation(hop), origin: origin.clone() };
         let idle = if fresh { None } else { self.live.take(&key, Instant::now()) };
         match (hop, idle) {
             (Hop::Direct, Some(idle)) => Ok(Lease::bare(key, idle.wire, true)),
@@ -104,10 +102,10 @@ impl Upstreams {
                 Ok(Lease::bare(key, Wire::new(Stream::Tcp(stream)), false))
             }
             (Hop::Upstream(endpoint), idle) => {
-                let upstream = self.find(endpoint)?;
+                let upstream = &self.find(endpoint);
                 let mut lease = match idle {
                     Some(idle) => self.reuse(upstream, key, idle),
-                    None => self.fresh(upstream, key).await?,
+                    None => self.fresh(upstream, key, patience).await?,
                 };
                 let proved = AtomicBool::new(false);
                 let prepare = async {
@@ -133,8 +131,13 @@ impl Upstreams {
         }
     }
 
-    pub(super) async fn fresh(&self, upstream: &Upstream, key: PoolKey) -> Result<Lease, ConnectCause> {
-        let dialled = self.dial(upstream).await?;
+    pub(super) async fn fresh(
+        &self,
+        upstream: &Upstream,
+        key: PoolKey,
+        patience: Patience,
+    ) -> Result<Lease, ConnectCause> {
+        let dialled = self.dial(upstream, patience).await?;
         let exchange = Exchange::new(self.plan(upstream, dialled.binding.clone()));
         Ok(Lease { binding: dialled.binding, exchange: Some(exchange), ..Lease::bare(key, dialled.wire, false) })
     }
@@ -154,27 +157,24 @@ impl Upstreams {
     /// After a final answer: what was learnt about the upstream.
     pub fn settle(&self, lease: &mut Lease, status: u16) {
         let (Hop::Upstream(endpoint), Some(exchange)) = (&lease.hop, &lease.exchange) else { return };
-        let Ok(upstream) = self.find(endpoint) else { return };
         if lease.authenticated {
             return;
         }
         let outcome = exchange.outcome(status);
-        self.live.learn(&self.key(upstream), outcome);
+        self.live.learn(&self.key(&self.find(endpoint)), outcome);
         lease.authenticated = binds(outcome);
     }
 
     /// Whether a connection that stayed with its client still leads where that client's next request goes, with the
     /// same credential.
     pub fn is_current(&self, lease: &mut Lease, route: &Route) -> bool {
-        route.hops.contains(&lease.hop)
-            && self.generation(&lease.hop).is_ok_and(|generation| generation == lease.key.generation)
-            && lease.is_clean()
+        route.hops.contains(&lease.hop) && self.generation(&lease.hop) == lease.key.generation && lease.is_clean()
     }
 
-    fn generation(&self, hop: &Hop) -> Result<u64, ConnectCause> {
+    fn generation(&self, hop: &Hop) -> u64 {
         match hop {
-            Hop::Direct => Ok(0),
-            Hop::Upstream(endpoint) => Ok(self.find(endpoint)?.generation),
+            Hop::Direct => 0,
+            Hop::Upstream(endpoint) => self.find(endpoint).generation,
         }
     }
 
@@ -183,13 +183,12 @@ impl Upstreams {
         lease.reused = true;
         lease.credentials = None;
         let Hop::Upstream(endpoint) = &lease.hop else { return Ok(lease) };
-        let failed = |cause| ConnectError { target: lease.key.origin.clone(), hop: lease.hop.clone(), cause };
-        let plan = self.plan(self.find(endpoint).map_err(failed)?, lease.binding.clone());
+        let plan = self.plan(&self.find(endpoint), lease.binding.clone());
         lease.exchange = Some(Exchange::new(plan));
         let opened = timeout(self.handshake_timeout, self.open(&mut lease, line)).await;
         match opened.unwrap_or_else(|_| Err(self.timed_out(&AtomicBool::new(false)))) {
             Ok(()) => Ok(lease),
-            Err(cause) => Err(ConnectError { target: lease.key.origin, hop: lease.hop, cause }),
+            Err(cause) => Err(ConnectError::new(&lease.key.origin, &lease.hop, cause)),
         }
     }
 

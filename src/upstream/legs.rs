@@ -1,9 +1,11 @@
 //! The 407 talk around a request with a body: before it by safe legs, after it when it was challenged.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::timeout;
 
+use super::attempts::Patience;
 use super::handshake::{leg, may_send_again, respond};
 use super::lease::{BodyHint, Lease};
 use super::{ConnectCause, Upstream, Upstreams};
@@ -75,7 +77,7 @@ impl Upstreams {
     ) -> Result<(), ConnectCause> {
         self.settle(lease, answer.status);
         if !answer.persists() || !lease.is_clean() {
-            *lease = self.fresh(upstream, lease.key.clone()).await?;
+            *lease = self.fresh(upstream, lease.key.clone(), Patience::Full).await?;
         }
         lease.credentials = None;
         // Known now: a scheme of single requests opens again with the request's own line.
@@ -96,7 +98,7 @@ impl Upstreams {
     }
 
     async fn redial(&self, upstream: &Upstream, lease: &mut Lease, line: &RequestLine) -> Result<(), ConnectCause> {
-        let dialled = self.dial(upstream).await?;
+        let dialled = self.dial(upstream, Patience::Full).await?;
         if let Some(exchange) = &mut lease.exchange {
             exchange.rebind(dialled.binding.clone());
         }
@@ -135,7 +137,7 @@ impl Upstreams {
         body_done: bool,
         proved: &AtomicBool,
     ) -> Result<(), ConnectCause> {
-        let upstream = self.upstream_of(lease)?;
+        let upstream = &self.upstream_of(lease).ok_or(ConnectCause::Unknown)?;
         self.live.demands(&self.key(upstream));
         if lease.authenticated {
             self.live.asks_each_time(&self.key(upstream));
@@ -167,7 +169,7 @@ impl Upstreams {
         line: &RequestLine,
         answer: &ResponseHead,
     ) -> Option<ConnectCause> {
-        let upstream = self.upstream_of(&lease).ok()?;
+        let upstream = &self.upstream_of(&lease)?;
         self.live.demands(&self.key(upstream));
         match self.next_leg(&mut lease, &line.method, line, &closing(answer)).await {
             Ok(Action::Refuse(refusal)) => Some(self.refused(upstream, refusal)),
@@ -177,7 +179,7 @@ impl Upstreams {
 
     /// The connection broke without an answer to the request. `None`: it may not be sent again.
     pub async fn after_break(&self, mut lease: Lease, line: &RequestLine) -> Result<Option<Lease>, ConnectCause> {
-        let Ok(upstream) = self.upstream_of(&lease) else { return Ok(None) };
+        let Some(upstream) = &self.upstream_of(&lease) else { return Ok(None) };
         if lease.exchange.as_mut().is_none_or(|exchange| exchange.on_break().is_err()) {
             return Ok(None);
         }
@@ -187,10 +189,10 @@ impl Upstreams {
         Ok(Some(lease))
     }
 
-    fn upstream_of(&self, lease: &Lease) -> Result<&Upstream, ConnectCause> {
+    fn upstream_of(&self, lease: &Lease) -> Option<Arc<Upstream>> {
         match &lease.hop {
-            Hop::Direct => Err(ConnectCause::Unknown),
-            Hop::Upstream(endpoint) => self.find(endpoint),
+            Hop::Direct => None,
+            Hop::Upstream(endpoint) => Some(self.find(endpoint)),
         }
     }
 }

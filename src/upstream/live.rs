@@ -1,9 +1,13 @@
-//! What changes while the relay runs: what each upstream was seen to want, and its idle connections.
+//! What changes while the relay runs: what each upstream was seen to want, its idle connections, whether it is there.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::marks::{Health, Marks};
 use super::stream::Stream;
 use crate::address::{Endpoint, Target};
 use crate::auth::{ChannelBinding, Outcome, Scheme, Start};
@@ -68,6 +72,7 @@ pub struct Idle {
 pub struct Live {
     known: Mutex<HashMap<UpstreamKey, Known>>,
     idle: Mutex<HashMap<PoolKey, Vec<Idle>>>,
+    marks: Arc<Marks>,
 }
 
 impl Live {
@@ -130,6 +135,33 @@ impl Live {
         if list.len() < MAX_IDLE_PER_KEY && total < MAX_IDLE_TOTAL {
             list.push(entry);
         }
+    }
+
+    pub(super) fn marks(&self) -> &Arc<Marks> {
+        &self.marks
+    }
+
+    /// It could not be reached a moment ago.
+    pub(super) fn is_dead(&self, endpoint: &Endpoint) -> bool {
+        self.marks.of(endpoint).is_some()
+    }
+
+    /// The network is another one: idle connections lead nowhere, and who could not be reached may be there now. What
+    /// upstreams were seen to want is true of them in any network.
+    pub fn forget_marks(&self) {
+        lock(&self.idle).clear();
+        self.marks.forget();
+    }
+
+    /// Every upstream that was dialled lately, and since when it has been so.
+    pub fn health(&self) -> Vec<(Endpoint, Health, Timestamp)> {
+        self.marks.health()
+    }
+
+    /// Changes when an upstream could not be reached or takes its time: the network may be another one. It changes
+    /// as often as requests fail; whoever acts on it sets the pace.
+    pub fn doubts(&self) -> watch::Receiver<()> {
+        self.marks.doubts()
     }
 
     /// Drops what nobody came back for.

@@ -3,14 +3,18 @@
 //! * [`Upstreams::tunnel`] tries the hops of a route in order and ends in a tunnel or the upstream's own answer;
 //! * [`Upstreams::lease`] gives a connection on which the next request can be sent, its safe legs done.
 
+mod attempts;
 mod dial;
 mod handshake;
 mod lease;
 mod legs;
 mod live;
+mod marks;
 mod port80;
+mod reach;
 mod stream;
 mod tls;
+mod unlisted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +27,16 @@ pub use handshake::{Answer, Connected, Tunnel};
 pub use lease::{BodyHint, Lease};
 pub use legs::Verdict;
 pub use live::Live;
+pub use marks::Health;
 pub use stream::Stream;
 pub use tls::{Tls, TlsError, TlsOptions};
+pub use unlisted::Unlisted;
 
 use crate::address::{Endpoint, Target};
 use crate::auth::{ChannelBinding, Mechanisms, Plan, Refusal, Scheme};
 use crate::http1::{ReadError, Wire};
 use crate::route::Hop;
+use attempts::Patience;
 use live::UpstreamKey;
 
 /// Kerberos tickets with many groups come back in challenges of this size (MS-KILE allows 48 KiB tokens).
@@ -38,7 +45,7 @@ pub const MAX_RESPONSE_HEAD: usize = 256 * 1024;
 /// A 407's page is skipped up to here to keep the connection; beyond, a new one is cheaper.
 const MAX_SKIPPED: usize = 64 * 1024;
 
-/// One configured upstream, ready to be dialled.
+/// One upstream, ready to be dialled.
 #[derive(Debug, Clone)]
 pub struct Upstream {
     pub endpoint: Endpoint,
@@ -51,7 +58,10 @@ pub struct Upstream {
 
 /// All that is needed to get through hops; immutable but for [`Live`].
 pub struct Upstreams {
-    pub list: Vec<Upstream>,
+    /// The configured ones.
+    pub list: Vec<Arc<Upstream>>,
+    /// Those that only a PAC script or the system names.
+    pub unlisted: Unlisted,
     pub mechanisms: Arc<dyn Mechanisms>,
     pub dialer: Dialer,
     pub handshake_timeout: Duration,
@@ -77,7 +87,7 @@ pub enum ConnectCause {
     Broken(#[source] ReadError),
     #[error(transparent)]
     Refused(#[from] Refusal),
-    #[error("the upstream is not configured")]
+    #[error("there is no hop to be tried")]
     Unknown,
 }
 
@@ -88,9 +98,21 @@ pub struct ConnectError {
     pub hop: Hop,
     #[source]
     pub cause: ConnectCause,
+    /// What the other hops came to.
+    pub others: Vec<Failed>,
+}
+
+#[derive(Debug)]
+pub struct Failed {
+    pub hop: Hop,
+    pub cause: ConnectCause,
 }
 
 impl ConnectError {
+    pub fn new(target: &Target, hop: &Hop, cause: ConnectCause) -> Self {
+        Self { target: target.clone(), hop: hop.clone(), cause, others: Vec::new() }
+    }
+
     /// The scheme whose proof was refused.
     pub fn scheme(&self) -> Option<Scheme> {
         match &self.cause {
@@ -122,31 +144,6 @@ impl ConnectError {
     }
 }
 
-/// What the hops that were tried came to.
-#[derive(Default)]
-struct Failures(Option<ConnectError>);
-
-impl Failures {
-    /// Whether the next hop may be tried.
-    fn note(&mut self, error: ConnectError) -> bool {
-        tracing::info!(hop = %error.hop, error = %error.cause, "hop failed");
-        let goes_on = error.leaves_other_hops();
-        // A hop that asked for what we do not have says more than one that did not answer.
-        if !goes_on || !matches!(self.0, Some(ConnectError { cause: ConnectCause::Refused(_), .. })) {
-            self.0 = Some(error);
-        }
-        goes_on
-    }
-
-    fn verdict(self, target: &Target) -> ConnectError {
-        self.0.unwrap_or_else(|| ConnectError {
-            target: target.clone(),
-            hop: Hop::Direct,
-            cause: ConnectCause::Unknown,
-        })
-    }
-}
-
 /// A fresh connection to an upstream.
 struct Dialled {
     wire: Wire<Stream>,
@@ -154,13 +151,16 @@ struct Dialled {
 }
 
 impl Upstreams {
-    fn find(&self, endpoint: &Endpoint) -> Result<&Upstream, ConnectCause> {
-        self.list.iter().find(|upstream| upstream.endpoint == *endpoint).ok_or(ConnectCause::Unknown)
+    fn find(&self, endpoint: &Endpoint) -> Arc<Upstream> {
+        match self.list.iter().find(|upstream| upstream.endpoint == *endpoint) {
+            Some(upstream) => upstream.clone(),
+            None => self.unlisted.find(endpoint),
+        }
     }
 
-    async fn dial(&self, upstream: &Upstream) -> Result<Dialled, ConnectCause> {
+    async fn dial(&self, upstream: &Upstream, patience: Patience) -> Result<Dialled, ConnectCause> {
         let target = &upstream.endpoint.target;
-        let stream = self.dialer.dial(target).await?;
+        let stream = self.reach(&upstream.endpoint, patience).await?;
         let Some(tls) = &upstream.tls else {
             return Ok(Dialled { wire: Wire::new(Stream::Tcp(stream)), binding: None });
         };

@@ -7,16 +7,15 @@ impl Upstreams {
     /// Whether the hop that would be tried first was seen to refuse.
     pub fn refuses_port_80(&self, route: &Route) -> bool {
         let Some(Hop::Upstream(endpoint)) = route.hops.first() else { return false };
-        self.find(endpoint).is_ok_and(|upstream| self.live.known(&self.key(upstream)).refuses_port_80)
+        self.live.known(&self.key(&self.find(endpoint))).refuses_port_80
     }
 
     /// A tunnel to port 80 was answered with this. A server's failure says nothing about the next one.
     pub fn note_port_80(&self, hop: &Hop, status: u16) {
         if let Hop::Upstream(endpoint) = hop
-            && let Ok(upstream) = self.find(endpoint)
             && (status < 500 || status == 501)
         {
-            self.live.refuses_port_80(&self.key(upstream));
+            self.live.refuses_port_80(&self.key(&self.find(endpoint)));
         }
     }
 }

@@ -11,6 +11,7 @@ use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -27,6 +28,8 @@ pub enum TlsError {
     ClientCertificate(#[source] rustls::Error),
     #[error("the TLS library refuses its own settings")]
     Settings(#[source] rustls::Error),
+    #[error("the system's certificates could not be read")]
+    Trust,
     #[error("{0} cannot stand in a certificate")]
     Name(String),
     #[error("no TLS connection to {0}")]
@@ -41,7 +44,7 @@ pub struct TlsOptions {
 }
 
 #[derive(Clone)]
-pub struct Tls(TlsConnector);
+pub struct Tls(Arc<OnceCell<TlsConnector>>);
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,19 +54,12 @@ impl fmt::Debug for Tls {
 
 impl Tls {
     pub fn new(options: &TlsOptions) -> Result<Self, TlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Settings)?
-            .with_root_certificates(roots(options.ca_file.as_deref())?);
-        let config = match &options.client_cert {
-            None => builder.with_no_client_auth(),
-            Some((certificate, key)) => {
-                let key = PrivateKeyDer::from_pem_file(key).map_err(|e| TlsError::File(key.clone(), e))?;
-                builder.with_client_auth_cert(certificates(certificate)?, key).map_err(TlsError::ClientCertificate)?
-            }
-        };
-        Ok(Self(TlsConnector::from(Arc::new(config))))
+        Ok(Self(Arc::new(OnceCell::new_with(Some(connector(options)?)))))
+    }
+
+    /// What the system trusts, read when it is first needed.
+    pub fn system() -> Self {
+        Self(Arc::new(OnceCell::new()))
     }
 
     pub async fn connect(&self, target: &Target, stream: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
@@ -71,8 +67,30 @@ impl Tls {
             Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| TlsError::Name(name.clone()))?,
             Host::Ip(ip) => ServerName::from(*ip),
         };
-        self.0.connect(name, stream).await.map_err(|error| TlsError::Handshake(target.clone(), error))
+        // Reading some hundred certificates takes long enough to hold others up.
+        let read = || async {
+            let made = tokio::task::spawn_blocking(|| connector(&TlsOptions::default())).await;
+            made.unwrap_or(Err(TlsError::Trust))
+        };
+        let connector = self.0.get_or_try_init(read).await?;
+        connector.connect(name, stream).await.map_err(|error| TlsError::Handshake(target.clone(), error))
     }
+}
+
+fn connector(options: &TlsOptions) -> Result<TlsConnector, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Settings)?
+        .with_root_certificates(roots(options.ca_file.as_deref())?);
+    let config = match &options.client_cert {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let key = PrivateKeyDer::from_pem_file(key).map_err(|e| TlsError::File(key.clone(), e))?;
+            builder.with_client_auth_cert(certificates(certificate)?, key).map_err(TlsError::ClientCertificate)?
+        }
+    };
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// What the system trusts, and the extra file. A broken certificate among the system's is not our business.

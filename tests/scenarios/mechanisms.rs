@@ -12,7 +12,7 @@ use hallpass::auth::{
 use hallpass::http1::Fields;
 use hallpass::route::{Hop, Reason, ReasonKind, Route};
 use hallpass::secret::Credentials;
-use hallpass::upstream::{Addresses, Connected, Dialer, Live, Resolve, Upstream as Configured, Upstreams};
+use hallpass::upstream::{Addresses, Connected, Dialer, Live, Resolve, Unlisted, Upstream as Configured, Upstreams};
 
 use crate::support::{Say, Upstream, soon};
 
@@ -39,7 +39,8 @@ fn upstreams(addr: std::net::SocketAddr, mechanisms: impl Mechanisms + 'static) 
     let dialer =
         Dialer { resolver: Arc::new(Nobody), connect_timeout: Duration::from_secs(5), keepalive: None, own: [].into() };
     let upstreams = Upstreams {
-        list: vec![configured],
+        list: vec![configured.into()],
+        unlisted: Unlisted::new(2),
         mechanisms: Arc::new(mechanisms),
         dialer,
         handshake_timeout: Duration::from_secs(10),

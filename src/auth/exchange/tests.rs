@@ -300,7 +300,7 @@ fn a_refusal_says_why_each_scheme_was_not_usable() {
     stage.opening();
     assert_eq!(
         stage.hears(407, &["Negotiate", "Basic realm=x"]),
-        "refuse: no credential can be sent: Negotiate: none of it; NTLM in Negotiate: none of it; Basic: none of it"
+        "refuse: no credential can be sent: Negotiate, NTLM in Negotiate, Basic: none of it"
     );
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::io::AsyncWriteExt;
 
+use super::routing::Asked;
 use super::{Client, Next, Phase, Proxy, Shared, Story, connect, pump, reached, respond};
 use crate::address::Target;
 use crate::audit::End;
@@ -85,8 +86,13 @@ impl<'a> Forward<'a> {
         shared: &mut Shared,
         pin: &mut Option<Pin>,
     ) -> Next {
-        let route = proxy.route(&request.url.target);
-        story.routed(&request.url.target, &route);
+        let route = match proxy.route(Asked::forward(&request.url), &mut story).await {
+            Ok(route) => route,
+            Err(problem) => {
+                respond::refuse(client, story, &problem).await;
+                return Next::Close;
+            }
+        };
         if route.hops == [Hop::Direct] && request.url.scheme != "http" {
             let problem = Problem::only_http_directly();
             respond::refuse(client, story, &problem).await;
@@ -208,13 +214,13 @@ impl<'a> Forward<'a> {
         let target = self.request.url.target.clone();
         if !self.replay.is_possible() {
             return Err(match self.proxy.upstreams.challenged_too_late(lease, &self.request.line, head).await {
-                Some(cause) => Failure::Connect(ConnectError { target, hop, cause }),
+                Some(cause) => Failure::Connect(ConnectError::new(&target, &hop, cause)),
                 None => Failure::Problem(Problem::body_gone()),
             });
         }
         match self.proxy.upstreams.challenged(lease, &self.request.line, head, self.request.hint, body_done).await {
             Verdict::Again(lease) => Ok(*lease),
-            Verdict::Refused(cause) => Err(Failure::Connect(ConnectError { target, hop, cause })),
+            Verdict::Refused(cause) => Err(Failure::Connect(ConnectError::new(&target, &hop, cause))),
         }
     }
 
@@ -231,7 +237,7 @@ impl<'a> Forward<'a> {
         match self.proxy.upstreams.after_break(lease, &self.request.line).await {
             Ok(Some(lease)) => Ok(lease),
             Ok(None) => Err(broken),
-            Err(cause) => Err(Failure::Connect(ConnectError { target: self.request.url.target.clone(), hop, cause })),
+            Err(cause) => Err(Failure::Connect(ConnectError::new(&self.request.url.target, &hop, cause))),
         }
     }
 

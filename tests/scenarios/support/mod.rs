@@ -3,7 +3,9 @@
 mod office;
 mod peer;
 mod scripted;
+mod ways;
 
 pub use office::{Office, PASSWORD, Relay, RelayPlan};
 pub use peer::{Answer, Head, Peer, soon, until};
-pub use scripted::{BlackHole, Guard, Heard, Say, Scripted, Upstream};
+pub use scripted::{BlackHole, Closed, Guard, Heard, Say, Scripted, Upstream};
+pub use ways::{hop, lease, route, tunnel, ways};

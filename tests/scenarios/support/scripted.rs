@@ -49,7 +49,30 @@ impl BlackHole {
         while let Ok(Ok(stream)) = timeout(Duration::from_millis(100), TcpStream::connect(addr)).await {
             queue.push(stream);
         }
+        let plain = timeout(Duration::from_millis(100), TcpStream::connect(addr)).await;
+        assert!(plain.is_err(), "a plain connect must hang: {plain:?}");
         Self { addr, _socket: socket, _queue: queue }
+    }
+}
+
+/// A port that refuses connections, and that nobody else can be given meanwhile.
+pub struct Closed {
+    pub addr: SocketAddr,
+    socket: Socket,
+}
+
+impl Closed {
+    pub fn reserve() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let addr = socket.local_addr().unwrap().as_socket().unwrap();
+        Self { addr, socket }
+    }
+
+    pub fn open(self) -> TcpListener {
+        self.socket.listen(64).unwrap();
+        self.socket.set_nonblocking(true).unwrap();
+        TcpListener::from_std(self.socket.into()).unwrap()
     }
 }
 
@@ -133,7 +156,10 @@ pub struct Upstream {
 
 impl Upstream {
     pub async fn start(script: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
+    }
+
+    pub fn on(listener: TcpListener, script: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Self {
         let addr = listener.local_addr().unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let (script, record) = (Arc::new(script), heard.clone());

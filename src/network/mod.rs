@@ -1,0 +1,76 @@
+//! What this machine's network is: its addresses, the ways out of it, and when that changes.
+
+mod slept;
+mod snapshot;
+mod watch;
+
+#[cfg(target_os = "linux")]
+#[path = "linux.rs"]
+mod imp;
+
+pub use snapshot::{Interface, Network, snapshot};
+pub use watch::{Change, Watch};
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+
+use crate::address::is_local_ip;
+
+/// Where browsers point a socket to learn by which address the Internet, then a private network is reached.
+const FAR_AWAY: [IpAddr; 6] = [
+    IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0x4860, 0x4860, 0, 0, 0, 0, 0x8888)),
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0)),
+    IpAddr::V4(Ipv4Addr::new(172, 16, 0, 0)),
+    IpAddr::V4(Ipv4Addr::new(192, 168, 0, 0)),
+    IpAddr::V6(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0)),
+];
+
+/// Any port will do: nothing is sent to it.
+const ANY_PORT: u16 = 80;
+
+/// Whether an interface of this machine has the address. Binding answers it on every system, without a list
+/// that could be out of date.
+pub fn is_own_address(ip: IpAddr) -> bool {
+    !ip.is_multicast() && UdpSocket::bind((ip, 0)).is_ok()
+}
+
+/// The addresses that others see us by, the one of the default route first: a PAC script's `myIpAddress`.
+pub fn my_addresses() -> Vec<IpAddr> {
+    let listed = snapshot().addresses().map(|address| address.addr()).collect::<Vec<_>>();
+    let mut found = Vec::new();
+    for ip in FAR_AWAY.into_iter().filter_map(source_for).chain(listed) {
+        if !is_local_ip(ip) && !found.contains(&ip) {
+            found.push(ip);
+        }
+    }
+    found
+}
+
+/// The address a datagram would leave with. Connecting a UDP socket asks the routing table and sends nothing.
+fn source_for(far: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = match far {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((far, ANY_PORT)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_own_and_a_documentation_address_is_not() {
+        assert!(is_own_address("127.0.0.1".parse().unwrap()));
+        assert!(!is_own_address("192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_datagram_to_loopback_leaves_from_loopback() {
+        let loopback: IpAddr = Ipv4Addr::LOCALHOST.into();
+        assert_eq!(source_for(loopback), Some(loopback));
+        assert!(!my_addresses().contains(&loopback), "others do not see us by it");
+    }
+}

@@ -1,0 +1,63 @@
+//! TCP to an upstream: what it comes to is noted for the requests after this one.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout_at};
+
+use super::Upstreams;
+use super::attempts::Patience;
+use super::dial::DialError;
+use super::marks::Mark;
+use crate::address::Endpoint;
+
+/// A dial that takes longer than this may mean that the network is another one by now.
+const SLOW: Duration = Duration::from_millis(300);
+
+impl Upstreams {
+    pub(super) async fn reach(&self, endpoint: &Endpoint, patience: Patience) -> Result<TcpStream, DialError> {
+        let marks = self.live.marks();
+        let outcome = match patience {
+            Patience::Full => self.reach_unmarked(endpoint).await,
+            Patience::Until(until) => match timeout_at(until.into(), self.dialer.dial(&endpoint.target)).await {
+                Ok(outcome) => outcome,
+                Err(_) => match marks.of(endpoint) {
+                    Some(mark) => Err(mark.into()),
+                    // It has just come back.
+                    None => self.reach_unmarked(endpoint).await,
+                },
+            },
+        };
+        match &outcome {
+            Ok(_) => marks.up(endpoint),
+            Err(error) => {
+                marks.failed(endpoint, error, &self.dialer);
+                marks.doubt();
+            }
+        }
+        outcome
+    }
+
+    /// Gives up as soon as another request has found it dead.
+    async fn reach_unmarked(&self, endpoint: &Endpoint) -> Result<TcpStream, DialError> {
+        let marks = self.live.marks();
+        let slow = async {
+            sleep(SLOW).await;
+            marks.doubt();
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            biased;
+            dialled = self.dialer.dial(&endpoint.target) => dialled,
+            mark = marks.marked(endpoint) => Err(mark.into()),
+            never = slow => match never {},
+        }
+    }
+}
+
+impl From<Mark> for DialError {
+    fn from(mark: Mark) -> Self {
+        Self::Dead { why: mark.why.to_string(), silent: mark.silent }
+    }
+}
