@@ -54,7 +54,7 @@ pub(super) async fn open(
         Box::pin(greeting.refuse(client, story, &problem)).await;
         return Next::Close;
     }
-    let route = match Box::pin(proxy.route(Asked::tunnel(&target), &mut story)).await {
+    let route = match proxy.route(Asked::tunnel(&target), &mut story).await {
         Ok(route) => route,
         Err(problem) => {
             Box::pin(greeting.refuse(client, story, &problem)).await;

@@ -77,18 +77,6 @@ impl Problem {
         Self::new(403, End::Denied, "http_request_denied", cause, "connect_ports in the configuration lists the ports")
     }
 
-    pub fn only_plain_http() -> Self {
-        Self::bad_request(
-            "only plain HTTP for the host of the CONNECT passes here: the upstream refuses tunnels to port 80",
-            "use another port for anything else, or connect_port_80 = \"tunnel\"",
-        )
-    }
-
-    pub fn bad_socks(error: &SocksError) -> Self {
-        let hint = "this listener is for SOCKS clients (socks5h://127.0.0.1:1080); HTTP proxies are on other ports";
-        Self::new(400, End::BadRequest, "http_request_error", error.to_string(), hint)
-    }
-
     pub fn denied(target: &Target, why: &str) -> Self {
         let cause = format!("{target} is denied by the configuration: {why}");
         Self::new(403, End::Denied, "http_request_denied", cause, "rules and never_direct say what may go where")
@@ -103,6 +91,18 @@ impl Problem {
     pub fn routing_failed() -> Self {
         let cause = "choosing the way failed inside this relay";
         Self::new(502, End::Internal, "proxy_internal_error", cause, "the log has the cause; try again")
+    }
+
+    pub fn only_plain_http() -> Self {
+        Self::bad_request(
+            "only plain HTTP for the host of the CONNECT passes here: the upstream refuses tunnels to port 80",
+            "use another port for anything else, or connect_port_80 = \"tunnel\"",
+        )
+    }
+
+    pub fn bad_socks(error: &SocksError) -> Self {
+        let hint = "this listener is for SOCKS clients (socks5h://127.0.0.1:1080); HTTP proxies are on other ports";
+        Self::new(400, End::BadRequest, "http_request_error", error.to_string(), hint)
     }
 
     pub fn too_many() -> Self {

@@ -6,6 +6,7 @@
 mod decide;
 pub mod network;
 pub mod no_proxy;
+pub mod pac;
 pub mod pattern;
 pub mod rules;
 #[cfg(test)]
