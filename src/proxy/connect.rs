@@ -71,7 +71,12 @@ pub(super) async fn open(
             story.end(client_end(&left));
             Next::Close
         }
-        Ok(Ok(Connected::Tunnel(tunnel))) => Next::Tunnel(Box::new(Open::new(tunnel, greeting, story, proxy))),
+        Ok(Ok(Connected::Tunnel(tunnel))) => {
+            if may_be_plain {
+                proxy.upstreams.note_port_80(&tunnel.hop, 200);
+            }
+            Next::Tunnel(Box::new(Open::new(tunnel, greeting, story, proxy)))
+        }
         Ok(Ok(Connected::Answer(answer))) => {
             story.record.hop = Some(answer.hop.to_string());
             story.record.scheme = answer.scheme.map(|scheme| scheme.to_string());

@@ -26,6 +26,7 @@ pub enum Reply {
     NetworkUnreachable = 3,
     HostUnreachable = 4,
     Refused = 5,
+    /// "TTL expired", which clients take for nobody having answered in time.
     TimedOut = 6,
     CommandNotSupported = 7,
     AddressNotSupported = 8,
