@@ -35,7 +35,7 @@ fn five_mistakes_are_five_lines_and_exit_code_2() {
         "grace = 5",
         "idle_timout = \"1h\"",
         "[upstreams.office]",
-        "url = \"socks5://proxy.corp.example:1080\"",
+        "url = \"socks://proxy.corp.example:1080\"",
         "credential = \"corp\"",
     ];
     fs::write(home.path().join("f.toml"), lines.join("\n")).unwrap();

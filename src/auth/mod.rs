@@ -30,7 +30,7 @@ pub use challenge::Challenge;
 pub use exchange::{Action, Exchange, MAX_LEGS, Outcome, Plan, Refusal};
 
 use crate::address::Endpoint;
-use crate::secret::Credentials;
+use crate::secret::{Credentials, Secret};
 
 /// The schemes we speak, strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,6 +166,12 @@ pub fn binding_data(end_point: &[u8]) -> Vec<u8> {
     [b"tls-server-end-point:", end_point].concat()
 }
 
+/// Who logs in, and how the password is come by when it is asked for; that may block.
+pub struct Login {
+    pub user: String,
+    pub password: Box<dyn FnOnce() -> Result<Secret, MechanismError> + Send>,
+}
+
 /// Where credentials live, and the list of upstreams that may receive them.
 pub trait Mechanisms: Send + Sync {
     /// `Err(Unavailable)` where this upstream gets no credential for this scheme, with the reason in words.
@@ -176,6 +182,11 @@ pub trait Mechanisms: Send + Sync {
         upstream: &Endpoint,
         binding: Option<&ChannelBinding>,
     ) -> Result<Box<dyn Mechanism>, MechanismError>;
+
+    /// User and password as they are, for an upstream that speaks no HTTP. Does not block.
+    fn login(&self, upstream: &Endpoint) -> Result<Login, MechanismError> {
+        Err(MechanismError::Unavailable(format!("no user and password for {upstream}")))
+    }
 
     /// The secret this upstream gets was refused: read it anew the next time, it may have been changed.
     fn rejected(&self, upstream: &Endpoint);

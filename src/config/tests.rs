@@ -150,7 +150,7 @@ fn every_mistake_has_its_own_words() {
         ),
         ("[[rules]]\nuse = \"deny\"".into(), "1:3: rules: rules is not supported by this version"),
         ("[upstreams.a]".into(), "1:12: upstreams.a.url: the upstream has no url"),
-        ("[upstreams.a]\nurl = \"socks5://p:1\"".into(), "2:1: upstreams.a.url: a SOCKS upstream is not supported"),
+        ("[upstreams.a]\nurl = \"socks://p:1\"".into(), "2:1: upstreams.a.url: which SOCKS?"),
         ("[upstreams.a]\nurl = \"http://u:pw@p:1\"".into(), "2:1: upstreams.a.url: a user name or password stands"),
         ("[upstreams.a]\nurl = \"http://127.0.0.1:3128\"".into(), "2:1: upstreams.a.url: 127.0.0.1:3128 is hallpass"),
         ("[upstreams.a]\nurl = \"localhost:3128\"".into(), "2:1: upstreams.a.url: localhost:3128 is hallpass"),

@@ -117,16 +117,17 @@ fn not_loopback(ip: IpAddr) -> Problem {
         .hint("this version listens on 127.0.0.1 and [::1] only")
 }
 
-/// `[http://|https://]HOST:PORT`. The text may hold a password, so it is never repeated.
+/// `[http://|https://|socks5://|socks4://]HOST:PORT`. The text may hold a password, so it is never repeated.
 pub fn upstream(text: &str) -> Result<Endpoint, Problem> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let protocol = match scheme.to_ascii_lowercase().as_str() {
         "http" => Protocol::Http,
         "https" => Protocol::Https,
-        "socks" | "socks4" | "socks4a" | "socks5" | "socks5h" => {
-            return Err(Problem::new("a SOCKS upstream is not supported by this version").hint("http:// or https://"));
-        }
-        _ => return Err(Problem::new("no such kind of upstream").hint("http:// or https://")),
+        // Names are always the upstream's to resolve, which other programs tell by the letter.
+        "socks5" | "socks5h" => Protocol::Socks5,
+        "socks4" | "socks4a" => Protocol::Socks4,
+        "socks" => return Err(Problem::new("which SOCKS? There are two").hint("socks5:// or socks4://")),
+        _ => return Err(Problem::new("no such kind of upstream").hint("http://, https://, socks5:// or socks4://")),
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     if rest.contains(['/', '?', '#']) && !rest.contains('@') {
@@ -219,12 +220,14 @@ mod tests {
             ("proxy.corp.example:8080", "http://proxy.corp.example:8080"),
             ("HTTP://Proxy:8080/", "http://proxy:8080"),
             ("https://proxy:3129", "https://proxy:3129"),
+            ("socks5://proxy:1080", "socks5://proxy:1080"),
+            ("socks5h://proxy:1080", "socks5://proxy:1080"),
+            ("SOCKS4a://proxy:1080", "socks4://proxy:1080"),
             ("http://[2001:db8::1]:3128", "http://[2001:db8::1]:3128"),
         ] {
             assert_eq!(upstream(text).unwrap().to_string(), shown);
         }
-        for text in ["", "http://proxy", "socks5://proxy:1080", "ftp://proxy:21", "http://proxy:8080/pac", "http://:1"]
-        {
+        for text in ["", "http://proxy", "socks://proxy:1080", "ftp://proxy:21", "http://proxy:8080/pac", "http://:1"] {
             assert!(upstream(text).is_err(), "{text}");
         }
     }

@@ -37,7 +37,7 @@ use crate::auth::account::User;
 use crate::auth::basic::Basic;
 use crate::auth::digest::{ClientNonce, Digest};
 use crate::auth::ntlm::NtHash;
-use crate::auth::{ChannelBinding, Mechanism, MechanismError, Mechanisms, Scheme, Start};
+use crate::auth::{ChannelBinding, Login, Mechanism, MechanismError, Mechanisms, Scheme, Start};
 use crate::secret::Secret;
 
 pub type CanonicalName = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -84,6 +84,16 @@ impl Identities {
     fn grant(&self, upstream: &Endpoint) -> Option<&Grant> {
         self.grants.iter().find(|grant| grant.upstream.is(upstream))
     }
+
+    fn granted(&self, upstream: &Endpoint) -> Result<&Grant, MechanismError> {
+        let host = &upstream.target.host;
+        self.grant(upstream).ok_or_else(|| {
+            MechanismError::Unavailable(format!(
+                "no credential is meant for {upstream}; --credential-for {host}, or for = [\"{host}\"] in \
+                 [credentials.NAME], would let it have one"
+            ))
+        })
+    }
 }
 
 impl Mechanisms for Identities {
@@ -93,13 +103,7 @@ impl Mechanisms for Identities {
         upstream: &Endpoint,
         binding: Option<&ChannelBinding>,
     ) -> Result<Box<dyn Mechanism>, MechanismError> {
-        let Some(grant) = self.grant(upstream) else {
-            let host = &upstream.target.host;
-            return unavailable(format!(
-                "no credential is meant for {upstream}; --credential-for {host}, or for = [\"{host}\"] in \
-                 [credentials.NAME], would let it have one"
-            ));
-        };
+        let grant = self.granted(upstream)?;
         if !grant.schemes.contains(&start.means()) {
             return unavailable(format!("{} is not among the schemes for {upstream}", start.means()));
         }
@@ -116,6 +120,18 @@ impl Mechanisms for Identities {
                 Ok(Box::new(Basic::new(&user.to_string(), password)?))
             }
         }
+    }
+
+    fn login(&self, upstream: &Endpoint) -> Result<Login, MechanismError> {
+        let grant = self.granted(upstream)?;
+        if !grant.schemes.contains(&Scheme::Basic) {
+            return unavailable(format!(
+                "{upstream} would show the password to everyone on the way; schemes = [\"basic\"] allows that"
+            ));
+        }
+        let user = grant.user()?.to_string();
+        let account = grant.account.clone();
+        Ok(Login { user, password: Box::new(move || password(&account)) })
     }
 
     fn rejected(&self, upstream: &Endpoint) {
@@ -184,11 +200,15 @@ impl Grant {
     }
 
     fn password(&self) -> Result<Secret, MechanismError> {
-        match self.account.password.get() {
-            Ok(Some(password)) => Ok(password),
-            Ok(None) => Err(MechanismError::Unavailable("the account has no password".into())),
-            Err(error) => Err(MechanismError::Unavailable(error)),
-        }
+        password(&self.account)
+    }
+}
+
+fn password(account: &Account) -> Result<Secret, MechanismError> {
+    match account.password.get() {
+        Ok(Some(password)) => Ok(password),
+        Ok(None) => unavailable("the account has no password".into()),
+        Err(error) => unavailable(error),
     }
 }
 

@@ -28,7 +28,7 @@ impl Greeting {
     pub async fn welcome(self, client: &mut Wire<TcpStream>) -> std::io::Result<()> {
         match self {
             Self::Http(_) => client.stream.write_all(ESTABLISHED).await,
-            Self::Socks(version) => client.stream.write_all(&server::reply(version, Reply::Succeeded)).await,
+            Self::Socks(version) => client.stream.write_all(&server::reply(version, Reply::SUCCEEDED)).await,
             Self::Silent => Ok(()),
         }
     }
@@ -90,23 +90,23 @@ pub fn log(story: &Story, why: &str) {
 
 fn reply_to(problem: &Problem) -> Reply {
     match (problem.end, problem.kind) {
-        (End::Denied | End::PeerDenied | End::Loop, _) => Reply::NotAllowed,
-        (End::Unreachable, "destination_ip_unroutable") => Reply::NetworkUnreachable,
-        (End::Unreachable, "connection_refused") => Reply::Refused,
-        (End::Unreachable, _) => Reply::HostUnreachable,
-        (End::ConnectTimeout | End::HandshakeTimeout, _) => Reply::TimedOut,
-        _ => Reply::Failed,
+        (End::Denied | End::PeerDenied | End::Loop, _) => Reply::NOT_ALLOWED,
+        (End::Unreachable, "destination_ip_unroutable") => Reply::NETWORK_UNREACHABLE,
+        (End::Unreachable, "connection_refused") => Reply::CONNECTION_REFUSED,
+        (End::Unreachable, _) => Reply::HOST_UNREACHABLE,
+        (End::ConnectTimeout | End::HandshakeTimeout, _) => Reply::TTL_EXPIRED,
+        _ => Reply::FAILURE,
     }
 }
 
 /// What a proxy says with these, by RFC 9110 §15 and by what Squid does.
 fn reply_to_status(status: u16) -> Reply {
     match status {
-        407 => Reply::Failed,
-        400..500 => Reply::NotAllowed,
-        502 | 503 => Reply::HostUnreachable,
-        504 => Reply::TimedOut,
-        _ => Reply::Failed,
+        407 => Reply::FAILURE,
+        400..500 => Reply::NOT_ALLOWED,
+        502 | 503 => Reply::HOST_UNREACHABLE,
+        504 => Reply::TTL_EXPIRED,
+        _ => Reply::FAILURE,
     }
 }
 
@@ -118,27 +118,27 @@ mod tests {
     fn a_socks_client_is_told_as_much_as_its_protocol_has_words_for() {
         let problem = |end, kind| Problem { status: 502, end, kind, cause: String::new(), hint: "" };
         for (end, kind, reply) in [
-            (End::Denied, "http_request_denied", Reply::NotAllowed),
-            (End::Loop, "proxy_loop_detected", Reply::NotAllowed),
-            (End::Unreachable, "dns_error", Reply::HostUnreachable),
-            (End::Unreachable, "connection_refused", Reply::Refused),
-            (End::Unreachable, "destination_ip_unroutable", Reply::NetworkUnreachable),
-            (End::ConnectTimeout, "connection_timeout", Reply::TimedOut),
-            (End::HandshakeTimeout, "connection_read_timeout", Reply::TimedOut),
-            (End::CredentialRejected, "http_request_denied", Reply::Failed),
-            (End::NoCredential, "http_request_denied", Reply::Failed),
-            (End::TlsFailed, "tls_protocol_error", Reply::Failed),
-            (End::HandshakeBroken, "http_response_incomplete", Reply::Failed),
+            (End::Denied, "http_request_denied", Reply::NOT_ALLOWED),
+            (End::Loop, "proxy_loop_detected", Reply::NOT_ALLOWED),
+            (End::Unreachable, "dns_error", Reply::HOST_UNREACHABLE),
+            (End::Unreachable, "connection_refused", Reply::CONNECTION_REFUSED),
+            (End::Unreachable, "destination_ip_unroutable", Reply::NETWORK_UNREACHABLE),
+            (End::ConnectTimeout, "connection_timeout", Reply::TTL_EXPIRED),
+            (End::HandshakeTimeout, "connection_read_timeout", Reply::TTL_EXPIRED),
+            (End::CredentialRejected, "http_request_denied", Reply::FAILURE),
+            (End::NoCredential, "http_request_denied", Reply::FAILURE),
+            (End::TlsFailed, "tls_protocol_error", Reply::FAILURE),
+            (End::HandshakeBroken, "http_response_incomplete", Reply::FAILURE),
         ] {
             assert_eq!(reply_to(&problem(end, kind)), reply, "{end:?} {kind}");
         }
         for (status, reply) in [
-            (403, Reply::NotAllowed),
-            (502, Reply::HostUnreachable),
-            (503, Reply::HostUnreachable),
-            (504, Reply::TimedOut),
-            (302, Reply::Failed),
-            (500, Reply::Failed),
+            (403, Reply::NOT_ALLOWED),
+            (502, Reply::HOST_UNREACHABLE),
+            (503, Reply::HOST_UNREACHABLE),
+            (504, Reply::TTL_EXPIRED),
+            (302, Reply::FAILURE),
+            (500, Reply::FAILURE),
         ] {
             assert_eq!(reply_to_status(status), reply, "{status}");
         }

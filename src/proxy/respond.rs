@@ -10,7 +10,8 @@ use crate::address::{AddressError, Target};
 use crate::audit::End;
 use crate::auth::Refusal;
 use crate::http1::{HttpError, ResponseHead};
-use crate::socks::server::Error as SocksError;
+use crate::socks::client::SocksError;
+use crate::socks::{Reply, server};
 use crate::upstream::{ConnectCause, ConnectError, DialError};
 
 /// An answer of our own: what happened, whose fault, what to do.
@@ -100,7 +101,7 @@ impl Problem {
         )
     }
 
-    pub fn bad_socks(error: &SocksError) -> Self {
+    pub fn bad_socks(error: &server::Error) -> Self {
         let hint = "this listener is for SOCKS clients (socks5h://127.0.0.1:1080); HTTP proxies are on other ports";
         Self::new(400, End::BadRequest, "http_request_error", error.to_string(), hint)
     }
@@ -153,6 +154,7 @@ impl Problem {
                 cause,
                 "is it an https:// proxy, and is its CA known? ca_file adds one",
             ),
+            ConnectCause::Socks(socks) => Self::of_socks(*socks, cause),
             ConnectCause::HandshakeTimeout { .. } => Self::new(
                 504,
                 End::HandshakeTimeout,
@@ -192,6 +194,31 @@ impl Problem {
             ConnectCause::Unknown => {
                 Self::new(502, End::Internal, "proxy_internal_error", cause, "no hop is configured for this target")
             }
+        }
+    }
+
+    fn of_socks(error: SocksError, cause: String) -> Self {
+        let new = |status, kind, hint| Self::new(status, End::UpstreamRefused, kind, cause.clone(), hint);
+        let target = "the upstream was reached, and the target not; is its name right?";
+        match error {
+            SocksError::Refused(Reply::NOT_ALLOWED) => {
+                new(403, "http_request_denied", "the upstream's rules forbid this target")
+            }
+            SocksError::Refused(Reply::CONNECTION_REFUSED) => new(502, "connection_refused", target),
+            SocksError::Refused(Reply::TTL_EXPIRED) => new(504, "connection_timeout", target),
+            SocksError::Refused(_) | SocksError::Rejected | SocksError::NoMethod | SocksError::NoIpv6 => {
+                new(502, "destination_unavailable", target)
+            }
+            SocksError::LoginLength => {
+                new(502, "proxy_configuration_error", "look at the credential's user and password")
+            }
+            SocksError::Malformed => Self::new(
+                502,
+                End::HandshakeBroken,
+                "http_response_incomplete",
+                cause,
+                "is it really a SOCKS proxy of this version (socks5:// or socks4://)?",
+            ),
         }
     }
 

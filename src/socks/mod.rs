@@ -1,33 +1,65 @@
-//! SOCKS as bytes (RFC 1928, and versions 4 and 4a of it): no socket, no waiting.
+//! SOCKS 5 (RFC 1928, RFC 1929) and SOCKS 4 with names (4a), as bytes: no socket, no waiting.
 
+pub mod client;
 pub mod server;
 
-pub const VERSION_4: u8 = 4;
+use std::fmt;
+
 pub const VERSION_5: u8 = 5;
-
-/// The method of RFC 1928 §3 that asks for nothing.
-pub const NO_AUTHENTICATION: u8 = 0;
-/// None of the methods that were offered.
-pub const NO_METHOD: u8 = 0xff;
-
+pub const VERSION_4: u8 = 4;
+/// Of the talk about user and password (RFC 1929 §2).
+pub const LOGIN_VERSION: u8 = 1;
 pub const CONNECT: u8 = 1;
 
-pub const ADDRESS_V4: u8 = 1;
-pub const ADDRESS_NAME: u8 = 3;
-pub const ADDRESS_V6: u8 = 4;
+/// Ways to log in (RFC 1928 §3).
+pub const NO_LOGIN: u8 = 0;
+pub const USER_PASSWORD: u8 = 2;
+pub const NO_METHOD: u8 = 0xff;
 
-/// RFC 1928 §6.
+/// Kinds of addresses (RFC 1928 §5).
+pub const IPV4: u8 = 1;
+pub const NAME: u8 = 3;
+pub const IPV6: u8 = 4;
+
+/// What a server says to a request, but for yes (RFC 1928 §6; SOCKS 4 has codes of its own).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Reply {
-    Succeeded = 0,
-    Failed = 1,
-    NotAllowed = 2,
-    NetworkUnreachable = 3,
-    HostUnreachable = 4,
-    Refused = 5,
-    /// "TTL expired", which clients take for nobody having answered in time.
-    TimedOut = 6,
-    CommandNotSupported = 7,
-    AddressNotSupported = 8,
+pub struct Reply(pub u8);
+
+impl Reply {
+    pub const SUCCEEDED: Self = Self(0);
+    pub const FAILURE: Self = Self(1);
+    pub const NOT_ALLOWED: Self = Self(2);
+    pub const NETWORK_UNREACHABLE: Self = Self(3);
+    pub const HOST_UNREACHABLE: Self = Self(4);
+    pub const CONNECTION_REFUSED: Self = Self(5);
+    pub const TTL_EXPIRED: Self = Self(6);
+    pub const COMMAND_NOT_SUPPORTED: Self = Self(7);
+    pub const ADDRESS_NOT_SUPPORTED: Self = Self(8);
+    /// SOCKS 4.
+    pub const GRANTED: Self = Self(90);
+    pub const REJECTED: Self = Self(91);
+    pub const NO_IDENTD: Self = Self(92);
+    pub const OTHER_IDENTD: Self = Self(93);
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = match *self {
+            Self::SUCCEEDED => "succeeded",
+            Self::FAILURE => "general failure",
+            Self::NOT_ALLOWED => "not allowed by its rules",
+            Self::NETWORK_UNREACHABLE => "network unreachable",
+            Self::HOST_UNREACHABLE => "host unreachable",
+            Self::CONNECTION_REFUSED => "connection refused",
+            Self::TTL_EXPIRED => "no answer in time",
+            Self::COMMAND_NOT_SUPPORTED => "command not supported",
+            Self::ADDRESS_NOT_SUPPORTED => "address type not supported",
+            Self::GRANTED => "granted",
+            Self::REJECTED => "rejected or failed",
+            Self::NO_IDENTD => "it cannot reach identd here",
+            Self::OTHER_IDENTD => "identd here names another user",
+            Self(_) => "unknown",
+        };
+        write!(f, "{words} (SOCKS reply {})", self.0)
+    }
 }

@@ -6,15 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 
-use super::{ADDRESS_NAME, ADDRESS_V4, ADDRESS_V6, CONNECT, NO_AUTHENTICATION, NO_METHOD, Reply, VERSION_4, VERSION_5};
+use super::{CONNECT, IPV4, IPV6, NAME, NO_LOGIN, NO_METHOD, Reply, VERSION_4, VERSION_5};
 use crate::address::{AddressError, Host, Target};
 
 /// A user name or host of version 4 ends with a zero; longer ones are nobody's.
 const MAX_TEXT: usize = 255;
-
-/// Version 4 knows two answers.
-const GRANTED_4: u8 = 90;
-const REJECTED_4: u8 = 91;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -48,7 +44,7 @@ pub enum Hello {
 }
 
 /// To a version 5 hello.
-pub const METHOD: [u8; 2] = [VERSION_5, NO_AUTHENTICATION];
+pub const METHOD: [u8; 2] = [VERSION_5, NO_LOGIN];
 
 /// `None`: more bytes are needed.
 pub fn hello(bytes: &[u8]) -> Result<Option<Hello>, Error> {
@@ -57,7 +53,7 @@ pub fn hello(bytes: &[u8]) -> Result<Option<Hello>, Error> {
         [VERSION_5, rest @ ..] => {
             let Some((count, methods)) = rest.split_first() else { return Ok(None) };
             let Some(methods) = methods.get(..usize::from(*count)) else { return Ok(None) };
-            match methods.contains(&NO_AUTHENTICATION) {
+            match methods.contains(&NO_LOGIN) {
                 true => Ok(Some(Hello::Methods(2 + methods.len()))),
                 false => Err(Error::Methods),
             }
@@ -77,15 +73,15 @@ pub fn request(bytes: &[u8]) -> Result<Option<(Target, usize)>, Error> {
     }
     let Some((kind, rest)) = bytes.get(3..).and_then(<[u8]>::split_first) else { return Ok(None) };
     let (host, rest): (Host, &[u8]) = match *kind {
-        ADDRESS_V4 => match rest.split_first_chunk::<4>() {
+        IPV4 => match rest.split_first_chunk::<4>() {
             Some((ip, rest)) => (Host::Ip(Ipv4Addr::from(*ip).into()), rest),
             None => return Ok(None),
         },
-        ADDRESS_V6 => match rest.split_first_chunk::<16>() {
+        IPV6 => match rest.split_first_chunk::<16>() {
             Some((ip, rest)) => (Host::Ip(IpAddr::V6(Ipv6Addr::from(*ip)).to_canonical()), rest),
             None => return Ok(None),
         },
-        ADDRESS_NAME => {
+        NAME => {
             let Some((length, rest)) = rest.split_first() else { return Ok(None) };
             match rest.split_at_checked(usize::from(*length)) {
                 Some((name, rest)) => (host(name)?, rest),
@@ -143,9 +139,9 @@ fn target(host: Host, port: [u8; 2]) -> Result<Target, Error> {
 /// The answer to a request. Where we are bound is nobody's business, and no client asks.
 pub fn reply(version: Version, reply: Reply) -> Vec<u8> {
     match version {
-        Version::Five => vec![VERSION_5, reply as u8, 0, ADDRESS_V4, 0, 0, 0, 0, 0, 0],
+        Version::Five => vec![VERSION_5, reply.0, 0, IPV4, 0, 0, 0, 0, 0, 0],
         Version::Four => {
-            let code = if reply == Reply::Succeeded { GRANTED_4 } else { REJECTED_4 };
+            let Reply(code) = if reply == Reply::SUCCEEDED { Reply::GRANTED } else { Reply::REJECTED };
             vec![0, code, 0, 0, 0, 0, 0, 0]
         }
     }
@@ -157,9 +153,9 @@ pub fn refusal(version: Version, asked: bool, error: &Error) -> Vec<u8> {
         Error::Version(_) => Vec::new(),
         Error::Methods => vec![VERSION_5, NO_METHOD],
         _ if version == Version::Five && !asked => vec![VERSION_5, NO_METHOD],
-        Error::Command(_) => reply(version, Reply::CommandNotSupported),
-        Error::AddressType(_) => reply(version, Reply::AddressNotSupported),
-        Error::Malformed | Error::Address(_) => reply(version, Reply::Failed),
+        Error::Command(_) => reply(version, Reply::COMMAND_NOT_SUPPORTED),
+        Error::AddressType(_) => reply(version, Reply::ADDRESS_NOT_SUPPORTED),
+        Error::Malformed | Error::Address(_) => reply(version, Reply::FAILURE),
     }
 }
 
@@ -240,9 +236,9 @@ mod tests {
 
     #[test]
     fn version_4_has_one_answer_for_every_failure() {
-        assert_eq!(reply(Version::Four, Reply::Succeeded), [0, 90, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(reply(Version::Four, Reply::TimedOut), [0, 91, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(reply(Version::Five, Reply::Succeeded), [5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(reply(Version::Five, Reply::Refused)[1], 5);
+        assert_eq!(reply(Version::Four, Reply::SUCCEEDED), [0, 90, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(reply(Version::Four, Reply::TTL_EXPIRED), [0, 91, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(reply(Version::Five, Reply::SUCCEEDED), [5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(reply(Version::Five, Reply::CONNECTION_REFUSED)[1], 5);
     }
 }

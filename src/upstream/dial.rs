@@ -46,6 +46,31 @@ pub enum DialError {
     },
 }
 
+/// What the kernel says when nobody is there, or nobody can get there; the rest are troubles of our own.
+const ABSENCE: [io::ErrorKind; 9] = [
+    io::ErrorKind::ConnectionRefused,
+    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::ConnectionAborted,
+    io::ErrorKind::TimedOut,
+    io::ErrorKind::HostUnreachable,
+    io::ErrorKind::NetworkUnreachable,
+    io::ErrorKind::NetworkDown,
+    // No address of ours leads there; a packet filter says no.
+    io::ErrorKind::AddrNotAvailable,
+    io::ErrorKind::PermissionDenied,
+];
+
+impl DialError {
+    /// Whether nobody is there as far as the network goes, and not ourselves who would not or could not try.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::Resolve(..) | Self::NoAddress(_) | Self::Timeout(..) => true,
+            Self::Connect(_, cause) => ABSENCE.contains(&cause.kind()),
+            Self::Loop(_) | Self::Dead { .. } => false,
+        }
+    }
+}
+
 #[derive(Clone)]
 pub struct Dialer {
     pub resolver: Arc<dyn Resolve>,

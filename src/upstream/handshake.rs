@@ -63,6 +63,10 @@ impl Upstreams {
                 let wire = Wire::new(Stream::Tcp(self.dialer.dial(target).await?));
                 Ok(Connected::Tunnel(Tunnel { wire, hop: Hop::Direct, scheme: None }))
             }
+            Hop::Upstream(endpoint) if endpoint.is_socks() => {
+                let (wire, scheme) = self.through_socks(&self.find(endpoint), patience, target).await?;
+                Ok(Connected::Tunnel(Tunnel { wire, hop: hop.clone(), scheme }))
+            }
             Hop::Upstream(endpoint) => {
                 let upstream = &self.find(endpoint);
                 // The dial has its own time-out, so that a dead upstream and a slow one are told apart.

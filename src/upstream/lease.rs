@@ -43,6 +43,14 @@ pub struct Lease {
     pub(super) key: PoolKey,
 }
 
+/// Whether what is sent through a hop is read by the origin itself: nothing on the way understands HTTP.
+pub fn reaches_origin(hop: &Hop) -> bool {
+    match hop {
+        Hop::Direct => true,
+        Hop::Upstream(endpoint) => endpoint.is_socks(),
+    }
+}
+
 impl Lease {
     pub fn scheme(&self) -> Option<Scheme> {
         self.start().map(Start::scheme)
@@ -96,10 +104,14 @@ impl Upstreams {
         let key = PoolKey { hop: hop.clone(), generation: self.generation(hop), origin: origin.clone() };
         let idle = if fresh { None } else { self.live.take(&key, Instant::now()) };
         match (hop, idle) {
-            (Hop::Direct, Some(idle)) => Ok(Lease::bare(key, idle.wire, true)),
-            (Hop::Direct, None) => {
+            (hop, Some(idle)) if reaches_origin(hop) => Ok(Lease::bare(key, idle.wire, true)),
+            (Hop::Direct, _) => {
                 let stream = self.dialer.dial(origin).await?;
                 Ok(Lease::bare(key, Wire::new(Stream::Tcp(stream)), false))
+            }
+            (Hop::Upstream(endpoint), _) if endpoint.is_socks() => {
+                let (wire, _) = self.through_socks(&self.find(endpoint), patience, origin).await?;
+                Ok(Lease::bare(key, wire, false))
             }
             (Hop::Upstream(endpoint), idle) => {
                 let upstream = &self.find(endpoint);
@@ -183,6 +195,9 @@ impl Upstreams {
         lease.reused = true;
         lease.credentials = None;
         let Hop::Upstream(endpoint) = &lease.hop else { return Ok(lease) };
+        if endpoint.is_socks() {
+            return Ok(lease);
+        }
         let plan = self.plan(&self.find(endpoint), lease.binding.clone());
         lease.exchange = Some(Exchange::new(plan));
         let opened = timeout(self.handshake_timeout, self.open(&mut lease, line)).await;
@@ -203,7 +218,7 @@ impl Upstreams {
 }
 
 impl Lease {
-    /// Without any log-in: all that a direct one ever is.
+    /// Without any log-in: all that one to the origin itself ever is.
     fn bare(key: PoolKey, wire: Wire<Stream>, reused: bool) -> Self {
         Self {
             wire,

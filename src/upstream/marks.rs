@@ -173,30 +173,13 @@ impl Marks {
     }
 }
 
-/// `None`: ourselves, or a lack of ours, is no fault of the upstream.
+/// `None`: it says nothing about the upstream.
 fn mark_of(error: &DialError) -> Option<Mark> {
-    use io::ErrorKind::{
-        AddrNotAvailable, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkDown,
-        NetworkUnreachable, PermissionDenied, TimedOut,
-    };
-    const FAULTS: [io::ErrorKind; 9] = [
-        ConnectionRefused,
-        ConnectionReset,
-        ConnectionAborted,
-        TimedOut,
-        HostUnreachable,
-        NetworkUnreachable,
-        NetworkDown,
-        // No address of ours reaches it; a packet filter says no.
-        AddrNotAvailable,
-        PermissionDenied,
-    ];
     let silent = match error {
-        DialError::Loop(_) | DialError::Dead { .. } => return None,
-        DialError::Connect(_, cause) if !FAULTS.contains(&cause.kind()) => return None,
-        DialError::Connect(_, cause) => cause.kind() == TimedOut,
+        _ if !error.is_absence() => return None,
+        DialError::Connect(_, cause) => cause.kind() == io::ErrorKind::TimedOut,
         DialError::Timeout(..) => true,
-        DialError::Resolve(..) | DialError::NoAddress(_) => false,
+        DialError::Resolve(..) | DialError::NoAddress(_) | DialError::Loop(_) | DialError::Dead { .. } => false,
     };
     let why = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
     Some(Mark { why: why.into(), silent })

@@ -5,6 +5,7 @@
 
 mod attempts;
 mod dial;
+pub mod fetch;
 mod handshake;
 mod lease;
 mod legs;
@@ -12,6 +13,7 @@ mod live;
 mod marks;
 mod port80;
 mod reach;
+mod socks;
 mod stream;
 mod tls;
 mod unlisted;
@@ -24,7 +26,7 @@ use tokio::time::timeout;
 
 pub use dial::{Addresses, DialError, Dialer, Resolve, tune};
 pub use handshake::{Answer, Connected, Tunnel};
-pub use lease::{BodyHint, Lease};
+pub use lease::{BodyHint, Lease, reaches_origin};
 pub use legs::Verdict;
 pub use live::Live;
 pub use marks::Health;
@@ -36,6 +38,7 @@ use crate::address::{Endpoint, Target};
 use crate::auth::{ChannelBinding, Mechanisms, Plan, Refusal, Scheme};
 use crate::http1::{ReadError, Wire};
 use crate::route::Hop;
+use crate::socks::client::SocksError;
 use attempts::Patience;
 use live::UpstreamKey;
 
@@ -87,6 +90,9 @@ pub enum ConnectCause {
     Broken(#[source] ReadError),
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// An upstream that speaks SOCKS said no.
+    #[error(transparent)]
+    Socks(#[from] SocksError),
     #[error("there is no hop to be tried")]
     Unknown,
 }
@@ -122,6 +128,7 @@ impl ConnectError {
             )
             | ConnectCause::Dial(_)
             | ConnectCause::Tls(_)
+            | ConnectCause::Socks(_)
             | ConnectCause::HandshakeTimeout { .. }
             | ConnectCause::Broken(_)
             | ConnectCause::Unknown => None,
@@ -131,6 +138,7 @@ impl ConnectError {
     /// Whether another hop may do better. Once a secret was judged it is shown to nobody else.
     pub fn leaves_other_hops(&self) -> bool {
         match &self.cause {
+            ConnectCause::Socks(error) => !error.is_final(),
             ConnectCause::Dial(DialError::Loop(_))
             | ConnectCause::HandshakeTimeout { proved: true, .. }
             | ConnectCause::Refused(Refusal::Rejected { .. } | Refusal::Broken) => false,

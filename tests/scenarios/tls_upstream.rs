@@ -3,7 +3,9 @@
 use std::fs;
 use std::sync::Arc;
 
-use hallpass::practice::{DigestAlgorithm, Offer, Tls};
+use hallpass::practice::{Accounts, DigestAlgorithm, Offer, Origin, OriginOptions, Tls};
+use hallpass::upstream::fetch::{FetchError, Fetched, Fetcher};
+use hallpass::upstream::{Addresses, Resolve, Tls as OurTls, TlsOptions};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -11,7 +13,7 @@ use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::support::{Office, Relay, RelayPlan, Scripted};
+use crate::support::{Office, Relay, RelayPlan, Say, Scripted, Upstream};
 
 const CONNECT: &str = "CONNECT o.practice:80 HTTP/1.1\r\nHost: o.practice:80\r\n\r\n";
 const GET: &str = "GET http://o.practice/hello HTTP/1.1\r\nHost: o.practice\r\n\r\n";
@@ -163,4 +165,35 @@ async fn a_connection_that_was_let_through_at_first_is_bound_to_when_it_is_asked
         assert_eq!(status(&office.relay, &elsewhere(request)).await, 200, "{request:.8}");
     }
     assert_eq!(office.logons().rejected, 0, "{:?}", office.proxy.record().notes());
+}
+
+struct Here;
+
+impl Resolve for Here {
+    fn resolve<'a>(&'a self, _: &'a str, port: u16) -> Addresses<'a> {
+        Box::pin(async move { Ok(vec![([127, 0, 0, 1], port).into()]) })
+    }
+}
+
+#[tokio::test]
+async fn a_script_is_fetched_over_tls_and_a_certificate_that_nobody_vouches_for_is_somebody_there() {
+    let authority = Authority::new();
+    let tls = Some(authority.tls(false, false));
+    let origin = Origin::start(OriginOptions { accounts: Accounts::new([]), tls }).await.unwrap();
+    let url = format!("https://localhost:{}/hello", origin.addr().port());
+    let mut fetcher = Fetcher::new(Arc::new(Here), Arc::new([]));
+    let options = TlsOptions { ca_file: Some(authority.file("ca.pem").into()), client_cert: None };
+    fetcher.tls = OurTls::new(&options).unwrap();
+    let to_tls = format!("HTTP/1.1 301 X\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n");
+    let redirects = Upstream::start(move |_| Say::answer(to_tls.clone())).await;
+    for url in [url.clone(), format!("http://{}/", redirects.addr)] {
+        let fetched = fetcher.fetch(&url, None).await.unwrap();
+        assert!(
+            matches!(fetched, Fetched::Text { bytes, .. } if bytes == b"hello from the practice origin\n"),
+            "{url}"
+        );
+    }
+    fetcher.tls = OurTls::system();
+    let error = fetcher.fetch(&url, None).await.unwrap_err();
+    assert!(matches!(error, FetchError::Tls(_)) && !error.is_unreachable(), "{error:?}");
 }

@@ -13,8 +13,7 @@ use super::{MAX_AHEAD, Story};
 use crate::audit::End;
 use crate::http1::{Body, HttpError, ReadError, Reader, ResponseHead, Wire};
 use crate::proxy::pump::{self, DownloadError, Replay, UploadError, client_end};
-use crate::route::Hop;
-use crate::upstream::{Lease, MAX_RESPONSE_HEAD};
+use crate::upstream::{Lease, MAX_RESPONSE_HEAD, reaches_origin};
 
 /// How long the body waits for a `100 Continue` that we asked for ourselves (RFC 9110 §10.1.1).
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
@@ -75,7 +74,7 @@ impl Sending<'_> {
         replay: &mut Replay,
         story: &mut Story,
     ) -> Attempt {
-        let direct = lease.hop == Hop::Direct;
+        let to_origin = reaches_origin(&lease.hop);
         let head = self.request.head_for(&lease.hop, self.ask_first).to_bytes(lease.credentials.as_ref());
         let (mut from_client, mut to_client) = client.split();
         let (mut from_upstream, mut to_upstream) = lease.wire.split();
@@ -87,7 +86,7 @@ impl Sending<'_> {
             // In this order, so that an answer that is here already never finds the body unsent.
             biased;
             attempt = self.send_body(&mut from_client, &mut to_upstream, body, replay, &signals) => attempt,
-            attempt = self.pass_answer(&mut from_upstream, &mut to_client, direct, &signals, story) => attempt,
+            attempt = self.pass_answer(&mut from_upstream, &mut to_client, to_origin, &signals, story) => attempt,
         }
     }
 
@@ -128,7 +127,7 @@ impl Sending<'_> {
         &self,
         upstream: &mut Reader<'_, R>,
         client: &mut W,
-        direct: bool,
+        to_origin: bool,
         signals: &Signals,
         story: &mut Story,
     ) -> Attempt {
@@ -140,7 +139,7 @@ impl Sending<'_> {
             return Attempt::Switching(self.switching(&head));
         }
         let body_done = signals.uploaded.load(Ordering::Relaxed);
-        if head.status == 407 && !direct {
+        if head.status == 407 && !to_origin {
             return Attempt::Challenged { head, body_done };
         }
         if head.status == 417 && self.ask_first && !self.request.expects_continue {

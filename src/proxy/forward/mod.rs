@@ -15,8 +15,8 @@ use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, ReadError, RequestHead, ResponseHead};
 use crate::relay::{relay, reset_on_close, watch_peer};
-use crate::route::{Hop, Route};
-use crate::upstream::{BodyHint, ConnectError, Lease, Verdict};
+use crate::route::Route;
+use crate::upstream::{BodyHint, ConnectError, Lease, Verdict, reaches_origin};
 use attempt::{Attempt, Sending};
 use pump::{Replay, client_end};
 use request::Request;
@@ -93,7 +93,7 @@ impl<'a> Forward<'a> {
                 return Next::Close;
             }
         };
-        if route.hops == [Hop::Direct] && request.url.scheme != "http" {
+        if route.hops.iter().all(reaches_origin) && request.url.scheme != "http" {
             let problem = Problem::only_http_directly();
             respond::refuse(client, story, &problem).await;
             return Next::Close;

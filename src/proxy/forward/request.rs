@@ -8,7 +8,7 @@ use crate::proxy::pump::MAX_REPLAY;
 use crate::proxy::respond::Problem;
 use crate::proxy::url::{Url, UrlError};
 use crate::route::Hop;
-use crate::upstream::BodyHint;
+use crate::upstream::{BodyHint, reaches_origin};
 
 /// A request that may go on.
 pub(super) struct Request {
@@ -115,12 +115,11 @@ impl Request {
         if ask_first && !self.expects_continue {
             fields.push("Expect", "100-continue");
         }
-        let target = match hop {
-            Hop::Direct => self.url.path.clone(),
-            Hop::Upstream(_) => {
-                fields.push("Proxy-Connection", "Keep-Alive");
-                self.line.uri.clone()
-            }
+        let target = if reaches_origin(hop) {
+            self.url.path.clone()
+        } else {
+            fields.push("Proxy-Connection", "Keep-Alive");
+            self.line.uri.clone()
         };
         RequestHead { method: self.line.method.clone(), target, version: Version::Http11, fields }
     }

@@ -3,9 +3,11 @@
 mod office;
 mod peer;
 mod scripted;
+mod socks;
 mod ways;
 
 pub use office::{Office, PASSWORD, Relay, RelayPlan};
 pub use peer::{Answer, Head, Peer, soon, until};
 pub use scripted::{BlackHole, Closed, Guard, Heard, Say, Scripted, Upstream};
+pub use socks::{SocksPlan, SocksServer};
 pub use ways::{hop, lease, route, tunnel, ways};

@@ -1,0 +1,109 @@
+//! A tunnel through a SOCKS upstream; no HTTP is spoken with it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::attempts::Patience;
+use super::stream::Stream;
+use super::{ConnectCause, Upstream, Upstreams};
+use crate::address::Target;
+use crate::auth::{Login, MechanismError, Refusal, Scheme};
+use crate::http1::{ReadError, Wire};
+use crate::socks::client::{Handshake, SocksError, Step, login};
+
+impl Upstreams {
+    /// What the target sent together with the last answer stands in the wire's buffer. The scheme is Basic where user
+    /// and password were shown: it is the same proof, and allowed by the same word.
+    pub(super) async fn through_socks(
+        &self,
+        upstream: &Upstream,
+        patience: Patience,
+        target: &Target,
+    ) -> Result<(Wire<Stream>, Option<Scheme>), ConnectCause> {
+        let mut wire = self.dial(upstream, patience).await?.wire;
+        let proved = AtomicBool::new(false);
+        let shaking = self.shake_socks(upstream, &mut wire, target, &proved);
+        let outcome = timeout(self.handshake_timeout, shaking).await.map_err(|_| self.timed_out(&proved))?;
+        // Nobody said whether the secret is good: nobody else is shown it then.
+        if matches!(outcome, Err(ConnectCause::Broken(_))) && proved.load(Ordering::Relaxed) {
+            return Err(Refusal::Broken.into());
+        }
+        Ok((wire, outcome?))
+    }
+
+    async fn shake_socks(
+        &self,
+        upstream: &Upstream,
+        wire: &mut Wire<Stream>,
+        target: &Target,
+        proved: &AtomicBool,
+    ) -> Result<Option<Scheme>, ConnectCause> {
+        let granted = self.mechanisms.login(&upstream.endpoint);
+        let mut handshake = Handshake::new(upstream.endpoint.protocol, target, granted.is_ok())?;
+        let mut reason = granted.as_ref().err().map(ToString::to_string);
+        let mut granted = granted.ok();
+        let mut scheme = None;
+        send(wire, &handshake.opening()).await?;
+        loop {
+            let (used, step) = match handshake.step(&wire.buffer) {
+                Ok(step) => step,
+                Err(SocksError::Rejected) => {
+                    self.mechanisms.rejected(&upstream.endpoint);
+                    return Err(self.refused(upstream, Refusal::Rejected { scheme: Scheme::Basic }));
+                }
+                Err(SocksError::NoMethod) => {
+                    let reason = reason.take().unwrap_or_else(|| "the upstream takes no password".into());
+                    return Err(Refusal::NoCredential(reason).into());
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let _ = wire.buffer.split_to(used);
+            match step {
+                Step::More => receive(wire).await?,
+                Step::Send(bytes) => {
+                    // Whoever answers a log-in with the next step has found it good.
+                    proved.store(false, Ordering::Relaxed);
+                    send(wire, &bytes).await?;
+                }
+                Step::LogIn => {
+                    let Some(granted) = granted.take() else { return Err(SocksError::NoMethod.into()) };
+                    let message = read(granted).await?;
+                    proved.store(true, Ordering::Relaxed);
+                    scheme = Some(Scheme::Basic);
+                    send(wire, &message).await?;
+                }
+                Step::Done => return Ok(scheme),
+            }
+        }
+    }
+}
+
+/// A password may come from a program: off the runtime's threads.
+async fn read(granted: Login) -> Result<zeroize::Zeroizing<Vec<u8>>, ConnectCause> {
+    let Login { user, password } = granted;
+    let password = tokio::task::spawn_blocking(password)
+        .await
+        .unwrap_or_else(|_| Err(MechanismError::Unavailable("the secret could not be read".into())))
+        .map_err(|error| Refusal::NoCredential(error.to_string()))?;
+    Ok(login(&user, &password)?)
+}
+
+async fn send(wire: &mut Wire<Stream>, bytes: &[u8]) -> Result<(), ConnectCause> {
+    let written = async {
+        wire.stream.write_all(bytes).await?;
+        wire.stream.flush().await
+    };
+    written.await.map_err(|error| ConnectCause::Broken(error.into()))
+}
+
+async fn receive(wire: &mut Wire<Stream>) -> Result<(), ConnectCause> {
+    let is_first = wire.buffer.is_empty();
+    match wire.stream.read_buf(&mut wire.buffer).await {
+        Ok(0) if is_first => Err(ConnectCause::Broken(ReadError::Closed)),
+        Ok(0) => Err(ConnectCause::Broken(ReadError::Truncated)),
+        Ok(_) => Ok(()),
+        Err(error) => Err(ConnectCause::Broken(error.into())),
+    }
+}
