@@ -4,10 +4,9 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::pac::Answer;
 use super::rules::{Match, Rule, Use, join};
-use super::{
-    Answer, DirectFallback, Hop, NoRoute, Outside, PacState, Question, Reason, ReasonKind, Route, Router, Script,
-};
+use super::{DirectFallback, Hop, NoRoute, Outside, PacState, Question, Reason, ReasonKind, Route, Router, Script};
 use crate::address::Host;
 
 /// More of what a script returned or complained of is not shown.

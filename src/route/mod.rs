@@ -6,6 +6,7 @@
 mod decide;
 pub mod network;
 pub mod no_proxy;
+pub mod own_pac;
 pub mod pac;
 pub mod pattern;
 pub mod rules;
@@ -21,6 +22,7 @@ use serde::Serialize;
 
 use crate::address::{Endpoint, Target};
 use no_proxy::NoProxy;
+use pac::{Answer, Pac};
 use pattern::Pattern;
 use rules::Rule;
 
@@ -124,14 +126,6 @@ pub trait Outside {
     fn resolve(&self, name: &str) -> Vec<IpAddr>;
 }
 
-/// A PAC's decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    pub hops: Vec<Hop>,
-    /// What the script returned, as it did.
-    pub returned: String,
-}
-
 /// A PAC that can be asked.
 pub trait Script: Send + Sync {
     /// A decision that holds still; never blocks.
@@ -139,6 +133,16 @@ pub trait Script: Send + Sync {
 
     /// Runs the script; blocks. The error is for people.
     fn evaluate(&self, url: &str, host: &str) -> Result<Arc<Answer>, String>;
+}
+
+impl Script for Pac {
+    fn remembered(&self, url: &str) -> Option<Arc<Answer>> {
+        self.remembered(url)
+    }
+
+    fn evaluate(&self, url: &str, host: &str) -> Result<Arc<Answer>, String> {
+        self.evaluate(url, host).map_err(|error| error.to_string())
+    }
 }
 
 #[derive(Clone, Default)]

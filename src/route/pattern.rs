@@ -9,7 +9,7 @@
 //! | `10.20.*` | IPv4 addresses, never names such as `10.20.example.com` |
 //! | `*` | every host |
 //!
-//! Case and a final dot do not matter. Names are never resolved for a pattern.
+//! Case and a final dot do not matter; names in other letters than ASCII are known by their ASCII form. Names are never resolved for a pattern.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -40,7 +40,7 @@ pub struct Pattern {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Hosts {
+pub(super) enum Hosts {
     All,
     Name(String),
     /// Every name below this one.
@@ -59,6 +59,10 @@ impl Pattern {
 
     pub fn matches(&self, host: &Host) -> bool {
         self.hosts.contain(host)
+    }
+
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.hosts
     }
 }
 
@@ -84,12 +88,12 @@ impl Hosts {
         let below = text.strip_prefix("*.").or_else(|| text.strip_prefix('.'));
         let name = below.unwrap_or(text);
         if name.contains('*') {
-            return wildcard(text);
+            return wildcard(&text.split('.').map(label).collect::<Result<Vec<_>, _>>()?.join("."));
         }
         if name.matches(':').count() == 1 || name.rsplit_once("]:").is_some() {
             return Err(PatternError::Port);
         }
-        match (Host::parse(name)?, below) {
+        match (host(name)?, below) {
             (Host::Name(name), Some(_)) => Ok(Self::Below(name)),
             (Host::Name(name), None) => Ok(Self::Name(name)),
             // `*.2.1` is the end of addresses, not an address.
@@ -109,6 +113,21 @@ impl Hosts {
             _ => false,
         }
     }
+}
+
+/// People write names in their own letters; requests have them in ASCII (RFC 5891).
+pub(super) fn host(text: &str) -> Result<Host, AddressError> {
+    Host::parse(&ascii(text)?)
+}
+
+/// One label of a wildcard: where a star stands for a part of it, the rest cannot be known in ASCII.
+fn label(text: &str) -> Result<String, AddressError> {
+    if text.contains('*') { Ok(text.to_string()) } else { ascii(text) }
+}
+
+fn ascii(text: &str) -> Result<String, AddressError> {
+    let Some(foreign) = text.chars().find(|c| !c.is_ascii()) else { return Ok(text.to_string()) };
+    idna::domain_to_ascii(text).map_err(|_| AddressError::BadCharacter(foreign))
 }
 
 /// Only digits, dots and `*`: somebody thinks of addresses, and a name that looks alike is a trick.
@@ -185,6 +204,9 @@ mod tests {
             ("a*b*c", "aXbXbYc"),
             ("*corp*", "www.corp.example"),
             ("*.*", "a.example"),
+            ("b\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("*.B\u{dc}CHER.example", "www.xn--bcher-kva.example"),
+            ("a-*.b\u{fc}cher.example", "a-1.xn--bcher-kva.example"),
             ("192.0.2.1", "0xc0000201"),
             ("0xc0000201", "192.0.2.1"),
             ("::1", "[0:0::1]"),
@@ -239,6 +261,7 @@ mod tests {
             ("a_*/", "cidr"),
             ("*..example", "empty"),
             ("*\u{2028}x", "character"),
+            ("b\u{fc}*.example", "character"),
         ] {
             assert!(wrong(text).contains(says), "{text}: {}", wrong(text));
         }

@@ -153,6 +153,10 @@ impl PortRange {
     pub fn contains(self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
     }
+
+    pub(super) fn ends(self) -> (u16, u16) {
+        (self.first, self.last)
+    }
 }
 
 fn port(text: &str) -> Option<u16> {

@@ -29,20 +29,20 @@ impl Outside for World {
 }
 
 /// Answers with the same, or fails; `remembered` for `http://known.example/` only.
-struct Pac(Result<&'static str, &'static str>);
+struct Fake(Result<&'static str, &'static str>);
 
-impl Pac {
+impl Fake {
     fn answer(&self) -> Result<Arc<Answer>, String> {
         let returned = self.0?;
         let hops = returned.split(';').filter(|way| !way.trim().is_empty()).map(|way| match way.trim() {
             "DIRECT" => Hop::Direct,
             other => proxy(other.rsplit(' ').next().unwrap()),
         });
-        Ok(Arc::new(Answer { hops: hops.collect(), returned: returned.into() }))
+        Ok(Arc::new(Answer { hops: hops.collect(), returned: returned.into(), skipped: Vec::new() }))
     }
 }
 
-impl Script for Pac {
+impl Script for Fake {
     fn remembered(&self, url: &str) -> Option<Arc<Answer>> {
         (url == "http://known.example/").then(|| self.answer().unwrap())
     }
@@ -82,11 +82,11 @@ fn never(patterns: &str) -> Vec<Pattern> {
 }
 
 fn ready(returned: &'static str) -> PacState {
-    PacState::Ready(Arc::new(Pac(Ok(returned))))
+    PacState::Ready(Arc::new(Fake(Ok(returned))))
 }
 
 fn fails(error: &'static str) -> PacState {
-    PacState::Ready(Arc::new(Pac(Err(error))))
+    PacState::Ready(Arc::new(Fake(Err(error))))
 }
 
 /// The hops or `denied`/`failed`, then the kind of the reason, then its text.
@@ -379,7 +379,7 @@ impl Script for Fixed {
     }
 
     fn evaluate(&self, _: &str, _: &str) -> Result<Arc<Answer>, String> {
-        Ok(Arc::new(Answer { hops: self.0.clone(), returned: self.1.into() }))
+        Ok(Arc::new(Answer { hops: self.0.clone(), returned: self.1.into(), skipped: Vec::new() }))
     }
 }
 
