@@ -57,6 +57,9 @@
 //! 9. Early bytes first, then [`relay`] moves bytes both ways until both sides have ended.
 //! 10. One [`audit`] record says where to, by which hop, why, how much and how it ended.
 //!
+//! A client of a SOCKS listener joins at 2 and one of a tunnel port at 3: they differ in the greeting, by which a client
+//! hears at 8 what became of its wish.
+//!
 //! A forward differs in the middle: [`upstream::Upstreams::lease`] gives a connection on which the request can be
 //! sent, its legs done with a request that changes nothing, and takes the connection back for the next one.
 

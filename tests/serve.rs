@@ -202,6 +202,42 @@ fn a_port_in_use_is_exit_code_1_and_says_by_whom() {
 }
 
 #[test]
+fn the_port_of_a_tunnel_in_use_is_said_like_any_other() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = holder.local_addr().unwrap();
+    let tunnel = format!("[[tunnels]]\nlisten = \"{addr}\"\ntarget = \"h.test:22\"\n");
+    let mut serving = Serving::start(&format!("{ANYWHERE}{tunnel}"));
+    let line = serving.says("in use by");
+    assert!(line.contains(&format!("{addr} is in use by")) && line.contains("[[tunnels]]"), "{line}");
+    assert!(line.contains(&format!("(pid {})", std::process::id())), "{line}");
+    assert_eq!(serving.end().0, Some(1));
+}
+
+#[test]
+fn every_way_in_is_announced_and_a_changed_one_takes_a_restart() {
+    let tunnel =
+        |port: u16| format!("{ANYWHERE}[[tunnels]]\nlisten = \"127.0.0.1:0\"\ntarget = \"127.0.0.1:{port}\"\n");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let socks = "[[listeners]]\ninterface = \"lo\"\nport = 0\nsocks5 = true\n";
+    let mut serving = Serving::start(&format!("{}{socks}", tunnel(closed)));
+    serving.addr();
+    serving.says("listening for SOCKS5 on 127.0.0.1:");
+    let line = serving.says(&format!("listening for 127.0.0.1:{closed} on "));
+    let addr: SocketAddr = line.trim().rsplit(' ').next().unwrap().parse().unwrap();
+    // Where there is no way, the log says why.
+    let _client = TcpStream::connect(addr).unwrap();
+    let why = serving.says("no tunnel");
+    assert!(why.contains("id=") && why.contains("Connection refused") && why.contains("WARN"), "{why}");
+
+    serving.write_config(&tunnel(9));
+    serving.signal("HUP");
+    serving.says("[[listeners]] has changed: that takes a restart");
+    serving.says("[[tunnels]] has changed: that takes a restart");
+    serving.signal("TERM");
+    assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
 fn a_wrong_configuration_is_exit_code_2() {
     let mut serving = Serving::start("grace = \"soon\"\n");
     serving.says("grace");

@@ -56,7 +56,7 @@ fn check(loaded: &Loaded) {
 }
 
 fn summary(config: &Config) -> String {
-    let listen = join(config.listen.iter().map(SocketAddr::to_string));
+    let listen = join(ways_in(config).into_iter());
     let routes = routes(config);
     let files = match config.files.as_slice() {
         [] => "no file".into(),
@@ -79,6 +79,18 @@ fn routes(config: &Config) -> String {
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     if parts.is_empty() { "everything goes direct".into() } else { parts.join("; ") }
+}
+
+fn ways_in(config: &Config) -> Vec<String> {
+    let mut ways: Vec<String> = config.listen.iter().map(SocketAddr::to_string).collect();
+    for listener in &config.listeners {
+        let spoken = if listener.socks5 { " (SOCKS5)" } else { "" };
+        ways.extend(listener.addrs().iter().map(|addr| format!("{addr}{spoken}")));
+    }
+    for tunnel in &config.tunnels {
+        ways.extend(tunnel.listen.iter().map(|addr| format!("{addr} (for {})", tunnel.target)));
+    }
+    ways
 }
 
 fn join(parts: impl Iterator<Item = String>) -> String {

@@ -47,10 +47,10 @@ pub(super) const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), (
 pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>, state_directory: Option<PathBuf>) -> Config {
     let listen = listen(reader);
     let credentials = credentials::read(reader);
-    let upstreams = upstreams::read(reader, &credentials, &listen);
     let mut taken = listen.clone();
     let listeners = listeners::read(reader, &mut taken);
     let tunnels = tunnels::read(reader, &mut taken);
+    let upstreams = upstreams::read(reader, &credentials, &taken);
     let routing = routing(reader, &upstreams);
     let profiles = profiles::read(reader, &upstreams, &routing);
     let timeout = value::positive_duration;

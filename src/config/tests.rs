@@ -178,6 +178,10 @@ fn every_mistake_has_its_own_words() {
         ("[upstreams.a]\nurl = \"http://u:pw@p:1\"".into(), "2:1: upstreams.a.url: a user name or password stands"),
         ("[upstreams.a]\nurl = \"http://127.0.0.1:3128\"".into(), "2:1: upstreams.a.url: 127.0.0.1:3128 is hallpass"),
         ("[upstreams.a]\nurl = \"localhost:3128\"".into(), "2:1: upstreams.a.url: localhost:3128 is hallpass"),
+        (
+            upstream("") + &tunnel("127.0.0.1:2", "h:1") + "[upstreams.b]\nurl = \"http://127.0.0.1:2\"",
+            "8:1: upstreams.b.url: 127.0.0.1:2 is hallpass itself",
+        ),
         (upstream("schemes = [\"ntlm\", \"kerberos\"]"), "3:20: upstreams.a.schemes: no such scheme: \"kerberos\""),
         (upstream("schemes = []"), "3:1: upstreams.a.schemes: the list is empty"),
         (upstream("schemes = [\"ntlm\", \"NTLM\"]"), "3:1: upstreams.a.schemes: a scheme stands here twice"),

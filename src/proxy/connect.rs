@@ -77,6 +77,9 @@ pub(super) async fn open(
                 return Next::Close;
             }
             Ok(Ok(Connected::Tunnel(tunnel))) => {
+                if may_be_plain {
+                    upstreams.note_port_80(&tunnel.hop, 200);
+                }
                 return Next::Tunnel(Box::new(Open::new(tunnel, greeting, story, &course.proxy)));
             }
             Ok(Ok(Connected::Answer(answer))) => {

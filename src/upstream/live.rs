@@ -24,6 +24,9 @@ const MAX_IDLE: Duration = Duration::from_secs(55);
 const MAX_IDLE_PER_KEY: usize = 16;
 const MAX_IDLE_TOTAL: usize = 512;
 
+/// A refused tunnel to port 80 counts for all hosts, and for so long, as it may have been about one of them.
+const PORT_80_REFUSAL: Duration = Duration::from_secs(10 * 60);
+
 /// One upstream with one credential: a reload that changes either begins anew.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UpstreamKey {
@@ -43,14 +46,22 @@ pub struct Known {
     pub demands: bool,
     /// It asks again on a connection that it authenticated before (RFC 4559 leaves that open).
     pub per_request: bool,
-    /// It gives no tunnels to port 80.
-    pub refuses_port_80: bool,
+    /// It gave a tunnel to port 80: a refusal was then about the host.
+    pub gives_port_80: bool,
+    /// It gave none, and when that was.
+    pub refused_port_80: Option<Instant>,
 }
 
 impl Known {
     /// Whether the next request can go out without finding out first.
     pub fn is_settled(self) -> bool {
         self.start.is_some() || (self.open && !self.demands)
+    }
+
+    /// Whether a tunnel to port 80 is not worth asking for.
+    pub fn refuses_port_80(self, now: Instant) -> bool {
+        let is_recent = |at| now.saturating_duration_since(at) < PORT_80_REFUSAL;
+        !self.gives_port_80 && self.refused_port_80.is_some_and(is_recent)
     }
 }
 
@@ -118,8 +129,12 @@ impl Live {
         lock(&self.known).entry(key.clone()).or_default().demands = true;
     }
 
-    pub fn refuses_port_80(&self, key: &UpstreamKey) {
-        lock(&self.known).entry(key.clone()).or_default().refuses_port_80 = true;
+    pub fn port_80_given(&self, key: &UpstreamKey) {
+        lock(&self.known).entry(key.clone()).or_default().gives_port_80 = true;
+    }
+
+    pub fn port_80_refused(&self, key: &UpstreamKey, now: Instant) {
+        lock(&self.known).entry(key.clone()).or_default().refused_port_80 = Some(now);
     }
 
     /// The most recently used connection that is still good.
@@ -218,4 +233,19 @@ fn is_fresh(idle: &Idle, now: Instant) -> bool {
 /// A panic elsewhere leaves maps whole: each change is one assignment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_tunnel_to_port_80_is_remembered_for_a_while_unless_one_was_given() {
+        let now = Instant::now();
+        let refused = Known { refused_port_80: Some(now), ..Known::default() };
+        assert!(refused.refuses_port_80(now + PORT_80_REFUSAL / 2));
+        assert!(!refused.refuses_port_80(now + PORT_80_REFUSAL));
+        assert!(!Known { gives_port_80: true, ..refused }.refuses_port_80(now));
+        assert!(!Known::default().refuses_port_80(now));
+    }
 }

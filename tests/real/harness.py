@@ -163,7 +163,7 @@ def read_head(connection):
 class Relay:
     """A hallpass with its own directories, on a port the kernel gives, in front of the named Squids."""
 
-    def __init__(self, test, upstreams, user=None, password=None, schemes=None, env=None, upstream=None, **credential):
+    def __init__(self, test, upstreams, user=None, password=None, schemes=None, env=None, upstream=None, keys="", tables="", **credential):
         self.dir = test.dir / f"relay-{len(test.relays)}"
         runtime = self.dir / "run"
         runtime.mkdir(parents=True)
@@ -178,7 +178,7 @@ class Relay:
             secret.touch(0o600)
             secret.write_text(password)
             credential["password"] = f"${{file:{secret}}}"
-        config.write_text("".join(self.toml(upstreams, schemes, upstream or {}, credential)))
+        config.write_text(keys + "".join(self.toml(upstreams, schemes, upstream or {}, credential)) + tables)
         config.chmod(0o600)
         self.log = self.dir / "log"
         with self.log.open("wb") as log:
@@ -213,6 +213,12 @@ class Relay:
             return host, int(port)
         except (FileNotFoundError, json.JSONDecodeError):
             return None
+
+    def way(self, what):
+        """Where it listens for something else than HTTP: `SOCKS5`, or a tunnel's target."""
+        found = re.search(rf"listening for {re.escape(what)} on ([0-9.]+):(\d+)", self.log.read_text())
+        assert found, f"it does not listen for {what}:\n{self.log.read_text()}"
+        return found[1], int(found[2])
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

@@ -53,6 +53,7 @@ SQUIDS = {squid.name: squid for squid in (
     Squid("ntlmclose", 3130, ("ntlm", "close")),
     Squid("tls", 3131, ("ntlm",), tls=True),
     Squid("ntlm5", 3132, ("ntlm",), children=5),
+    Squid("no80", 3134, ("ntlm",)),   # gives no tunnels to port 80
     Squid("lenient", 3133, ("ntlm",)),   # lets whoever has sent a type 1 message pass without the rest
 )}
 
@@ -66,3 +67,7 @@ SITES = [
 ]
 RAW_PORT = 9000
 ORIGIN_PORTS = [80, 443, RAW_PORT]
+
+# An SSH server, and the keys for it: its own and that of root, who may log in.
+SSH_SITE, SSH_ADDRESS, SSH_PORT = "ssh.test", "127.0.0.82", 22
+SSH = RUN / "ssh"

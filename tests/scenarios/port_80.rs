@@ -60,6 +60,26 @@ async fn an_upstream_that_refused_is_not_asked_for_such_a_tunnel_again() {
 }
 
 #[tokio::test]
+async fn one_refused_host_does_not_cost_the_others_their_tunnels() {
+    let upstream = Upstream::start(|heard| match heard.head.line().contains("blocked.test") {
+        true => Say::answer("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"),
+        false => Say::welcome(heard),
+    })
+    .await;
+    let relay = plan().upstream(upstream.addr).start();
+    for _ in 0..2 {
+        let mut open = tunnel(&relay).await;
+        open.send("\u{1}not HTTP").await;
+        assert_eq!(open.take(9).await, b"\x01not HTTP");
+        let mut blocked = relay.client().await;
+        blocked.send("CONNECT blocked.test:80 HTTP/1.1\r\n\r\n").await;
+        assert_eq!(blocked.head().await.status(), 200);
+        let page = blocked.ask("GET / HTTP/1.1\r\nHost: blocked.test\r\n\r\n").await;
+        assert_eq!(page.status(), 403);
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_fails_is_asked_again_the_next_time() {
     let upstream = Upstream::start(|heard| match heard.head.method() {
         "CONNECT" => Say::answer("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"),
