@@ -73,7 +73,7 @@ pub mod config;
 pub mod practice;
 pub mod proxy;
 
-// Floor 2: records, secrets at rest, ways in, log-ons, this machine, bytes, names, the log, ways out.
+// Floor 2: records, secrets at rest, ways in, log-ons, this machine, bytes, names, its proxies, the log, ways out.
 pub mod audit;
 pub mod credential;
 pub mod listener;
@@ -82,6 +82,7 @@ pub mod network;
 pub mod process;
 pub mod relay;
 pub mod resolver;
+pub mod system_proxy;
 pub mod trace;
 pub mod upstream;
 
