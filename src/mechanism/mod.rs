@@ -7,9 +7,11 @@ mod account;
 mod kdc;
 mod kerberos;
 mod keytab;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the library of other systems reads it by itself"))]
 mod krb5_conf;
 mod named;
 mod ntlm;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the library of other systems wants less of it"))]
 mod service;
 mod token;
 
@@ -19,6 +21,8 @@ mod gss;
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+#[cfg(windows)]
+mod windows;
 
 use std::sync::Arc;
 
@@ -26,6 +30,8 @@ use std::sync::Arc;
 use linux as ticket;
 #[cfg(target_os = "macos")]
 use macos as ticket;
+#[cfg(windows)]
+use windows as ticket;
 
 pub use account::{Account, ReadSecret, Settings};
 pub use service::{Canonicalize, UnknownCanonicalize};

@@ -9,12 +9,13 @@ pub mod value;
 pub mod wininet;
 pub mod wpad;
 
-mod program;
-
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(target_os = "macos", path = "macos.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod imp;
+
+#[cfg(unix)]
+mod program;
 
 use std::net::{IpAddr, SocketAddr};
 
