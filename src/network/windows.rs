@@ -21,7 +21,8 @@ use windows_sys::Win32::NetworkManagement::Ndis::IfOperStatusUp;
 use windows_sys::Win32::Networking::WinSock::{
     AF_INET, AF_INET6, AF_UNSPEC, SOCKADDR_IN, SOCKADDR_IN6, SOCKADDR_INET, SOCKET_ADDRESS,
 };
-use windows_sys::Win32::System::WindowsProgramming::{QueryInterruptTime, QueryUnbiasedInterruptTime};
+use windows_sys::Win32::System::SystemInformation::GetTickCount64;
+use windows_sys::Win32::System::WindowsProgramming::QueryUnbiasedInterruptTime;
 
 use super::slept::Clocks;
 use super::snapshot::Surroundings;
@@ -183,17 +184,16 @@ fn ip(socket: &SOCKADDR_INET) -> Option<IpAddr> {
     }
 }
 
-/// The interrupt time runs through a sleep, the unbiased one does not; both count in units of 100 ns.
+/// The tick count runs through a sleep, in milliseconds; the unbiased interrupt time does not, in units of 100 ns.
 pub(super) fn clocks() -> Clocks {
-    let (mut all, mut awake) = (0, 0);
-    #[expect(unsafe_code, reason = "the system writes to numbers of ours")]
-    // SAFETY: both are written to during the calls only.
-    unsafe {
-        QueryInterruptTime(&raw mut all);
+    let mut awake = 0;
+    #[expect(unsafe_code, reason = "the system writes to a number of ours")]
+    // SAFETY: it is written to during the call only, and the other call takes nothing.
+    let all = unsafe {
         QueryUnbiasedInterruptTime(&raw mut awake);
-    }
-    let duration = |units: u64| Duration::from_nanos(units.saturating_mul(100));
-    Clocks { awake: duration(awake), all: duration(all) }
+        GetTickCount64()
+    };
+    Clocks { awake: Duration::from_nanos(awake.saturating_mul(100)), all: Duration::from_millis(all) }
 }
 
 /// Two registrations, whose callbacks the system makes on threads of its own.
@@ -227,8 +227,8 @@ impl Drop for Hints {
 }
 
 enum Kind {
-    /// Addresses too: an interface changes with them.
     Interfaces,
+    /// Addresses too: each brings routes with it.
     Routes,
 }
 
