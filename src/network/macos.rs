@@ -128,7 +128,6 @@ fn subscribe(told: Arc<Notify>) -> Option<SCDynamicStore> {
     Some(store)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the crate gives them so")]
 fn on_change(_: SCDynamicStore, _: CFArray<CFString>, told: &mut Arc<Notify>) {
     told.notify_one();
 }
