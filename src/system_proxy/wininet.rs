@@ -143,7 +143,7 @@ fn one(scheme: &str, place: &str) -> Result<Endpoint, crate::address::AddressErr
 mod tests {
     use super::*;
 
-    /// What `regedit` exported: the last value of a name under a key that ends so.
+    /// A file in the form of `regedit`, and the value of a name under a key that ends so.
     struct Export(String);
 
     impl Export {
