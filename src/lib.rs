@@ -76,7 +76,7 @@ pub mod config;
 pub mod practice;
 pub mod proxy;
 
-// Floor 2: records, secrets at rest, ways in, log-ons, this machine, bytes, names, the log, ways out.
+// Floor 2: records, secrets at rest, ways in, log-ons, this machine, bytes, names, its proxies, the log, ways out.
 pub mod audit;
 pub mod credential;
 pub mod listener;
@@ -86,6 +86,7 @@ pub mod process;
 pub mod relay;
 pub mod resolver;
 pub mod state;
+pub mod system_proxy;
 pub mod trace;
 pub mod upstream;
 

@@ -8,11 +8,10 @@ use super::build;
 use super::environment::{self, CONFIG, Environment, NO_CONFIG};
 use super::file;
 use super::layer::Layer;
-use super::linux as platform;
 use super::mistake::{Mistake, Mistakes, Origin, Problem};
 use super::reader::Reader;
 use super::shortcut;
-use super::{Config, show};
+use super::{Config, machine_file, others_may_write, show, user_file};
 
 /// Which files are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,10 +43,10 @@ impl Inputs {
         let files = match config {
             _ if no_config => Files::Nothing,
             Some(path) => Files::Only(path),
-            None => Files::Standard {
-                machine: platform::MACHINE_FILE.into(),
-                user: platform::user_file(&|name| environment.get(name).map(str::to_owned)),
-            },
+            None => {
+                let variable = |name: &str| environment.get(name).map(str::to_owned);
+                Files::Standard { machine: machine_file(&variable), user: user_file(&variable) }
+            }
         };
         Self { files, environment, flags }
     }
@@ -94,7 +93,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
     layer.cover(inputs.flags.clone());
     shortcut::apply(&mut layer, &inputs.environment, &mut mistakes);
     let mut reader = Reader::new(&layer, &inputs.environment);
-    let state = platform::state_directory(&|name| inputs.environment.get(name).map(str::to_owned));
+    let state = super::state_directory(&|name| inputs.environment.get(name).map(str::to_owned));
     let config = build::build(&mut reader, read, state);
     mistakes.append(&mut reader.mistakes);
     let warnings = reader.warnings;
@@ -131,7 +130,7 @@ fn text_of(path: &Path, kind: Kind, mistakes: &mut Vec<Mistake>) -> Option<Strin
             Problem::new("the file is not UTF-8 text").hint("save it as UTF-8")
         }
         Err(error) => Problem::new(format!("cannot read the file: {error}")),
-        Ok(_) if kind == Kind::Machine && platform::others_may_write(path) => Problem::new(
+        Ok(_) if kind == Kind::Machine && others_may_write(path) => Problem::new(
             "others than root may change this machine-wide file",
         )
         .hint(format!("chown root: {0} {1}; chmod go-w {0} {1}", directory_of(path).display(), path.display())),

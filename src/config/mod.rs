@@ -8,13 +8,12 @@
 
 mod build;
 mod credentials;
+mod draft;
 mod environment;
 mod expand;
 mod file;
 mod keys;
 mod layer;
-#[cfg(target_os = "linux")]
-mod linux;
 mod listeners;
 mod load;
 mod mistake;
@@ -31,17 +30,31 @@ mod tunnels;
 mod upstreams;
 mod value;
 
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(target_os = "macos", path = "macos.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+mod places;
+
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod access;
+#[cfg(windows)]
+use places as access;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use draft::write_private;
 pub use environment::Environment;
 pub use layer::{Layer, Value};
-#[cfg(target_os = "linux")]
-pub use linux::{user_file, write_private};
 pub use load::{Files, Inputs, Loaded, load};
 pub use mistake::{Mistake, Mistakes, Origin, Problem};
+pub use places::user_file;
+
+use access::{create_private, others_may_write};
+use places::{machine_file, state_directory};
 
 use crate::address::{Endpoint, Host, Target};
 use crate::auth::{Scheme, User};

@@ -1,8 +1,10 @@
 //! Where a secret comes from. It is read when it is first needed, never when the configuration is loaded.
 
 mod command;
-#[cfg(target_os = "linux")]
-mod linux;
+
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+mod access;
 
 use std::fmt;
 use std::fs::File;
@@ -12,8 +14,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-#[cfg(target_os = "linux")]
-pub use linux::others_may_read;
+pub use access::others_may_read;
 
 use crate::secret::Secret;
 

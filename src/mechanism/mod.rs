@@ -7,10 +7,12 @@ mod account;
 mod kdc;
 mod kerberos;
 mod keytab;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the library of other systems reads it by itself"))]
 mod krb5_conf;
 mod named;
 mod ntlm;
 mod recipient;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the library of other systems wants less of it"))]
 mod service;
 mod token;
 
@@ -20,6 +22,8 @@ mod gss;
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+#[cfg(windows)]
+mod windows;
 
 use std::sync::Arc;
 
@@ -27,6 +31,8 @@ use std::sync::Arc;
 use linux as ticket;
 #[cfg(target_os = "macos")]
 use macos as ticket;
+#[cfg(windows)]
+use windows as ticket;
 
 pub use account::{Account, ReadSecret, Settings};
 pub use recipient::{Pattern, Recipient};

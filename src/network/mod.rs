@@ -4,8 +4,9 @@ mod slept;
 mod snapshot;
 mod watch;
 
-#[cfg(target_os = "linux")]
-#[path = "linux.rs"]
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(target_os = "macos", path = "macos.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
 mod imp;
 
 pub use snapshot::{Interface, Network, snapshot};

@@ -128,3 +128,55 @@ async fn next(hints: &mut Option<imp::Hints>) -> io::Result<()> {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// The first tick comes at once, so nothing here takes as long as this.
+    const SOON: Duration = Duration::from_secs(1);
+
+    /// One that knows a network which is not there any more.
+    fn outdated() -> Watch {
+        let mut watch = Watch::start();
+        watch.known.dns_suffixes.push("was-here.invalid".into());
+        watch
+    }
+
+    #[tokio::test]
+    async fn without_hints_a_change_is_found_by_looking_at_each_tick() {
+        let mut watch = outdated();
+        watch.hinted(Err(io::Error::other("the socket is gone")));
+        assert!(!watch.is_told());
+        watch.must_look = false;
+        assert_eq!(timeout(SOON, watch.changed()).await, Ok(Change::Network));
+        assert_eq!(watch.network(), &snapshot(), "what was found is known now");
+    }
+
+    #[tokio::test]
+    async fn with_hints_a_change_without_one_is_found_by_every_fifth_tick() {
+        let mut watch = outdated();
+        let looks = (0..TICKS_A_LOOK).map(|_| {
+            watch.must_look = false;
+            assert_eq!(watch.ticked(), None);
+            watch.must_look
+        });
+        assert_eq!(looks.collect::<Vec<_>>(), [false, false, false, false, true]);
+        assert_eq!(timeout(SOON, watch.changed()).await, Ok(Change::Network));
+    }
+
+    #[tokio::test]
+    async fn a_wake_is_told_first_and_then_what_changed_in_the_sleep() {
+        let mut watch = outdated();
+        // As if the machine had been awake only until then; a clock cannot go back beyond its beginning.
+        let night = Duration::from_secs(8 * 3600).min(watch.clocks.all);
+        watch.clocks.all -= night;
+        let told = timeout(SOON, watch.changed()).await;
+        // The two clocks are not read at the same instant.
+        let about = night.saturating_sub(SOON);
+        assert!(matches!(told, Ok(Change::Woke { slept }) if slept >= about), "{told:?} after {night:?}");
+        assert_eq!(timeout(SOON, watch.changed()).await, Ok(Change::Network));
+    }
+}

@@ -1,0 +1,20 @@
+//! Where configurations live on macOS.
+
+use std::path::PathBuf;
+
+/// The machine's.
+pub fn machine_file(_: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    "/Library/Application Support/hallpass/hallpass.toml".into()
+}
+
+/// The user's; without a home there is none.
+pub fn user_file(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let home = variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute())?;
+    Some(home.join("Library/Application Support/hallpass/hallpass.toml"))
+}
+
+/// Without a home there is none.
+pub fn state_directory(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let home = variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute())?;
+    Some(home.join("Library/Application Support/hallpass/state"))
+}

@@ -1,0 +1,14 @@
+//! The logged-in identity on Windows: its security packages (SSPI) are not asked in this version.
+
+use super::service::Service;
+use crate::auth::account::User;
+use crate::auth::{ChannelBinding, Mechanism};
+
+pub(super) fn start(
+    _: Option<&User>,
+    _: Option<&str>,
+    _: &[Service],
+    _: Option<&ChannelBinding>,
+) -> Result<Box<dyn Mechanism>, String> {
+    Err("the logged-in identity is not available in this version on Windows: give a user and a password".into())
+}
