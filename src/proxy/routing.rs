@@ -56,10 +56,7 @@ impl Proxy {
             Err(no_route) => no_route.reason(),
         };
         story.routed(&target, reason);
-        decision.map_err(|no_route| match no_route {
-            NoRoute::Denied(reason) => Problem::denied(&target, &reason.text),
-            NoRoute::Failed(reason) => Problem::no_route(&target, &reason.text),
-        })
+        decision.map_err(|no_route| problem(&target, &no_route))
     }
 
     /// On a thread that may block.
@@ -67,6 +64,13 @@ impl Proxy {
         let (proxy, system) = (self.clone(), System(Handle::current()));
         let deciding = tokio::task::spawn_blocking(move || proxy.router.decide(&asked.question(), &system));
         deciding.await.map_err(|_| Problem::routing_failed())
+    }
+}
+
+fn problem(target: &Target, no_route: &NoRoute) -> Problem {
+    match no_route {
+        NoRoute::Denied(reason) => Problem::denied(target, &reason.text),
+        NoRoute::Failed(reason) => Problem::no_route(target, &reason.text),
     }
 }
 
@@ -87,6 +91,21 @@ impl Outside for System {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::End;
+    use crate::route::{Reason, ReasonKind};
+
+    #[test]
+    fn what_is_denied_is_403_and_what_is_broken_502_and_both_say_why() {
+        let target = Target::parse("a.example:443", None).unwrap();
+        let reason = Reason { kind: ReasonKind::Rule, text: "rule 3 at line 41 of hallpass.toml: no games".into() };
+        let denied = problem(&target, &NoRoute::Denied(reason.clone()));
+        let failed = problem(&target, &NoRoute::Failed(reason));
+        assert_eq!((denied.status, denied.end), (403, End::Denied));
+        assert_eq!((failed.status, failed.end), (502, End::Unreachable));
+        for problem in [denied, failed] {
+            assert!(problem.cause.contains("a.example:443") && problem.cause.ends_with("no games"), "{problem:?}");
+        }
+    }
 
     #[test]
     fn a_script_sees_of_a_tunnel_what_a_browser_would_show_it() {

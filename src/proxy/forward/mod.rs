@@ -86,14 +86,17 @@ impl<'a> Forward<'a> {
         shared: &mut Shared,
         pin: &mut Option<Pin>,
     ) -> Next {
-        let route = match proxy.route(Asked::forward(&request.url), &mut story).await {
+        let mut route = match proxy.route(Asked::forward(&request.url), &mut story).await {
             Ok(route) => route,
             Err(problem) => {
                 respond::refuse(client, story, &problem).await;
                 return Next::Close;
             }
         };
-        if route.hops == [Hop::Direct] && request.url.scheme != "http" {
+        if request.url.scheme != "http" {
+            route.hops.retain(|hop| *hop != Hop::Direct);
+        }
+        if route.hops.is_empty() {
             let problem = Problem::only_http_directly();
             respond::refuse(client, story, &problem).await;
             return Next::Close;
