@@ -347,13 +347,14 @@ fn what_a_browser_cannot_judge_is_left_to_the_relay() {
     }
 }
 
-/// Only scripts that compile come this far, so none of these closes what it did not open.
 #[test]
 fn a_company_script_that_breaks_breaks_nothing_else() {
     let world = World::new();
     let ready = || PacState::Ready(Arc::new(compile(&world, COMPANY).unwrap()));
     for broken in [
         "function FindProxyForURL(url, host) {",
+        "})(); function FindProxyForURL() { return 'DIRECT'; } (function () {",
+        "}; return function () { return 'DIRECT'; }; {",
         "throw 'at once';",
         "var FindProxyForURL = 'no function';",
         "FindProxyForURLEx = function () { throw 1; };",
@@ -371,8 +372,16 @@ fn a_company_script_that_breaks_breaks_nothing_else() {
         assert_eq!(said, format!("PROXY {OURS}"), "{broken}");
     }
     let router = Router { pac: ready(), ..Router::default() };
-    let scoped = own_pac::script(&router, OURS, Some("FindProxyForURL = function () { return 'DIRECT'; };"));
-    assert_eq!(says(&scoped, "http://a.example/", "a.example"), "DIRECT");
+    for whole in [
+        "FindProxyForURL = function () { return 'DIRECT'; };",
+        "const FindProxyForURL = () => 'DIRECT';",
+        "let FindProxyForURLEx = () => 'DIRECT'; function FindProxyForURL() { return 'PROXY a:1'; }",
+        "function FindProxyForURL() { FindProxyForURL = null; return 'DIRECT'; }",
+        "function FindProxyForURL() { return this.isPlainHostName('a') ? 'DIRECT' : 'PROXY a:1'; } // the end",
+    ] {
+        let script = own_pac::script(&router, OURS, Some(whole)).replace("\r", "");
+        assert_eq!(says(&script, "http://a.example/", "a.example"), "DIRECT", "{whole}");
+    }
     let without = own_pac::script(&router, OURS, None);
     assert_eq!(says(&without, "http://a.example/", "a.example"), format!("PROXY {OURS}"));
 }

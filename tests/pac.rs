@@ -5,6 +5,8 @@
 #[path = "pac/support.rs"]
 mod support;
 
+#[path = "pac/corpus.rs"]
+mod corpus;
 #[path = "pac/decisions.rs"]
 mod decisions;
 #[path = "pac/limits.rs"]

@@ -175,6 +175,22 @@ impl Outside for Here {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::End;
+    use crate::proxy::Problem;
+    use crate::route::{Reason, ReasonKind};
+
+    #[test]
+    fn what_is_denied_is_403_and_what_is_broken_502_and_both_say_why() {
+        let target = Target::parse("a.example:443", None).unwrap();
+        let reason = Reason { kind: ReasonKind::Rule, text: "rule 3 at line 41 of hallpass.toml: no games".into() };
+        let denied = Problem::of_no_route(&NoRoute::Denied(reason.clone()), &target);
+        let failed = Problem::of_no_route(&NoRoute::Failed(reason), &target);
+        assert_eq!((denied.status, denied.end), (403, End::Denied));
+        assert_eq!((failed.status, failed.end), (502, End::Unreachable));
+        for problem in [denied, failed] {
+            assert!(problem.cause.contains("a.example:443") && problem.cause.ends_with("no games"), "{problem:?}");
+        }
+    }
 
     #[test]
     fn a_script_sees_the_urls_that_it_would_see_in_a_browser() {

@@ -29,6 +29,8 @@ pub enum PatternError {
     Network,
     #[error("a host without a port: ports belong into ports")]
     Port,
+    #[error("an address has four numbers; more of them are 10.1.*, or a network in cidr")]
+    ShortAddress,
     #[error("a * cannot stand for a part of an IPv6 address: networks belong into cidr")]
     Ipv6Wildcard,
 }
@@ -94,6 +96,10 @@ impl Hosts {
             return Err(PatternError::Port);
         }
         match (host(name)?, below) {
+            // `inet_aton` reads 10.1 as 10.0.0.1, but somebody thinks of a network.
+            (Host::Ip(IpAddr::V4(ip)), None) if is_decimal(name) && name.trim_end_matches('.') != ip.to_string() => {
+                Err(PatternError::ShortAddress)
+            }
             (Host::Name(name), Some(_)) => Ok(Self::Below(name)),
             (Host::Name(name), None) => Ok(Self::Name(name)),
             // `*.2.1` is the end of addresses, not an address.
@@ -150,6 +156,10 @@ fn wildcard(text: &str) -> Result<Hosts, PatternError> {
         true => Ok(Hosts::Addresses(text)),
         false => Ok(Hosts::Names(text)),
     }
+}
+
+fn is_decimal(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
 pub(super) fn is_below(host: &str, name: &str) -> bool {
@@ -255,6 +265,9 @@ mod tests {
             ("10.0.0.0/8", "cidr"),
             ("a.example:80", "ports"),
             ("[::1]:80", "ports"),
+            ("10.1", "four numbers"),
+            ("192.0.2.", "four numbers"),
+            ("010.0.0.1", "four numbers"),
             ("fd*::1", "cidr"),
             ("[fd00::*]", "cidr"),
             ("a b", "character"),

@@ -41,7 +41,7 @@ fn a_script_that_cannot_go_on_has_a_named_error_and_harms_no_later_evaluation() 
         let pac = spoiled(bad, if error == PacError::TimedOut { SHORT } else { SMALL });
         let found = ask(&pac, "bad");
         // A text may be too long before memory is out.
-        let longest = matches!(&found, Err(PacError::Threw(text)) if text.contains("string length"));
+        let longest = matches!(&found, Err(PacError::Threw(text)) if text.contains("string too long"));
         assert!(found == Err(error) || longest, "{bad}: {found:?}");
         if !longest {
             assert_eq!(hops(&pac, "good"), "http://p:1", "{bad}");
@@ -83,13 +83,18 @@ fn functions_of_the_language_that_run_long_without_a_loop_are_cut_off_as_well() 
         "[].slice.call({ length: 4294967295 })",
         "[].concat(new Array(4294967295))",
         "[].flat.call({ length: 9007199254740991 })",
-        "[].at.call({ length: 9007199254740991 }, 1)",
-        "'x'.repeat(1 << 29).indexOf('y'.repeat(1 << 28))",
+        "[new Array(4294967295)].flat()",
+        "new Array(4294967295).keys().drop(4294967290)",
+        "String(new Array(4294967295))",
+        "JSON.stringify(new Array(4294967295))",
+        "Array.from(new Array(4294967295))",
+        "[...new Array(4294967295)]",
+        "isNaN.apply(null, new Array(4294967295))",
     ] {
         let begun = Instant::now();
         let found = ask(&spoiled(call, SHORT), "bad");
         assert!(begun.elapsed() < Duration::from_secs(20), "{call} took {:?}", begun.elapsed());
-        assert!(found.is_err() || call.contains(".at."), "{call}: {found:?}");
+        assert!(found.is_err(), "{call}: {found:?}");
     }
 }
 

@@ -12,7 +12,7 @@ WORLD = ROOT / "tests" / "real" / "no_proxy" / "world.py"
 def clients(t):
     table = TABLE.read_text()
     done = subprocess.run(["unshare", "--net", "--mount", "--propagation", "private", sys.executable, WORLD, NPM / ".bin" / "node"],
-                          input=table, env=t.env(), capture_output=True, text=True, timeout=300)
+                          input=table, env=t.env(GOCACHE=str(ROOT / "target" / "real" / "go")), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     seen, wanted = done.stdout.splitlines(), table.splitlines()
     assert len(wanted) > 100 and len(seen) == len(wanted), f"{len(seen)} lines for {len(wanted)}"

@@ -192,7 +192,10 @@ impl<'a> Forward<'a> {
     ) -> Result<Result<Lease, Failure>, End> {
         let wanted = Wanted::forward(&self.request.url);
         loop {
-            if self.course.route.hops.iter().all(reaches_origin) && self.request.url.scheme != "http" {
+            if self.request.url.scheme != "http" {
+                self.course.route.hops.retain(|hop| !reaches_origin(hop));
+            }
+            if self.course.route.hops.is_empty() {
                 return Ok(Err(Failure::Problem(Problem::only_http_directly())));
             }
             match self.first_lease(pinned.take()).await? {

@@ -9,6 +9,9 @@ pub fn string(text: &str) -> String {
     for unit in text.encode_utf16() {
         match u8::try_from(unit) {
             Ok(byte @ b' '..=b'~') if !b"\"\\<>&'".contains(&byte) => literal.push(char::from(byte)),
+            Ok(b'"') => literal.push_str("\\\""),
+            Ok(b'\\') => literal.push_str("\\\\"),
+            Ok(b'\n') => literal.push_str("\\n"),
             _ => {
                 let _ = write!(literal, "\\u{unit:04x}");
             }
@@ -27,9 +30,9 @@ mod tests {
         for (text, literal) in [
             ("", r#""""#),
             ("*.corp.example", r#""*.corp.example""#),
-            ("\";alert(1)//", r#""\u0022;alert(1)//""#),
-            ("\\\"", r#""\u005c\u0022""#),
-            ("a\r\nb\u{2028}\u{2029}\0", r#""a\u000d\u000ab\u2028\u2029\u0000""#),
+            ("\";alert(1)//", r#""\";alert(1)//""#),
+            ("\\\"", r#""\\\"""#),
+            ("a\r\nb\u{2028}\u{2029}\0", r#""a\u000d\nb\u2028\u2029\u0000""#),
             ("</script>", r#""\u003c/script\u003e""#),
             ("\u{e4}\u{1f600}", r#""\u00e4\ud83d\ude00""#),
         ] {

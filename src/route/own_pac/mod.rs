@@ -68,17 +68,16 @@ fn upstream(router: &Router, pac: Option<&str>) -> String {
     let (PacState::Ready(_), Some(pac)) = (&router.pac, pac) else {
         return "  function upstream(t) {\n    return US;\n  }\n".into();
     };
-    let mut text = String::from("  var find = null;\n  try {\n    find = new Function(\n");
-    // An assignment without var stays within, too.
-    text.push_str("      \"var FindProxyForURL, FindProxyForURLEx;\\n\" +\n");
-    let pac = pac.trim_start_matches('\u{feff}');
-    for line in pac.split_inclusive('\n') {
-        let _ = writeln!(text, "      {} +", string(line));
+    let mut text = String::from("  var find = null;\n  try {\n    find = new Function([\n");
+    // An assignment without var stays within, too; and in the inner function, let and const may have the names.
+    text.push_str("      \"var FindProxyForURL, FindProxyForURLEx; return (function () {\\n\",\n");
+    for line in pac.trim_start_matches('\u{feff}').split_inclusive('\n') {
+        let _ = writeln!(text, "      {},", string(line));
     }
     text.push_str(
-        "      \"\\n;return typeof FindProxyForURLEx === 'function' ? FindProxyForURLEx : FindProxyForURL;\"\n",
+        "      \"\\n;return typeof FindProxyForURLEx === 'function' ? FindProxyForURLEx : FindProxyForURL;})();\"\n",
     );
-    text.push_str("    )();\n  } catch (broken) {\n    find = null;\n  }\n");
+    text.push_str("    ].join(\"\"))();\n  } catch (broken) {\n    find = null;\n  }\n");
     text.push_str("  function upstream(t) {\n    if (typeof find !== \"function\") return US;\n    try {\n");
     text.push_str("      return onlyDirect(find(t.url, t.host)) ? direct(t) : US;\n");
     text.push_str("    } catch (broken) {\n      return US;\n    }\n  }\n");

@@ -110,7 +110,8 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         os.chmod(scratch, 0o755)
         subprocess.run(["go", "build", "-o", f"{scratch}/ask", HERE / "ask.go"], check=True,
-                       env={"PATH": os.environ["PATH"], "HOME": scratch, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"})
+                       env={"PATH": os.environ["PATH"], "HOME": scratch, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0",
+                            "GOCACHE": os.environ.get("GOCACHE", f"{scratch}/go")})
         world({host for host, _ in targets if is_name(host)}, scratch)
         serve({3128} | {int(port) for _, port in targets})
 

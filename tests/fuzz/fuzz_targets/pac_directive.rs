@@ -1,0 +1,5 @@
+//! See `targets.rs`.
+#![no_main]
+#[path = "../targets.rs"]
+mod targets;
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::pac_directive(bytes));
