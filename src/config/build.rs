@@ -87,6 +87,7 @@ pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>, state_directory: Opti
         audit: audit(reader),
         log: log(reader),
         files,
+        environment: reader.environment.of_others(),
         state_directory,
     }
 }

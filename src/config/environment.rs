@@ -50,6 +50,13 @@ impl Environment {
         self.values.get(name).map(String::as_str)
     }
 
+    /// Without the variables that are ours, which may hold secrets.
+    pub fn of_others(&self) -> Self {
+        let values = self.values.iter().filter(|(name, _)| !name.starts_with(PREFIX));
+        let values = values.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Self { values, not_text: Vec::new() }
+    }
+
     fn ours(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         all.filter(|(name, _)| name.starts_with(PREFIX))

@@ -144,6 +144,8 @@ pub struct Config {
     pub log: Log,
     /// The files that were read, lowest first.
     pub files: Vec<PathBuf>,
+    /// What the process was started with, secrets of ours left out: the system may name proxies there.
+    pub environment: Environment,
     /// For what outlives the process. `None`: nowhere.
     pub state_directory: Option<PathBuf>,
 }
@@ -196,6 +198,13 @@ pub struct PacSource {
     /// As the user wrote it.
     pub written: String,
     pub place: PacPlace,
+}
+
+impl PacSource {
+    /// As somebody else names it than the user.
+    pub fn parse(written: &str) -> Result<Self, Problem> {
+        Ok(Self { written: written.into(), place: pac::place(written, &Origin::Default)? })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

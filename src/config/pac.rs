@@ -46,7 +46,7 @@ pub fn source(reader: &mut Reader<'_>, path: &[&str]) -> Option<PacSource> {
     Some(PacSource { written, place })
 }
 
-fn place(text: &str, origin: &Origin) -> Result<PacPlace, Problem> {
+pub(super) fn place(text: &str, origin: &Origin) -> Result<PacPlace, Problem> {
     let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref() {
         Some("http" | "https") => url(text),

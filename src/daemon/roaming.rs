@@ -204,8 +204,9 @@ impl Roaming {
 
     async fn discover(&self, config: &Config) -> Option<System> {
         let (listen, wpad) = (self.core.listen().to_vec(), config.pac.wpad);
-        let network = self.network.clone();
-        spawn_blocking(move || system::discover(&listen, &network, wpad)).await.ok().flatten()
+        let (environment, network) = (config.environment.clone(), self.network.clone());
+        let discovering = spawn_blocking(move || system::discover(&environment, &listen, &network, wpad));
+        discovering.await.ok().flatten()
     }
 
     /// Whoever still waits for a connection by the old way is sent on.
@@ -216,6 +217,11 @@ impl Roaming {
             return;
         }
         self.fresh = FRESH_FIRST;
+        if let Some(system) = self.outcome.as_ref().and_then(|outcome| outcome.system.as_ref())
+            && before.as_ref().is_none_or(|before| before.system.as_ref() != Some(system))
+        {
+            system.announce();
+        }
         if before.is_some() {
             self.core.live().leave();
         }

@@ -194,7 +194,7 @@ impl Script {
             }
             PacPlace::File(path) => match read(path).await {
                 Ok(bytes) => self.unless_same(text::decode(&bytes, None)),
-                Err(error) => Got::Bad(format!("cannot read {}: {error}", path.display())),
+                Err(error) => Got::Bad(told(&self.source, &error)),
             },
             PacPlace::Data(bytes) => self.unless_same(text::decode(bytes, None)),
         }
@@ -269,8 +269,14 @@ fn as_text(value: Option<&[u8]>) -> Option<String> {
     String::from_utf8(value?.to_vec()).ok()
 }
 
+/// For the log and for audit records, which hold no paths.
 fn told(source: &PacSource, error: &(dyn std::error::Error + 'static)) -> String {
-    format!("{}: {}", source.written, crate::proxy::chain(error))
+    let place = match &source.place {
+        PacPlace::Url(url) => url.split('/').nth(2).unwrap_or_default(),
+        PacPlace::File(_) => "the file",
+        PacPlace::Data(_) => "the data: URL",
+    };
+    format!("{place}: {}", crate::proxy::chain(error))
 }
 
 async fn compile(text: &str, terms: &Terms) -> Result<Pac, PacError> {
