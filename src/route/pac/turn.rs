@@ -8,10 +8,15 @@ use jiff::Zoned;
 
 use super::Host;
 use super::builtins::World;
+use super::directive::shortened;
 use super::names::Names;
 
 /// For all questions of one evaluation to the resolver together.
 const DNS_BUDGET: Duration = Duration::from_secs(1);
+
+/// Lines that one evaluation may say, and how long each may be: a loop around `alert` must not fill a disk.
+const MOST_ALERTS: u32 = 20;
+const ALERT_SHOWN: usize = 500;
 
 /// What an evaluation asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,6 +41,7 @@ struct State {
     dns_left: Duration,
     asked: Asked,
     interrupted: bool,
+    alerts: u32,
     random: u64,
 }
 
@@ -48,6 +54,7 @@ impl Turn {
             dns_left: DNS_BUDGET,
             asked: Asked::default(),
             interrupted: false,
+            alerts: 0,
             random: seed,
         };
         Self { host, names, state: Mutex::new(state) }
@@ -59,6 +66,7 @@ impl Turn {
         state.dns_left = DNS_BUDGET;
         state.asked = Asked::default();
         state.interrupted = false;
+        state.alerts = 0;
     }
 
     /// From here on the numbers drawn differ from engine to engine.
@@ -147,6 +155,13 @@ impl World for &Turn {
     }
 
     fn alert(&mut self, text: &str) {
-        self.host.alert(text);
+        let said = {
+            let mut state = self.lock();
+            state.alerts += 1;
+            state.alerts
+        };
+        if said <= MOST_ALERTS {
+            self.host.alert(&shortened(text, ALERT_SHOWN));
+        }
     }
 }
