@@ -53,7 +53,8 @@ pub(super) fn discover(
             system.pac(&found);
         }
         Kind::AutoDetect => {
-            let note = format!("{} asks for automatic detection, which wpad = true in [pac] would allow", system.source);
+            let note =
+                format!("{} asks for automatic detection, which wpad = true in [pac] would allow", system.source);
             system.notes.push(note);
         }
         Kind::Direct => {}
@@ -97,7 +98,8 @@ mod tests {
 
     #[test]
     fn the_environment_names_a_proxy_and_its_exceptions() {
-        let system = found(&[("https_proxy", "http://proxy.corp.example:8080"), ("no_proxy", ".corp.example")]).unwrap();
+        let system =
+            found(&[("https_proxy", "http://proxy.corp.example:8080"), ("no_proxy", ".corp.example")]).unwrap();
         assert_eq!(system.upstreams[0].to_string(), "http://proxy.corp.example:8080");
         assert_eq!(system.no_proxy.written().collect::<Vec<_>>(), [".corp.example"]);
         assert!(system.source.contains("https_proxy"), "{}", system.source);

@@ -189,6 +189,18 @@ fn the_resolver_has_one_second_for_all_questions_together() {
 }
 
 #[test]
+fn a_script_that_talks_without_end_is_cut_short() {
+    let world = World::new();
+    let pac = body(&world, "for (var n = 0; n < 1000; n++) alert(new Array(10000).join('x')); return 'PROXY p:1'");
+    assert_eq!(hops(&pac, "h"), "http://p:1");
+    let alerts = world.alerts();
+    assert_eq!(alerts.len(), 20);
+    assert!(alerts.iter().all(|text| text.chars().count() <= 501));
+    hops(&pac, "i");
+    assert_eq!(world.alerts().len(), 20);
+}
+
+#[test]
 fn a_resolver_that_hangs_costs_a_second() {
     let world = World::new();
     world.slow(Duration::from_secs(3600));

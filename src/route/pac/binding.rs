@@ -40,7 +40,10 @@ impl<'js> IntoJsFunc<'js, ()> for Native {
 
     fn call(&self, params: Params<'_, 'js>) -> Result<Js<'js>> {
         let ctx = params.ctx();
-        let args = (0..params.len()).filter_map(|at| params.arg(at)).map(argument).collect::<Result<Vec<_>>>()?;
+        let mut args = Vec::with_capacity(params.len());
+        for at in 0..params.len() {
+            args.push(params.arg(at).map_or(Ok(Arg::Undefined), argument)?);
+        }
         match (self.function)(&args, &mut &*self.turn) {
             Ok(Value::Undefined) => Ok(Js::new_undefined(ctx.clone())),
             Ok(Value::Null) => Ok(Js::new_null(ctx.clone())),

@@ -8,6 +8,7 @@ use jiff::Zoned;
 
 use super::Host;
 use super::builtins::World;
+use super::directive::shortened;
 use super::names::Names;
 
 /// For all questions of one evaluation to the resolver together.
@@ -16,6 +17,10 @@ const DNS_BUDGET: Duration = Duration::from_secs(1);
 /// After so long a script gives way to everything else whenever it can: it is most likely one that loops, and scripts
 /// that loop must not take the processors from those that do not.
 const GIVES_WAY_AFTER: Duration = Duration::from_millis(100);
+
+/// Lines that one evaluation may say, and how long each may be: a loop around `alert` must not fill a disk.
+const MOST_ALERTS: u32 = 20;
+const ALERT_SHOWN: usize = 500;
 
 /// What an evaluation asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,6 +46,7 @@ struct State {
     dns_left: Duration,
     asked: Asked,
     interrupted: bool,
+    alerts: u32,
     random: u64,
 }
 
@@ -54,6 +60,7 @@ impl Turn {
             dns_left: DNS_BUDGET,
             asked: Asked::default(),
             interrupted: false,
+            alerts: 0,
             random: seed,
         };
         Self { host, names, state: Mutex::new(state) }
@@ -67,6 +74,7 @@ impl Turn {
         state.dns_left = DNS_BUDGET;
         state.asked = Asked::default();
         state.interrupted = false;
+        state.alerts = 0;
     }
 
     /// From here on the numbers drawn differ from engine to engine.
@@ -158,6 +166,13 @@ impl World for &Turn {
     }
 
     fn alert(&mut self, text: &str) {
-        self.host.alert(text);
+        let said = {
+            let mut state = self.lock();
+            state.alerts += 1;
+            state.alerts
+        };
+        if said <= MOST_ALERTS {
+            self.host.alert(&shortened(text, ALERT_SHOWN));
+        }
     }
 }

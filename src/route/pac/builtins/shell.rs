@@ -9,15 +9,21 @@ use super::{Arg, Outcome, Value, World, arg};
 pub fn sh_exp_match(args: &[Arg], _: &mut dyn World) -> Outcome {
     let pattern = arg(args, 1).needed("shExpMatch", "pattern")?;
     let text = arg(args, 0).text();
-    if is_plain(pattern) && !text.contains(['\n', '\r']) && text.is_ascii() {
+    if pattern.bytes().all(is_plain) && text.bytes().all(|byte| byte.is_ascii() && !is_line_end(byte)) {
         return Ok(Value::Bool(matches(pattern.as_bytes(), text.as_bytes())));
     }
     Ok(Value::Matches(regular_expression(pattern)))
 }
 
-/// Nothing but characters that stand for themselves, `*` and `?`.
-fn is_plain(pattern: &str) -> bool {
-    pattern.is_ascii() && !pattern.contains(['\\', '^', '$', '+', '(', ')', '[', ']', '{', '}', '|', '\n', '\r'])
+/// Stands for itself, or is `*` or `?`.
+fn is_plain(byte: u8) -> bool {
+    let special = matches!(byte, b'\\' | b'^' | b'$' | b'+' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'|');
+    byte.is_ascii() && !special && !is_line_end(byte)
+}
+
+/// What the `.` of a regular expression does not stand for.
+fn is_line_end(byte: u8) -> bool {
+    byte == b'\n' || byte == b'\r'
 }
 
 fn regular_expression(pattern: &str) -> String {
