@@ -78,7 +78,7 @@ impl Proxy {
             let program = if asks_for_program { process::program_of(peer.addr, peer.listener) } else { None };
             router.decide(&wanted.question(program.as_ref()), &Here)
         });
-        decided.await.unwrap_or_else(|_| Err(failed("the router failed within itself")))
+        decided.await.unwrap_or_else(|_| Err(failed("choosing the way failed inside this relay")))
     }
 }
 

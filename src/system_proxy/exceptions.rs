@@ -99,11 +99,11 @@ mod tests {
     fn what_cannot_be_said_is_told_and_the_rest_is_kept() {
         let entries = ["a*.example", "<LOCAL>", "https://secure.example", "10.*.1", "<-loopback>", "", " b.example "];
         let found = translate("Windows", entries);
-        assert_eq!(found.no_proxy, "b.example");
+        assert_eq!(found.no_proxy, "a*.example, 10.*.1, b.example");
         assert!(found.short_names_direct);
         assert_eq!(
             found.notes,
-            ["a*.example", "https://secure.example", "10.*.1", "<-loopback>"]
+            ["https://secure.example", "<-loopback>"]
                 .map(|entry| format!("Windows: the exception {entry} cannot be kept: write a rule for it"))
         );
     }
