@@ -10,11 +10,17 @@ use tempfile::NamedTempFile;
 #[derive(Debug, Clone, Default)]
 pub struct State {
     directory: Option<PathBuf>,
+    /// Somebody only wants to know.
+    is_read_only: bool,
 }
 
 impl State {
     pub fn at(directory: Option<PathBuf>) -> Self {
-        Self { directory }
+        Self { directory, is_read_only: false }
+    }
+
+    pub fn read_only(self) -> Self {
+        Self { is_read_only: true, ..self }
     }
 
     /// What was written under this name. What cannot be read counts as not written.
@@ -33,7 +39,7 @@ impl State {
 
     /// A temporary file is its owner's alone from the beginning, and so is what it becomes.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let Some(directory) = &self.directory else { return Ok(()) };
+        let Some(directory) = self.directory.as_ref().filter(|_| !self.is_read_only) else { return Ok(()) };
         fs::create_dir_all(directory)?;
         let mut file = NamedTempFile::new_in(directory)?;
         file.write_all(bytes)?;
@@ -53,6 +59,8 @@ mod tests {
     fn what_is_written_is_read_again_by_its_owner_alone() {
         let directory = tempfile::tempdir().unwrap();
         let state = State::at(Some(directory.path().join("a/b")));
+        assert_eq!(state.read("x"), None);
+        state.clone().read_only().write("x", b"0").unwrap();
         assert_eq!(state.read("x"), None);
         state.write("x", b"1").unwrap();
         state.write("x", b"2").unwrap();

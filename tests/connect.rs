@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -42,7 +42,7 @@ impl Relay {
         let mut line = String::new();
         while !run_file.exists() {
             // The last line before the run file; after it, looking again is all there is.
-            if !line.contains("no upstream") {
+            if !line.contains("no way is configured") {
                 line.clear();
                 assert_ne!(log.read_line(&mut line).unwrap(), 0, "the relay ended");
             }
@@ -188,4 +188,34 @@ fn what_is_no_target_is_said_before_anything_is_tried() {
     let output = connect(&home, &["git.example.com"]).wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("the port is missing"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn status_tells_people_and_programs_how_the_relay_stands() {
+    let home = tempfile::tempdir().unwrap();
+    let keys = "[profiles.away]\nwhen = { dns_suffix = \"nowhere.invalid\" }\n[profiles.always]\nupstreams = []\n";
+    let _relay = Relay::start(&home, keys);
+    let status = |arguments: &[&str]| {
+        let arguments = [&["status", "--no-config", "--listen", "127.0.0.1:0"], arguments].concat();
+        let output = hallpass(&home, &arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    // The first look at the place may still be under way.
+    let began = Instant::now();
+    let mut shown = String::new();
+    while !shown.contains("profile  always (it has no condition)") {
+        assert!(began.elapsed() < PATIENCE, "{shown}");
+        shown = status(&[]);
+        assert!(shown.contains(" is serving on 127.0.0.1:"), "{shown}");
+    }
+    let page: serde_json::Value = serde_json::from_str(&status(&["--json"])).unwrap();
+    assert_eq!((&page["profile"]["name"], &page["phase"]), (&"always".into(), &"serving".into()), "{page}");
+}
+
+#[test]
+fn status_without_a_relay_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    let output = hallpass(&home, &["status", "--no-config", "--listen", "127.0.0.1:0"]).output().unwrap();
+    assert!(failed(&output).contains("no relay is running"));
 }

@@ -1,8 +1,7 @@
 //! `hallpass connect HOST:PORT`: stdin and stdout through the relay that runs, for ssh's ProxyCommand and its like.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
 use std::thread;
 
@@ -10,15 +9,13 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 
 use super::flags::Flags;
-use super::output;
+use super::{output, relay};
 use crate::address::{AddressError, Target};
-use crate::config::{self, Origin};
 use crate::http1::{Body, ReadError, ResponseHead, Wire};
-use crate::process::{end_stdout, running_relays};
+use crate::process::end_stdout;
 
 /// As much as a line of a refusal may be; hallpass's own are far shorter.
 const MAX_REFUSAL: usize = 64 * 1024;
-const MAX_HEAD: usize = 256 * 1024;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -38,7 +35,7 @@ enum Answer {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let target = &arguments.target;
-    let relay = find(&arguments.flags)?;
+    let relay = relay::find(&arguments.flags)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let answer = runtime.block_on(ask(relay, target)).context("the relay broke off")?;
     drop(runtime);
@@ -56,35 +53,8 @@ fn target(text: &str) -> Result<Target, AddressError> {
     Target::parse(text, None)
 }
 
-/// The relay that runs: where the configuration says, or else where one says itself.
-fn find(flags: &Flags) -> anyhow::Result<TcpStream> {
-    let loaded = config::load(&flags.inputs())?;
-    let mut addrs: Vec<SocketAddr> = loaded.config.listen.iter().filter(|addr| addr.port() != 0).copied().collect();
-    // Who names an address means that one.
-    let is_named = matches!(loaded.origin(&["listen"]), Origin::Flag(_)) && !addrs.is_empty();
-    if let Some(directory) = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty() && !is_named) {
-        addrs.extend(running_relays(&PathBuf::from(directory)));
-    }
-    let found = addrs.iter().find_map(|addr| TcpStream::connect(addr).ok());
-    found.ok_or_else(|| {
-        let tried: Vec<String> = addrs.iter().map(ToString::to_string).collect();
-        let tried = if tried.is_empty() { "its port is not known".into() } else { tried.join(", ") };
-        anyhow!("no relay is running ({tried}): start one with hallpass serve")
-    })
-}
-
 async fn ask(relay: TcpStream, target: &Target) -> Result<Answer, ReadError> {
-    relay.set_nodelay(true)?;
-    relay.set_nonblocking(true)?;
-    let mut wire = Wire::new(tokio::net::TcpStream::from_std(relay)?);
-    let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
-    tokio::io::AsyncWriteExt::write_all(&mut wire.stream, head.as_bytes()).await?;
-    let head = loop {
-        let head = wire.reader().response(MAX_HEAD).await?;
-        if !head.is_informational() {
-            break head;
-        }
-    };
+    let (mut wire, head) = relay::ask(relay, &format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n")).await?;
     if !(200..300).contains(&head.status) {
         let line = first_line(&mut wire, &head).await;
         return Ok(Answer::Refused(head, line));

@@ -6,7 +6,9 @@ pub mod demo;
 mod explain;
 mod flags;
 mod output;
+mod relay;
 mod serve;
+mod status;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Connect stdin and stdout to HOST:PORT through the relay that runs; for ssh: ProxyCommand hallpass connect %h:%p.
     Connect(connect::Arguments),
+    /// Say how the relay that runs stands: its profile, its script, its hops.
+    Status(status::Status),
     /// Say which way a request would go from here, and why.
     Explain(explain::Explain),
     /// Write, show or check the configuration.
@@ -55,6 +59,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(flags) => serve::run(&flags),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Connect(arguments) => connect::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Config(command) => config::run(command),
     }

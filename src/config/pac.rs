@@ -43,6 +43,11 @@ pub fn source(reader: &mut Reader<'_>, path: &[&str]) -> Option<PacSource> {
         return None;
     }
     let place = reader.checked(path, origin.clone(), place(&written, &origin))?;
+    if let PacPlace::File(file) = &place
+        && let Err(error) = std::fs::metadata(file)
+    {
+        reader.warn(path, Problem::new(format!("cannot find the script {}: {error}", file.display())));
+    }
     Some(PacSource { written, place })
 }
 

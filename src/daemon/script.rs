@@ -171,8 +171,10 @@ impl Script {
             let source = &self.source.written;
             match (&problem, &state) {
                 (None, _) => tracing::info!("PAC script of {source} is in use"),
-                (Some(why), PacState::Ready(_)) => tracing::warn!("PAC script: {why}; the last good copy is used"),
-                (Some(why), _) => tracing::warn!("PAC script: {why}"),
+                (Some(why), PacState::Ready(_)) => {
+                    tracing::warn!("PAC script of {source}: {why}; the last good copy is used");
+                }
+                (Some(why), _) => tracing::warn!("PAC script of {source}: {why}"),
             }
         }
         self.problem = problem;

@@ -12,6 +12,7 @@ mod dead_hops;
 mod desync;
 mod endings;
 mod events;
+mod explained;
 mod fetch;
 mod footing;
 mod forwarding;

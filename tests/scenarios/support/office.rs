@@ -130,6 +130,11 @@ impl Relay {
         RelayPlan::default().upstream(upstream)
     }
 
+    /// What it was started with.
+    pub fn config(&self) -> Config {
+        self.plan.config(&self.directory)
+    }
+
     pub fn addr(&self) -> SocketAddr {
         self.daemon.addrs()[0]
     }
