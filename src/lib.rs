@@ -13,9 +13,14 @@
 //! message of ours is a **leg**; all legs of one request at one upstream, over reconnections, are the **exchange**.
 //!
 //! A **tunnel** is the bytes after a CONNECT, a **forward** is a request in absolute form, and the **relay** is
-//! the copying. A **profile** is a named set of upstreams and credentials, such as office and home. As in nginx
-//! and HAProxy: **reload** takes a new configuration, **drain** is to take no new requests and let the old ones
-//! end, **grace** is how long they may.
+//! the copying. As in nginx and HAProxy: **reload** takes a new configuration, **drain** is to take no new requests
+//! and let the old ones end, **grace** is how long they may.
+//!
+//! The **place** is the network where the machine is. A **profile** says what holds in one place: upstreams or a PAC
+//! script, rules and exceptions. A **look** finds out the place and what follows from it; a **doubt** is a request's
+//! or a hop's wish for one. A **course** is one attempt of a request: a route, and the snapshot it came from. The
+//! **kept copy** is the last text of a PAC script that worked, on disk. A hop that could not be reached is **dead**
+//! until a **probe** has reached it.
 //!
 //! # Floors
 //!
@@ -28,7 +33,7 @@
 //! | 5 `daemon` | build everything from a configuration, own the tasks, reload, drain, stop |
 //! | 4 `config` | read files, environment and flags into one valid configuration, all mistakes at once |
 //! | 3 `proxy`, `practice` | speak HTTP to clients; `practice` is the other side, which demo and tests judge by |
-//! | 2 `upstream`, `mechanism`, … | use sockets, files, the clock and the operating system |
+//! | 2 `upstream`, `mechanism`, `network`, `system_proxy`, `state`, … | use sockets, files, the clock and the system |
 //! | 1 `auth`, `http1`, `route`, `socks` | think: no socket, no file, no clock; `http1` reads any stream of bytes |
 //! | 0 `address`, `secret` | be names and values |
 //!
@@ -38,16 +43,21 @@
 //!
 //! # State
 //!
-//! All that a request needs is one immutable [`proxy::Proxy`]; a reload puts a new one in its place and requests
-//! under way keep theirs. All that changes is one [`upstream::Live`], which lives as long as the process. One
-//! client is one task, its tunnel included, so that a drain knows when it is done.
+//! All that a request needs is one immutable [`proxy::Proxy`]; a reload or a look puts a new one in its place, and
+//! requests under way keep theirs. `daemon::core` makes it of the configuration and of what was last found out about
+//! the place. What changes beneath is one [`upstream::Live`] (idle connections, what upstreams want, dead hops, the
+//! addresses of tunnels), which lives as long as the process, and what a script in use remembers ([`route::pac`]). On
+//! disk there are the kept copies of [`state`], nothing else. One client is one task, its tunnel included, so that a
+//! drain knows when it is done; `daemon::roaming` is one more, and the only one that looks.
 //!
 //! # Life of a CONNECT
 //!
 //! 1. [`listener`] accepts, and its task reads a head with [`http1`] and takes the present [`proxy::Proxy`].
 //! 2. `proxy::connect` makes an [`address::Target`] of the authority and refuses ourselves and forbidden ports.
-//! 3. [`route::Router`] gives the hops and the reason.
-//! 4. [`upstream::Upstreams::tunnel`] dials the first hop; one that cannot be reached makes way for the next.
+//! 3. [`route::Router`] gives the hops and the reason: at once where it can, else on a thread that may block, because a
+//!    script runs, a rule asks DNS or for the program.
+//! 4. [`upstream::Upstreams::tunnel`] dials the first hop; one that cannot be reached makes way for the next. Dead hops
+//!    come last. If none is reached, the request raises a doubt and takes another course if the look shows one.
 //! 5. It writes our CONNECT, with what is remembered of this upstream or bare, and reads the answer.
 //! 6. A 407 goes to [`auth::Exchange`], which picks the strongest allowed scheme and asks [`mechanism`] for a leg;
 //! 7. it says `Send` (same connection), `Reconnect` (a fresh one) or `Refuse` (with the cause). Once a secret was
@@ -62,6 +72,19 @@
 //!
 //! A forward differs in the middle: [`upstream::Upstreams::lease`] gives a connection on which the request can be
 //! sent, its legs done with a request that changes nothing, and takes the connection back for the next one.
+//!
+//! # Life of a change of place
+//!
+//! 1. [`network::Watch`] reports another network or a sleep; a doubt, a refresh, a reload or another script file are
+//!    further causes. `daemon::roaming` waits for a burst of reports to end.
+//! 2. [`upstream::Live::leave`] drops what was true elsewhere: idle connections, marks of dead hops. Whoever still
+//!    dials by the old way is sent back to step 3 of its CONNECT. Tunnels stay, those aside whose own address is gone.
+//! 3. The look: `daemon::place` gathers the facts that profiles ask for and [`route::profile`] chooses; where nothing is
+//!    configured, [`system_proxy`] says what the system says.
+//! 4. `daemon::script` asks the script's server. If nobody is there, whether a hop of the kept copy answers tells
+//!    whether this is still the network the script was made for, and `direct_fallback` what follows.
+//! 5. `daemon::core` publishes the next [`proxy::Proxy`]; requests that waited for the look go by it. While
+//!    something is not as it should be, the next look comes within a minute.
 
 // Floor 6: commands, printing, exit codes.
 pub mod cli;
@@ -76,7 +99,8 @@ pub mod config;
 pub mod practice;
 pub mod proxy;
 
-// Floor 2: records, secrets at rest, ways in, log-ons, this machine, bytes, names, its proxies, the log, ways out.
+// Floor 2: records, secrets at rest, ways in, log-ons, where this machine is, other programs, bytes, names, what is kept,
+// the system's proxies, the log, ways out.
 pub mod audit;
 pub mod credential;
 pub mod listener;

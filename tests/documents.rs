@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/no_proxy.md", "docs/troubleshooting.md"];
+const DOCUMENTS: [&str; 6] =
+    ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/no_proxy.md", "docs/pac.md", "docs/troubleshooting.md"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -68,7 +68,8 @@ fn every_configuration_in_a_document_is_right() {
 fn every_message_that_is_explained_is_one_that_is_given() {
     let (text, sources) = (document("docs/troubleshooting.md"), sources());
     let headings = text.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
-    let rows = text.lines().skip_while(|line| *line != "| it says | do |").take_while(|line| line.starts_with('|'));
+    let tables = text.split("| it says | do |\n").skip(1);
+    let rows = tables.flat_map(|rest| rest.lines().take_while(|line| line.starts_with('|')));
     let cells = rows.filter_map(|line| line.strip_prefix("| `")?.split_once("` |").map(|(cell, _)| cell));
     let messages: Vec<&str> = headings.chain(cells).flat_map(|line| line.split("`, `")).collect();
     assert!(messages.len() > 30, "{messages:?}");
