@@ -104,6 +104,18 @@ fn what_show_prints_is_a_file_that_shows_the_same() {
 }
 
 #[test]
+fn init_lets_the_proxies_of_the_script_have_the_credential() {
+    let home = home();
+    let script =
+        "function FindProxyForURL(url, host) { return 'PROXY proxy.corp.test:8080; PROXY backup.corp.test:8080'; }";
+    fs::write(home.path().join("p.pac"), script).unwrap();
+    let output = hallpass(&home, &["config", "init", "--config", "new.toml", "--pac", "p.pac", "--user", "alice"]);
+    assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
+    let written = fs::read_to_string(home.path().join("new.toml")).unwrap();
+    assert!(written.contains("\nfor = [\"proxy.corp.test\", \"backup.corp.test\"]\n"), "{written}");
+}
+
+#[test]
 fn every_example_is_right() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let home = home();

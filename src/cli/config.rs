@@ -9,7 +9,9 @@ use clap::{Args, Subcommand};
 
 use super::flags::Flags;
 use super::output;
-use crate::config::{self, Config, DEFAULT_LISTEN, Environment, Files, Inputs, Loaded};
+use crate::config::{self, Config, DEFAULT_LISTEN, Environment, Files, Inputs, Loaded, Origin, Value};
+use crate::daemon;
+use crate::route::pac::named_hops;
 
 /// Every key, commented out: what `init` writes.
 const TEMPLATE: &str = include_str!("../../examples/hallpass.toml");
@@ -99,7 +101,7 @@ fn join(parts: impl Iterator<Item = String>) -> String {
 
 fn init(arguments: &Init) -> anyhow::Result<()> {
     let inputs = Inputs { files: Files::Nothing, environment: Environment::default(), flags: arguments.flags.layer() };
-    let loaded = config::load(&inputs)?;
+    let loaded = pinned(config::load(&inputs)?, inputs)?;
     let path = destination(&arguments.flags)?;
     write(&path, &text(&loaded), arguments.force)?;
     let listen = loaded.config.listen.iter().find(|address| address.port() != 0).unwrap_or(&DEFAULT_LISTEN[0]);
@@ -107,6 +109,34 @@ fn init(arguments: &Init) -> anyhow::Result<()> {
     output::say(format_args!("export HTTPS_PROXY=http://{listen} https_proxy=http://{listen}"));
     output::say(format_args!("export HTTP_PROXY=http://{listen} http_proxy=http://{listen}"));
     Ok(())
+}
+
+/// The upstreams that the script names today may receive the credential; tomorrow's are for the user to add.
+fn pinned(loaded: Loaded, mut inputs: Inputs) -> anyhow::Result<Loaded> {
+    let config = &loaded.config;
+    let is_open = matches!(config.credentials.as_slice(), [only] if only.for_upstreams.is_empty());
+    if config.routing.pac.is_none() || !is_open {
+        return Ok(loaded);
+    }
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let proxy = runtime.block_on(daemon::survey(config))?;
+    runtime.shutdown_background();
+    let mut hosts: Vec<String> = Vec::new();
+    for upstream in proxy.standing.pac_text.iter().flat_map(|text| named_hops(text)) {
+        let host = upstream.target.host.to_string();
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    if hosts.is_empty() {
+        output::complain(
+            "the script could not be had, or names no proxy: write those that may receive the credential into for = [] there",
+        );
+        return Ok(loaded);
+    }
+    let origin = Origin::Flag("--pac");
+    inputs.flags.set(&["credential_for"], Value::list(hosts, &origin), origin);
+    Ok(config::load(&inputs)?)
 }
 
 fn destination(flags: &Flags) -> anyhow::Result<PathBuf> {

@@ -17,7 +17,7 @@ pub struct Flags {
     /// Listen here; may be repeated [default: 127.0.0.1:3128 and [::1]:3128].
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
-    /// A corporate proxy, [http://|https://]HOST:PORT; may be repeated, tried in order.
+    /// A corporate proxy, [http://|https://|socks5://|socks4://]HOST:PORT; may be repeated, tried in order.
     #[arg(long, value_name = "URL")]
     upstream: Vec<String>,
     /// A proxy auto-configuration script that says which way each target goes.

@@ -68,7 +68,8 @@ fn as_text(page: &Value) -> String {
     if pac.is_object() {
         let problem = pac["problem"].as_str().map(|problem| format!(": {problem}")).unwrap_or_default();
         let fetched = pac["fetched"].as_str().map(|at| format!(", fetched {at}")).unwrap_or_default();
-        let _infallible = writeln!(text, "pac      {} is {}{fetched}{problem}", word(&pac["source"]), word(&pac["state"]));
+        let _infallible =
+            writeln!(text, "pac      {} is {}{fetched}{problem}", word(&pac["source"]), word(&pac["state"]));
     }
     for hop in page["hops"].as_array().into_iter().flatten() {
         let problem = hop["problem"].as_str().map(|problem| format!(": {problem}")).unwrap_or_default();

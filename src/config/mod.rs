@@ -158,7 +158,8 @@ impl Config {
 
     /// Nobody said where anything should go, so whatever the system says may count.
     pub fn says_nothing_of_routes(&self) -> bool {
-        self.profiles.is_empty() && self.routing == Routing::default()
+        let Routing { upstreams, pac, rules, no_proxy: _ } = &self.routing;
+        self.profiles.is_empty() && upstreams.is_empty() && pac.is_none() && rules.is_empty()
     }
 
     pub fn upstream(&self, name: &str) -> Option<&Upstream> {

@@ -70,11 +70,11 @@ fn scheme(layer: &mut Layer) {
 fn credential_for(layer: &mut Layer, entry: Entry, mistakes: &mut Vec<Mistake>) {
     match layer.names("credentials").as_slice() {
         [only] => layer.set(&["credentials", only, "for"], entry.value, entry.origin),
-        [] => mistakes.push(Mistake::new(
-            entry.origin,
-            "for",
-            Problem::new("there is no credential").hint("name the user with --user"),
-        )),
+        // Without a user it is the logged-in identity.
+        [] => {
+            layer.set(&["credentials", MADE_BY_USER], Value::Named, entry.origin.clone());
+            layer.set(&["credentials", MADE_BY_USER, "for"], entry.value, entry.origin);
+        }
         _ => mistakes.push(several(entry.origin, "for")),
     }
 }

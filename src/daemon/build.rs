@@ -8,6 +8,7 @@ use super::StartError;
 use super::core::{Fixed, Situation};
 use super::script::Terms;
 use super::script_host::ScriptHost;
+use crate::address::Endpoint;
 use crate::auth::Scheme;
 use crate::config::{self, Config, ConnectPort80, Credential};
 use crate::credential::Source;
@@ -30,8 +31,8 @@ pub(super) struct Generations {
 #[derive(Clone, PartialEq)]
 enum Seen {
     Upstream(Box<config::Upstream>),
-    /// The credentials that upstreams named elsewhere may receive.
-    Unlisted(Vec<Arc<Credential>>),
+    /// The credentials that upstreams named elsewhere may receive, and those whom the system names.
+    Unlisted(Vec<Arc<Credential>>, Vec<Endpoint>),
 }
 
 impl Generations {
@@ -68,10 +69,17 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub fn new(config: &Config, fixed: &Fixed, mut generations: Generations) -> Result<Self, StartError> {
+    /// `found` are the upstreams that the system names, which count as named by the user.
+    pub fn new(
+        config: &Config,
+        fixed: &Fixed,
+        mut generations: Generations,
+        found: &[Endpoint],
+    ) -> Result<Self, StartError> {
         let listed = config.upstreams.iter().map(|one| upstream(one, &mut generations).map(Arc::new));
         let list = listed.collect::<Result<_, _>>()?;
-        let unlisted = Unlisted::new(generations.of(Seen::Unlisted(for_unlisted(config).cloned().collect())));
+        let unlisted =
+            Unlisted::new(generations.of(Seen::Unlisted(for_unlisted(config).cloned().collect(), found.to_vec())));
         let dialer = Dialer {
             resolver: Arc::new(SystemResolver),
             connect_timeout: config.connect_timeout,
@@ -81,7 +89,7 @@ impl Parts {
         let upstreams = Arc::new(Upstreams {
             list,
             unlisted,
-            mechanisms: Arc::new(identities(config)),
+            mechanisms: Arc::new(identities(config, found)),
             dialer: dialer.clone(),
             handshake_timeout: config.handshake_timeout,
             user_agent: config.user_agent.clone(),
@@ -132,11 +140,11 @@ fn router(config: &Config, situation: &Situation) -> Router {
         rules: routing.rules.clone(),
         pac: situation.pac.clone(),
         upstreams: named.collect(),
-        from_system: false,
+        system: None,
         direct_fallback: config.direct_fallback,
     };
     if let Some(system) = &situation.system {
-        router.from_system = true;
+        router.system = (!system.upstreams.is_empty()).then(|| system.source.clone());
         router.upstreams.clone_from(&system.upstreams);
         router.no_proxy.extend(system.no_proxy.clone());
     }
@@ -192,7 +200,8 @@ impl<'a> Accounts<'a> {
 }
 
 /// An upstream that is configured gets its own credential whatever the patterns of others say.
-fn identities(config: &Config) -> Identities {
+fn identities(config: &Config, found: &[Endpoint]) -> Identities {
+    let logged_in = Credential::logged_in();
     let mut accounts = Accounts::default();
     let mut grants = Vec::new();
     for upstream in &config.upstreams {
@@ -206,6 +215,21 @@ fn identities(config: &Config) -> Identities {
                 config::Canonicalize::Always => Canonicalize::Always,
                 config::Canonicalize::Fallback => Canonicalize::Fallback,
             },
+        });
+    }
+    let whose = match config.credentials.as_slice() {
+        [] => Some(&logged_in),
+        [only] => Some(&**only),
+        // Which one is for the user to say.
+        _ => None,
+    };
+    for (endpoint, credential) in found.iter().zip(whose.into_iter().cycle()) {
+        grants.push(Grant {
+            upstream: Recipient::Upstream(endpoint.clone()),
+            account: accounts.of(credential),
+            schemes: Scheme::DEFAULT.to_vec(),
+            spn: None,
+            canonicalize: Canonicalize::Never,
         });
     }
     for credential in for_unlisted(config) {
@@ -271,7 +295,7 @@ mod tests {
     #[test]
     fn a_credential_goes_to_its_own_upstreams_and_to_those_that_its_patterns_cover() {
         let config = config("\"*.corp.example\", \"own.test\"");
-        let identities = identities(&config);
+        let identities = identities(&config, &[]);
         let receives = |host: &str, port: u16| {
             let target = Target::parse(&format!("{host}:{port}"), None).unwrap();
             let endpoint = Endpoint { target, protocol: Protocol::Http };
@@ -293,7 +317,7 @@ mod tests {
         let mut of = |patterns: &str| {
             let config = config(patterns);
             let listed = generations.of(Seen::Upstream(Box::new(config.upstreams[0].clone())));
-            (listed, generations.of(Seen::Unlisted(for_unlisted(&config).cloned().collect())))
+            (listed, generations.of(Seen::Unlisted(for_unlisted(&config).cloned().collect(), Vec::new())))
         };
         let (listed, first) = of("\"*.corp.example\"");
         let (_, second) = of("\"*.other.example\"");

@@ -10,6 +10,7 @@ use super::StartError;
 use super::build::Parts;
 use super::script::Terms;
 use super::system::System;
+use crate::address::Endpoint;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::proxy::{PacStatus, Proxy};
@@ -26,6 +27,13 @@ pub(super) struct Situation {
     pub pac_status: Option<PacStatus>,
     pub pac_text: Option<Arc<str>>,
     pub system: Option<System>,
+}
+
+impl Situation {
+    /// The upstreams that the system names.
+    fn found(&self) -> &[Endpoint] {
+        self.system.as_ref().map(|system| system.upstreams.as_slice()).unwrap_or_default()
+    }
 }
 
 /// What stays the same for as long as the process lives.
@@ -52,7 +60,7 @@ struct Current {
 impl Core {
     pub fn new(config: &Config, fixed: Fixed, state: State) -> Result<Self, StartError> {
         let config = Arc::new(config.clone());
-        let parts = Parts::new(&config, &fixed, Default::default())?;
+        let parts = Parts::new(&config, &fixed, Default::default(), &[])?;
         let situation = Situation::default();
         let (proxies, _) = watch::channel(Arc::new(parts.proxy(&config, &fixed, &situation)));
         Ok(Self { fixed, state, current: Mutex::new(Current { config, parts, situation }), proxies })
@@ -83,7 +91,7 @@ impl Core {
     pub fn reload(&self, config: &Config) -> Result<(), StartError> {
         let mut current = self.current();
         let config = Arc::new(config.clone());
-        let parts = Parts::new(&config, &self.fixed, current.parts.generations.clone())?;
+        let parts = Parts::new(&config, &self.fixed, current.parts.generations.clone(), current.situation.found())?;
         // A profile's place in the list means nothing in another list.
         let name = |config: &Config, at: usize| config.profiles.get(at).map(|profile| profile.name.clone());
         let chosen = current.situation.choice.profile.and_then(|at| name(&current.config, at));
@@ -102,6 +110,13 @@ impl Core {
             let name = situation.choice.profile.and_then(|at| current.config.profiles.get(at));
             let name = name.map_or("none", |profile| &profile.name);
             tracing::info!("profile {name}: {}", situation.choice.why);
+        }
+        if current.situation.found() != situation.found() {
+            let generations = current.parts.generations.clone();
+            match Parts::new(&current.config, &self.fixed, generations, situation.found()) {
+                Ok(parts) => current.parts = parts,
+                Err(error) => tracing::error!(%error, "the system's proxies get no credential"),
+            }
         }
         current.situation = situation;
         self.publish(&current);

@@ -167,7 +167,8 @@ impl Script {
     }
 
     fn conclude(&mut self, before: Option<String>, problem: Option<String>, state: PacState) {
-        if problem != before {
+        let is_new = matches!(self.state, PacState::Ready(_)) != matches!(state, PacState::Ready(_));
+        if problem != before || is_new {
             let source = &self.source.written;
             match (&problem, &state) {
                 (None, _) => tracing::info!("PAC script of {source} is in use"),

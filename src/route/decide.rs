@@ -152,12 +152,12 @@ impl Router {
         if self.upstreams.is_empty() {
             return self.guarded(question, direct(ReasonKind::Default, "no upstream is configured"));
         }
-        let (kind, text) = match self.from_system {
-            true => (ReasonKind::System, "the proxy in the system's settings"),
-            false => (ReasonKind::Upstream, "the configured upstreams"),
+        let (kind, text) = match &self.system {
+            Some(source) => (ReasonKind::System, format!("{source} names it")),
+            None => (ReasonKind::Upstream, "the configured upstreams".into()),
         };
         let hops = self.upstreams.iter().cloned().map(Hop::Upstream).collect();
-        self.with_fallback(question, Route { hops, reason: Reason { kind, text: text.into() } })
+        self.with_fallback(question, Route { hops, reason: Reason { kind, text } })
     }
 
     /// Direct comes last, so that only hops that cannot be reached are passed over, never a refusal.

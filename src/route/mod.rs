@@ -188,8 +188,8 @@ pub struct Router {
     pub rules: Vec<Rule>,
     pub pac: PacState,
     pub upstreams: Vec<Endpoint>,
-    /// The upstreams were found in the system's settings.
-    pub from_system: bool,
+    /// Who in the system names the upstreams, for people; none where the configuration does.
+    pub system: Option<String>,
     pub direct_fallback: DirectFallback,
 }
 

@@ -128,7 +128,7 @@ fn the_order_of_decision_is_loopback_own_no_proxy_rules_pac_upstreams_direct() {
         ..Router::default()
     };
     let with_upstream = || Router { upstreams: upstreams(&["up.example:8080", "up2.example:8080"]), ..bare() };
-    let from_system = Router { from_system: true, ..with_upstream() };
+    let from_system = Router { system: Some("the environment variable https_proxy".into()), ..with_upstream() };
     let with_pac = Router { pac: ready("PROXY pac.example:3; DIRECT"), ..with_upstream() };
     let up = "http://up.example:8080 http://up2.example:8080";
     for (target, without, upstream, system, pac) in [

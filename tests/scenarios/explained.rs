@@ -52,7 +52,10 @@ async fn ten_configurations_do_what_is_explained() {
         plan().tables(&script).key("direct_fallback = \"always\""),
         both().tables(&script).tables("[[rules]]\nhosts = [\"gateway.invalid\"]\nuse = [\"u1\", \"direct\"]\n"),
         both().key("never_direct = [\"*.corp.invalid\"]").key("no_proxy = [\"*\"]"),
-        both().tables(&format!("[profiles.away]\nwhen = {{ reachable = \"{}\" }}\n[profiles.home]\nupstreams = []\n", hole.addr)),
+        both().tables(&format!(
+            "[profiles.away]\nwhen = {{ reachable = \"{}\" }}\n[profiles.home]\nupstreams = []\n",
+            hole.addr
+        )),
         plan().tables(&format!("[pac]\nurl = \"http://{}/p\"\n", hole.addr)),
     ];
     let mut kinds = std::collections::BTreeSet::new();
@@ -69,5 +72,8 @@ async fn ten_configurations_do_what_is_explained() {
         }
     }
     // What is not seen here was not compared.
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["default", "no_proxy", "pac", "pac_fallback", "rule", "upstream"]);
+    assert_eq!(
+        kinds.into_iter().collect::<Vec<_>>(),
+        ["default", "no_proxy", "pac", "pac_fallback", "rule", "upstream"]
+    );
 }

@@ -1,8 +1,9 @@
 //! Profiles: the first whose conditions hold, and another one when the place turns out to be another one.
 
+use hallpass::practice::Offer;
 use serde_json::Value;
 
-use crate::support::{Relay, RelayPlan, Say, Scripted, Upstream, until};
+use crate::support::{Office, Relay, RelayPlan, Say, Scripted, Upstream};
 
 async fn connect(relay: &Relay, target: &str) -> u16 {
     relay.client().await.ask_head(&format!("CONNECT {target} HTTP/1.1\r\n\r\n")).await.status()
@@ -65,13 +66,31 @@ async fn a_profile_that_is_asked_for_holds_whatever_the_place_is() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_the_environment_names_is_used_and_gets_the_only_credential() {
+    let office = Office::with([Offer::Ntlm]).start().await;
+    let relay = RelayPlan::default()
+        .variable("https_proxy", &format!("http://{}", office.proxy.addr()))
+        .variable("no_proxy", "direct.invalid")
+        .start();
+    assert_eq!(connect(&relay, "origin.practice:80").await, 200);
+    assert_eq!(connect(&relay, "direct.invalid:443").await, 502);
+    assert_eq!(office.logons().accepted, 1);
+    let records = relay.stop().await;
+    let kind = |target: &str| {
+        let record = records.iter().find(|record| record["target"] == target).unwrap();
+        (record["reason"]["kind"].clone(), record["hop"].clone())
+    };
+    assert_eq!(kind("origin.practice:80"), ("system".into(), format!("http://{}", office.proxy.addr()).into()));
+    assert_eq!(kind("direct.invalid:443"), ("no_proxy".into(), "direct".into()));
+}
+
+#[tokio::test]
 async fn a_reload_with_other_profiles_is_looked_at_at_once() {
     let upstream = Upstream::start(Say::welcome).await;
     let mut relay = Relay::before(upstream.addr).start();
     assert_eq!(connect(&relay, "a.test:443").await, 200);
     relay.reload(|plan| plan.tables("[profiles.always]\nupstreams = []\n"));
     let mut number = 0;
-    until("nothing", || true).await;
     loop {
         number += 1;
         let target = format!("b{number}.invalid:443");

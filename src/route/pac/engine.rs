@@ -135,6 +135,8 @@ fn text_of(returned: &Value<'_>) -> Result<String, PacError> {
         return Err(PacError::Nothing);
     }
     match returned.as_string() {
+        // QuickJS tells numbers apart, which JavaScript does not.
+        None if returned.is_number() => Err(PacError::NotAString("a number")),
         None => Err(PacError::NotAString(returned.type_name())),
         Some(text) => text.to_string().map_err(|_| PacError::NotAString("a text that is no Unicode")),
     }

@@ -22,7 +22,7 @@ pub const PASSWORD: &str = "corr\u{e9}ct horse: battery";
 pub struct RelayPlan {
     keys: String,
     tables: String,
-    state: Option<PathBuf>,
+    variables: Vec<(String, String)>,
     listen: Option<SocketAddr>,
     upstreams: Vec<(String, String)>,
     password: Option<String>,
@@ -48,8 +48,13 @@ impl RelayPlan {
     }
 
     /// What outlives the process is kept here.
-    pub fn state(mut self, directory: &Path) -> Self {
-        self.state = Some(directory.into());
+    pub fn state(self, directory: &Path) -> Self {
+        self.variable("XDG_STATE_HOME", directory.to_str().unwrap())
+    }
+
+    /// The relay's environment has nothing but these.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
         self
     }
 
@@ -103,8 +108,8 @@ impl RelayPlan {
         let path = directory.path().join("hallpass.toml");
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        let state = self.state.as_ref().map(|path| ("XDG_STATE_HOME", path.to_str().unwrap()));
-        let environment = Environment::from_pairs(state);
+        let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let environment = Environment::from_pairs(variables);
         let inputs = Inputs { files: Files::Only(path), environment, flags: Layer::default() };
         load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0)).config
     }
