@@ -23,13 +23,14 @@ MIB = 1 << 20
 TESTS = []
 
 
-def test(sentence, each=(None,), alone=False, background=False, soak=False):
-    """Registers a test. `{}` in the sentence stands for each of `each`; `alone`: it measures time, nothing else may run."""
+def test(sentence, each=(None,), alone=False, background=False, soak=False, stage="bed"):
+    """Registers a test. `{}` in the sentence stands for each of `each`; `alone`: it measures time, nothing else may run.
+    `stage`: "bed", or "places" for a test that brings its own networks."""
     def register(function):
         for case in each:
             name = sentence.replace("{}", str(case)) if case is not None else sentence
             run = function if case is None else lambda t, case=case: function(t, case)
-            TESTS.append(Case(name, run, alone, background, soak))
+            TESTS.append(Case(name, run, alone, background, soak, stage))
         return function
     return register
 
@@ -41,6 +42,7 @@ class Case:
     alone: bool
     background: bool
     soak: bool
+    stage: str
 
 
 def wait_for(what, fact, seconds=10):
@@ -73,6 +75,7 @@ class Test:
         self.site = f"t{self.number}.origin.test"
         self.ccache = self.dir / "ccache"
         self.relays = []
+        self.notes = []   # figures for whoever reads the result
 
     def relay(self, *upstreams, **options):
         relay = Relay(self, upstreams, **options)
@@ -165,27 +168,31 @@ class Relay:
 
     def __init__(self, test, upstreams, user=None, password=None, schemes=None, env=None, upstream=None, keys="", tables="", **credential):
         self.dir = test.dir / f"relay-{len(test.relays)}"
-        runtime = self.dir / "run"
-        runtime.mkdir(parents=True)
-        runtime.chmod(0o700)
-        config = self.dir / "hallpass.toml"
         if user:
             credential["user"] = user
         if user in ACCOUNTS and password is None and not credential.keys() & {"nt_hash", "keytab"}:
             password = ACCOUNTS[user]
+        self.dir.mkdir()
         if password is not None:
             secret = self.dir / "password"
             secret.touch(0o600)
             secret.write_text(password)
             credential["password"] = f"${{file:{secret}}}"
-        config.write_text(keys + "".join(self.toml(upstreams, schemes, upstream or {}, credential)) + tables)
+        self.launch(test, keys + "".join(self.toml(upstreams, schemes, upstream or {}, credential)) + tables, env=env)
+
+    def launch(self, test, toml, listen="127.0.0.1:0", within=(), flags=(), env=None):
+        """`within`: a command that runs the relay elsewhere, as the process that it is itself."""
+        runtime, config = self.dir / "run", self.dir / "hallpass.toml"
+        runtime.mkdir(0o700)
+        config.write_text(toml)
         config.chmod(0o600)
         self.log = self.dir / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [HALLPASS, "serve", "--config", config, "--listen", "127.0.0.1:0"], cwd=self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=test.env(XDG_RUNTIME_DIR=str(runtime), XDG_STATE_HOME=str(self.dir / "state"), XDG_CONFIG_HOME=str(self.dir / "config"),
-                             RUST_BACKTRACE="1", **(env or {})))
+                [*within, HALLPASS, "serve", "--config", config, "--listen", listen, *flags], cwd=self.dir, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log,
+                env=test.env(**{"XDG_RUNTIME_DIR": str(runtime), "XDG_STATE_HOME": str(self.dir / "state"),
+                                "XDG_CONFIG_HOME": str(self.dir / "config"), "RUST_BACKTRACE": "1", **(env or {})}))
         self.facts = runtime / "hallpass" / f"{self.process.pid}.json"
         self.address = wait_for("the relay to listen", self.listening)
         self.url = "http://%s:%d" % self.address
