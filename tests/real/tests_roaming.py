@@ -445,10 +445,10 @@ def never_direct(t, places):
     laptop.plug("home")
     serve(t, places, 'direct_fallback = "never"\nconnect_timeout = "1s"\n' + PAC)
     with asking(places) as client:
-        for corp in ("unknown", "refuses", "vanishes"):
+        for corp, settled in (("unknown", 3), ("refuses", 3), ("vanishes", 5)):   # the last takes a connect_timeout more
             laptop.unplug()
             home.office_names(corp)
-            client.settles(laptop.plug("home"), REFUSED, watch=2)
+            client.settles(laptop.plug("home"), REFUSED, watch=2, within=settled)
         laptop.unplug()
         client.settles(laptop.plug("office"), PROXIED, watch=2)
         laptop.unplug()
