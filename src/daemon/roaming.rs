@@ -138,6 +138,8 @@ impl Roaming {
 
     /// Waits for the burst to be over, and drops what was true elsewhere.
     async fn moved(&mut self, watch: &mut network::Watch) {
+        // Who takes one of them now waits for an answer that cannot come.
+        self.core.live().drop_idle();
         let storm = Instant::now() + STORM;
         while Instant::now() < storm && timeout(QUIET, watch.changed()).await.is_ok() {}
         self.network = watch.network().clone();

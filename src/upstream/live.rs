@@ -171,9 +171,14 @@ impl Live {
     /// whoever waits for a connection waits in the wrong place. What upstreams were seen to want is true of them in
     /// any network.
     pub fn leave(&self) {
-        lock(&self.idle).clear();
+        self.drop_idle();
         self.marks.forget();
         self.left.send_modify(|left| *left += 1);
+    }
+
+    /// Something about the network is changing; what is idle may have lost its way.
+    pub fn drop_idle(&self) {
+        lock(&self.idle).clear();
     }
 
     /// Waits until the network is another one.
