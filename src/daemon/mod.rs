@@ -80,7 +80,7 @@ impl Daemon {
         let core = Arc::new(Core::new(config, fixed, State::at(config.state_directory.clone()))?);
         let (phase, phase_seen) = watch::channel(Phase::Serving);
         let (stop, stop_seen) = watch::channel(false);
-        let (reloaded, looks) = (Arc::new(Notify::new()), watch::Sender::new(0));
+        let (reloaded, looks) = (Arc::new(Notify::new()), watch::Sender::default());
         let asked = Arc::new(Notify::new());
         let doubt = Doubt::new(asked.clone(), looks.subscribe());
         let roaming = Roaming::new(core.clone(), asked, reloaded.clone(), looks);
@@ -158,7 +158,7 @@ pub async fn survey(config: &Config) -> Result<Arc<Proxy>, StartError> {
         Audit::start(Sink::Off).map_err(|source| StartError::Audit { to: "nowhere".into(), source })?;
     let fixed = Fixed { listen: config.listen.clone(), live: live.clone(), audit, pseudonym: build::pseudonym() };
     let core = Arc::new(Core::new(config, fixed, State::at(config.state_directory.clone()).read_only())?);
-    Roaming::new(core.clone(), Arc::default(), Arc::default(), watch::Sender::new(0)).look().await;
+    Roaming::new(core.clone(), Arc::default(), Arc::default(), watch::Sender::default()).look().await;
     let proxy = core.proxies().borrow().clone();
     Ok(proxy)
 }

@@ -15,6 +15,7 @@ use super::script::Script;
 use super::system::{self, System};
 use crate::config::{Config, PacSource};
 use crate::network::{self, Network};
+use crate::proxy::Looks;
 use crate::route::PacState;
 
 /// A cable that is pulled or a VPN that comes up is a burst of notices: it is over after this long without one.
@@ -56,8 +57,7 @@ pub(super) struct Roaming {
     /// Raised by hops that cannot be reached.
     doubts: watch::Receiver<()>,
     reloads: Arc<Notify>,
-    /// Counts the looks that were taken.
-    examined: watch::Sender<u64>,
+    examined: watch::Sender<Looks>,
     network: Network,
     last_look: Instant,
     fresh: Duration,
@@ -75,7 +75,7 @@ struct Outcome {
 }
 
 impl Roaming {
-    pub fn new(core: Arc<Core>, asked: Arc<Notify>, reloads: Arc<Notify>, examined: watch::Sender<u64>) -> Self {
+    pub fn new(core: Arc<Core>, asked: Arc<Notify>, reloads: Arc<Notify>, examined: watch::Sender<Looks>) -> Self {
         Self {
             doubts: core.live().doubts(),
             core,
@@ -100,7 +100,7 @@ impl Roaming {
             match cause {
                 Cause::Network => self.moved(&mut watch).await,
                 Cause::Doubt if self.last_look.elapsed() < self.fresh => {
-                    self.examined.send_modify(|count| *count += 1);
+                    self.examined.send_modify(|looks| looks.taken += 1);
                     continue;
                 }
                 Cause::Doubt | Cause::Refresh | Cause::Reload => {}
@@ -141,7 +141,16 @@ impl Roaming {
         // Who takes one of them now waits for an answer that cannot come.
         self.core.live().drop_idle();
         let storm = Instant::now() + STORM;
-        while Instant::now() < storm && timeout(QUIET, watch.changed()).await.is_ok() {}
+        loop {
+            // Behind another router the way of the last place may be one that is forbidden here.
+            if watch.network().gateways != self.network.gateways {
+                self.examined.send_modify(|looks| looks.moving = true);
+            }
+            if Instant::now() >= storm || timeout(QUIET, watch.changed()).await.is_err() {
+                break;
+            }
+        }
+        self.examined.send_modify(|looks| looks.moving = true);
         self.network = watch.network().clone();
         self.retry = RETRY_FIRST;
         self.fresh = FRESH_FIRST;
@@ -201,7 +210,7 @@ impl Roaming {
         } else {
             (self.retry * 2).min(RETRY_LAST)
         };
-        self.examined.send_modify(|count| *count += 1);
+        self.examined.send_modify(|looks| *looks = Looks { taken: looks.taken + 1, moving: false });
     }
 
     async fn discover(&self, config: &Config) -> Option<System> {

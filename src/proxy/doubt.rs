@@ -13,8 +13,22 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Clone)]
 pub struct Doubt {
     asked: Arc<Notify>,
-    /// Counts the looks that were taken. Its other end is gone where nothing can change.
-    looks: watch::Receiver<u64>,
+    /// Its other end is gone where nothing can change.
+    looks: watch::Receiver<Looks>,
+}
+
+/// What there is to say of the looks at the place.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Looks {
+    pub taken: u64,
+    /// The machine is on its way: what the last look found is not true any more.
+    pub moving: bool,
+}
+
+impl Looks {
+    fn are_true(&self) -> bool {
+        self.taken > 0 && !self.moving
+    }
 }
 
 /// Since when it is known where the machine is.
@@ -25,16 +39,16 @@ pub(super) enum Settled {
 }
 
 impl Doubt {
-    pub fn new(asked: Arc<Notify>, looks: watch::Receiver<u64>) -> Self {
+    pub fn new(asked: Arc<Notify>, looks: watch::Receiver<Looks>) -> Self {
         Self { asked, looks }
     }
 
-    /// Waits for the first look: before it nobody knows which way is right.
+    /// Waits for the first look in this place: before it nobody knows which way is right.
     pub(super) async fn settled(&mut self) -> Settled {
-        if *self.looks.borrow() > 0 {
+        if self.looks.borrow().are_true() {
             return Settled::Long;
         }
-        let _ = timeout(PATIENCE, self.looks.wait_for(|looks| *looks > 0)).await;
+        let _ = timeout(PATIENCE, self.looks.wait_for(Looks::are_true)).await;
         Settled::Now
     }
 
@@ -45,9 +59,9 @@ impl Doubt {
 
     /// The same, and waits for the end of it.
     pub(super) async fn resolve(&mut self) {
-        self.looks.mark_unchanged();
+        let before = self.looks.borrow().taken;
         self.raise();
-        let _ = timeout(PATIENCE, self.looks.changed()).await;
+        let _ = timeout(PATIENCE, self.looks.wait_for(|looks| looks.taken > before && looks.are_true())).await;
     }
 }
 
@@ -58,22 +72,35 @@ mod tests {
     #[tokio::test]
     async fn whoever_doubts_waits_for_the_next_look() {
         let asked = Arc::new(Notify::new());
-        let (looks, seen) = watch::channel(0);
+        let (looks, seen) = watch::channel(Looks::default());
         let mut doubt = Doubt::new(asked.clone(), seen);
         let looker = tokio::spawn(async move {
-            looks.send_modify(|looks| *looks += 1);
+            looks.send_modify(|looks| looks.taken += 1);
             asked.notified().await;
-            looks.send_modify(|looks| *looks += 1);
+            looks.send_modify(|looks| looks.taken += 1);
             looks
         });
         doubt.settled().await;
         doubt.resolve().await;
-        assert_eq!(*looker.await.unwrap().borrow(), 2);
+        assert_eq!(looker.await.unwrap().borrow().taken, 2);
+    }
+
+    #[tokio::test]
+    async fn on_the_way_everybody_waits_until_the_place_was_looked_at() {
+        let (looks, seen) = watch::channel(Looks { taken: 1, moving: false });
+        let mut doubt = Doubt::new(Arc::default(), seen);
+        assert!(matches!(doubt.settled().await, Settled::Long));
+        looks.send_modify(|looks| looks.moving = true);
+        let waiter = tokio::spawn(async move { matches!(doubt.settled().await, Settled::Now) });
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished());
+        looks.send_replace(Looks { taken: 2, moving: false });
+        assert!(waiter.await.unwrap());
     }
 
     #[tokio::test]
     async fn where_nothing_can_change_nobody_waits() {
-        let (looks, seen) = watch::channel(1);
+        let (looks, seen) = watch::channel(Looks { taken: 1, moving: false });
         drop(looks);
         let mut doubt = Doubt::new(Arc::default(), seen);
         doubt.settled().await;

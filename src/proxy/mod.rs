@@ -32,7 +32,7 @@ use crate::listener::{Peer, Verdict};
 use crate::relay;
 use crate::route::{NoRoute, Reason, Route, Router};
 use crate::upstream::{self, ConnectError, Upstreams};
-pub use doubt::Doubt;
+pub use doubt::{Doubt, Looks};
 use greeting::Greeting;
 use respond::Problem;
 pub use respond::chain;
