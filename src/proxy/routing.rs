@@ -118,8 +118,11 @@ impl Course {
             return false;
         }
         // Most targets that cannot be reached directly are just not there.
-        let only_direct = self.route.hops == [Hop::Direct] && !error.is_outdated();
-        if self.hopeless || only_direct {
+        let only_direct = self.route.hops == [Hop::Direct];
+        if error.is_outdated() {
+            // The look that found it out is the answer.
+            shared.doubt.settled().await;
+        } else if self.hopeless || only_direct {
             shared.doubt.raise();
         } else {
             shared.doubt.resolve().await;
