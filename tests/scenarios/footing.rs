@@ -76,3 +76,17 @@ async fn a_tunnel_that_is_stuck_breaks_off_as_well() {
     relay.daemon.live().abandon(HERE);
     is_reset(&mut client).await;
 }
+
+#[tokio::test]
+async fn a_forwarded_request_without_an_answer_breaks_off_as_well() {
+    let mute = Scripted::start().await;
+    let relay = Relay::before(mute.addr()).start();
+    let mut client = relay.client().await;
+    client.send("GET http://o.practice/ HTTP/1.1\r\nHost: o.practice\r\n\r\n").await;
+    let mut upstream = mute.accept().await;
+    upstream.head().await;
+    relay.daemon.live().abandon(HERE);
+    is_reset(&mut client).await;
+    let records = relay.records(1).await;
+    assert_eq!(records[0]["end"], "upstream_reset");
+}

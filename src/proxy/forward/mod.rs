@@ -5,7 +5,7 @@ mod attempt;
 mod request;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::AsyncWriteExt;
 
@@ -125,11 +125,16 @@ impl<'a> Forward<'a> {
                     ends_by_close: AtomicBool::new(false),
                 };
                 self.story.record.hop = Some(lease.hop.to_string());
+                let mut footing = self.course.proxy.upstreams.live.footing(lease.wire.stream.tcp());
                 let attempt = tokio::select! {
                     attempt = Box::pin(sending.run(
                         &mut self.client.wire, &mut lease, &mut self.body, &mut self.replay, &mut self.story,
                     )) => attempt,
                     () = reached(&mut shared.phase, Phase::Ending) => Attempt::Cut(End::Drained),
+                    () = footing.lost() => {
+                        sending.ends_by_close.store(true, Ordering::Relaxed);
+                        Attempt::Cut(End::UpstreamReset)
+                    }
                 };
                 (attempt, sending.ends_by_close.into_inner())
             };
