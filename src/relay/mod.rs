@@ -25,6 +25,10 @@ const SCRATCH_SIZE: usize = 64 * 1024;
 /// So long without an acknowledgement, as a multiple of the keepalive time, and a peer counts as gone.
 const USER_TIMEOUT_KEEPALIVES: u32 = 2;
 
+/// The same for the first bytes on a connection that was idle. It is looked at when they are sent again, and how soon that
+/// is follows the way's round trip: a slow one is not taken for dead.
+const KEPT_TIMEOUT: Duration = Duration::from_millis(500);
+
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_SIZE].into_boxed_slice());
 }
@@ -66,11 +70,19 @@ pub struct Outcome {
 /// on this machine cannot vanish unnoticed, and one that only pauses would be taken for gone: the user time-out also
 /// runs while it has no room for more (tcp(7)).
 pub fn watch_peer(stream: &TcpStream, keepalive: Option<Duration>) {
+    // Zero: as long as the system likes.
+    give_up_after(stream, keepalive.map_or(Duration::ZERO, |every| every * USER_TIMEOUT_KEEPALIVES));
+}
+
+/// A connection that was idle may lead nowhere by now, and nobody has said so. For requests that can be sent again on
+/// another one; what follows on this one needs [`watch_peer`] first.
+pub fn doubt_peer(stream: &TcpStream) {
+    give_up_after(stream, KEPT_TIMEOUT);
+}
+
+fn give_up_after(stream: &TcpStream, unacknowledged: Duration) {
     let is_neighbour = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
-    if let Some(keepalive) = keepalive
-        && !is_neighbour
-        && let Err(error) = imp::set_user_timeout(stream, keepalive * USER_TIMEOUT_KEEPALIVES)
-    {
+    if !is_neighbour && let Err(error) = imp::set_user_timeout(stream, unacknowledged) {
         tracing::debug!(%error, "user time-out not set");
     }
 }

@@ -219,11 +219,21 @@ def by_name(t, places):
 @roaming("when the office silently goes dead and a way out opens, a {} goes direct within 2 s and later ones at once, and back",
          each=GET_AND_CONNECT, alone=True)
 def dead_silence(t, places, kind):
+    silence(t, places, kind, ["CONNECT"], 2)   # a GET would leave a connection to be used again
+
+
+@roaming("when the office silently goes dead and a way out opens, a GET on a connection that was kept goes direct within 3 s", alone=True)
+def dead_silence_kept(t, places):
+    silence(t, places, "GET", ["CONNECT", "GET", "GET"], 3)   # that nobody takes what is sent on it shows after a second
+
+
+def silence(t, places, kind, before, seconds):
     laptop, office = places.laptop, places.office
     laptop.plug("office")
     serve(t, places, PAC)
     other = GET_AND_CONNECT[kind == "GET"]
-    equal(ask_once(places, "CONNECT").way, PROXIED, "a request before")   # a GET would leave a connection to be used again
+    for each in before:
+        equal(ask_once(places, each).way, PROXIED, f"{each} before")
     office.vanish(PAC_HOST, PROXY)
     office.forwards(True)
     plain = plain_seconds(places)
@@ -231,7 +241,7 @@ def dead_silence(t, places, kind):
     later = [ask_once(places, each) for each in (kind, other) * 10]
     t.notes.append(f"first {first}; later median {statistics.median(one.seconds for one in later) * 1000:.1f} ms, "
                    f"worst {max(one.seconds for one in later) * 1000:.1f} ms; without a relay {plain * 1000:.1f} ms")
-    assert first.way == FROM_OFFICE and first.seconds < 2, f"the first one: {first}"
+    assert first.way == FROM_OFFICE and first.seconds < seconds, f"the first one: {first}"
     late = [str(one) for one in later if one.way != FROM_OFFICE or one.seconds > plain + 0.05]
     assert not late, f"later ones: {late}"
 
@@ -418,16 +428,26 @@ def no_script(t, places, says):
 @roaming("a proxy that swallows everything costs the first {} its connect_timeout and later ones nothing, and is found again by itself",
          each=GET_AND_CONNECT, alone=True)
 def black_hole(t, places, kind):
+    swallowed(t, places, kind, ["CONNECT"], 2.3)   # a GET would leave a connection to be used again
+
+
+@roaming("a proxy that swallows everything costs a GET on a connection that was kept a second more", alone=True)
+def black_hole_kept(t, places):
+    swallowed(t, places, "GET", ["CONNECT", "GET", "GET"], 3.3)
+
+
+def swallowed(t, places, kind, before, seconds):
     office = places.office
     places.laptop.plug("office")
     serve(t, places, "connect_timeout = \"2s\"\n" + PAC)
-    equal(ask_once(places, "CONNECT").way, PROXIED, "a request before")   # a GET would leave a connection to be used again
+    for each in before:
+        equal(ask_once(places, each).way, PROXIED, f"{each} before")
     office.vanish(PROXY)
     first = ask_once(places, kind)
     later = [ask_once(places, each) for each in GET_AND_CONNECT * 10]
     t.notes.append(f"first {first.status} in {first.seconds:.2f} s; later median {statistics.median(one.seconds for one in later) * 1000:.1f} ms, "
                    f"worst {max(one.seconds for one in later) * 1000:.1f} ms")
-    assert first.way == REFUSED and first.seconds < 2.3, f"the first one: {first}"
+    assert first.way == REFUSED and first.seconds < seconds, f"the first one: {first}"
     late = [str(one) for one in later if one.way != REFUSED or one.seconds > 0.05]
     assert not late, f"later ones: {late}"
     office.reappear(PROXY)

@@ -4,6 +4,7 @@
 mod attempt;
 mod request;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +15,7 @@ use super::{Client, Next, Phase, Proxy, Shared, Story, connect, pump, reached, r
 use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, ReadError, RequestHead, ResponseHead};
-use crate::relay::{reset_on_close, watch_peer};
+use crate::relay::{doubt_peer, reset_on_close, watch_peer};
 use crate::upstream::{BodyHint, ConnectError, Lease, Verdict, reaches_origin};
 use attempt::{Attempt, Sending};
 use pump::{Replay, client_end};
@@ -106,7 +107,7 @@ impl<'a> Forward<'a> {
             pinned = None;
         }
         let was_pinned = pinned.is_some();
-        let mut lease = match self.first_lease_anywhere(pinned, shared).await {
+        let mut lease = match self.lease_anywhere(pinned, false, shared).await {
             Ok(Ok(lease)) => lease,
             Ok(Err(failure)) => return self.fail(failure).await,
             Err(end) => return self.end(end),
@@ -115,6 +116,9 @@ impl<'a> Forward<'a> {
         for _ in 0..MAX_ATTEMPTS {
             let draining = *shared.phase.borrow() >= Phase::Draining;
             watch_peer(lease.wire.stream.tcp(), self.course.proxy.keepalive);
+            if lease.reused && self.request.hint == BodyHint::Empty {
+                doubt_peer(lease.wire.stream.tcp());
+            }
             let (attempt, ends_by_close) = {
                 let sending = Sending {
                     request: &self.request,
@@ -142,6 +146,16 @@ impl<'a> Forward<'a> {
             self.story.record.scheme = lease.scheme().map(|scheme| scheme.to_string());
             let next = match attempt {
                 Attempt::Challenged { head, body_done } => self.answer_challenge(lease, &head, body_done).await,
+                Attempt::NoAnswer(error) if lease.reused && self.can_repeat() => {
+                    drop(lease);
+                    if is_silence(&error) {
+                        self.course.proxy.upstreams.live.drop_idle();
+                    }
+                    match self.lease_anywhere(None, true, shared).await {
+                        Ok(next) => next,
+                        Err(end) => return self.end(end),
+                    }
+                }
                 Attempt::NoAnswer(error) => self.send_again(lease, error).await,
                 Attempt::ExpectationFailed if !self.replay.is_possible() => {
                     Err(Failure::Problem(Problem::expectation_failed()))
@@ -189,10 +203,11 @@ impl<'a> Forward<'a> {
         self.fail(Failure::Problem(Problem::broken_answer(&endless))).await
     }
 
-    /// As long as nothing has been sent, another place may mean another route.
-    async fn first_lease_anywhere(
+    /// As long as nothing has been sent, or it may be sent again, another place may mean another route.
+    async fn lease_anywhere(
         &mut self,
         mut pinned: Option<Pin>,
+        fresh: bool,
         shared: &mut Shared,
     ) -> Result<Result<Lease, Failure>, End> {
         let wanted = Wanted::forward(&self.request.url);
@@ -203,7 +218,7 @@ impl<'a> Forward<'a> {
             if self.course.route.hops.is_empty() {
                 return Ok(Err(Failure::Problem(Problem::only_http_directly())));
             }
-            match self.first_lease(pinned.take()).await? {
+            match self.lease_unless_left(pinned.take(), fresh).await? {
                 Ok(lease) => return Ok(Ok(lease)),
                 Err(error) if self.course.find_again(&error, &wanted, &self.client.peer, shared).await => {
                     self.story.routed(&wanted.target, &self.course.route, &self.course.proxy);
@@ -214,12 +229,16 @@ impl<'a> Forward<'a> {
     }
 
     /// `Err`: the client left in the meantime.
-    async fn first_lease(&mut self, pinned: Option<Pin>) -> Result<Result<Lease, ConnectError>, End> {
+    async fn lease_unless_left(
+        &mut self,
+        pinned: Option<Pin>,
+        fresh: bool,
+    ) -> Result<Result<Lease, ConnectError>, End> {
         let (upstreams, Request { url, line, hint, .. }) = (&self.course.proxy.upstreams, &self.request);
         let leasing = async {
             match pinned {
                 Some(pin) => upstreams.renew(pin.lease, line).await,
-                None => upstreams.lease(&self.course.route, &url.target, line, *hint, false).await,
+                None => upstreams.lease(&self.course.route, &url.target, line, *hint, fresh).await,
             }
         };
         // A client that asked for the end of its connection may have ended its own side of it already.
@@ -257,14 +276,15 @@ impl<'a> Forward<'a> {
         }
     }
 
+    fn can_repeat(&self) -> bool {
+        self.request.is_idempotent() && self.replay.is_possible()
+    }
+
     /// No byte of an answer came. Only what is safe to repeat is sent again (RFC 9110 §9.2.2).
     async fn send_again(&self, lease: Lease, error: ReadError) -> Result<Lease, Failure> {
         let broken = Failure::Problem(Problem::broken_answer(&error));
-        if !self.request.is_idempotent() || !self.replay.is_possible() {
+        if !self.can_repeat() {
             return Err(broken);
-        }
-        if lease.reused {
-            return self.lease(true).await.map_err(Failure::Connect);
         }
         let hop = lease.hop.clone();
         match self.course.proxy.upstreams.after_break(lease, &self.request.line).await {
@@ -285,6 +305,7 @@ impl<'a> Forward<'a> {
             return self.end(End::ClientReset);
         }
         let proxy = &self.course.proxy;
+        watch_peer(upstream.stream.tcp(), proxy.keepalive);
         let mut footing = proxy.upstreams.live.footing(upstream.stream.tcp());
         let outcome = connect::relay_on(&mut footing, client, &mut upstream, proxy.relay, &mut shared.phase).await;
         self.story.record.bytes_up += outcome.bytes_up;
@@ -308,4 +329,9 @@ impl<'a> Forward<'a> {
         self.story.end(end);
         Next::Close
     }
+}
+
+/// Nobody acknowledged what was sent: connections of that age may all lead nowhere.
+fn is_silence(error: &ReadError) -> bool {
+    matches!(error, ReadError::Io(error) if error.kind() == ErrorKind::TimedOut)
 }
