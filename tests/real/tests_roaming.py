@@ -472,7 +472,7 @@ def never_direct(t, places):
         laptop.unplug()
         client.settles(laptop.plug("office"), PROXIED, watch=2)
         laptop.unplug()
-        client.settles(laptop.plug("home"), REFUSED, watch=2)
+        client.settles(laptop.plug("home"), REFUSED, watch=2, within=settled)
         equal([str(one) for one in client.requests if one.way == FROM_HOME], [], "requests that went direct")
 
 
