@@ -150,7 +150,7 @@ impl Roaming {
                 break;
             }
         }
-        self.examined.send_modify(|looks| looks.moving = true);
+        self.examined.send_modify(|looks| looks.looking = true);
         self.network = watch.network().clone();
         self.retry = RETRY_FIRST;
         self.fresh = FRESH_FIRST;
@@ -210,7 +210,7 @@ impl Roaming {
         } else {
             (self.retry * 2).min(RETRY_LAST)
         };
-        self.examined.send_modify(|looks| *looks = Looks { taken: looks.taken + 1, moving: false });
+        self.examined.send_modify(|looks| *looks = Looks { taken: looks.taken + 1, ..Looks::default() });
     }
 
     async fn discover(&self, config: &Config) -> Option<System> {

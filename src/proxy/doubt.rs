@@ -23,11 +23,17 @@ pub struct Looks {
     pub taken: u64,
     /// The machine is on its way: what the last look found is not true any more.
     pub moving: bool,
+    /// Something changed, perhaps nothing that matters, and is being looked at.
+    pub looking: bool,
 }
 
 impl Looks {
     fn are_true(&self) -> bool {
         self.taken > 0 && !self.moving
+    }
+
+    fn are_over(&self) -> bool {
+        self.are_true() && !self.looking
     }
 }
 
@@ -52,6 +58,11 @@ impl Doubt {
         Settled::Now
     }
 
+    /// Waits for the end of the look that is being taken, if there is one.
+    pub(super) async fn over(&mut self) {
+        let _ = timeout(PATIENCE, self.looks.wait_for(Looks::are_over)).await;
+    }
+
     /// Has the place looked at again.
     pub(super) fn raise(&self) {
         self.asked.notify_one();
@@ -61,7 +72,7 @@ impl Doubt {
     pub(super) async fn resolve(&mut self) {
         let before = self.looks.borrow().taken;
         self.raise();
-        let _ = timeout(PATIENCE, self.looks.wait_for(|looks| looks.taken > before && looks.are_true())).await;
+        let _ = timeout(PATIENCE, self.looks.wait_for(|looks| looks.taken > before && looks.are_over())).await;
     }
 }
 
@@ -87,20 +98,32 @@ mod tests {
 
     #[tokio::test]
     async fn on_the_way_everybody_waits_until_the_place_was_looked_at() {
-        let (looks, seen) = watch::channel(Looks { taken: 1, moving: false });
+        let (looks, seen) = watch::channel(Looks { taken: 1, ..Looks::default() });
         let mut doubt = Doubt::new(Arc::default(), seen);
         assert!(matches!(doubt.settled().await, Settled::Long));
         looks.send_modify(|looks| looks.moving = true);
         let waiter = tokio::spawn(async move { matches!(doubt.settled().await, Settled::Now) });
         tokio::task::yield_now().await;
         assert!(!waiter.is_finished());
-        looks.send_replace(Looks { taken: 2, moving: false });
+        looks.send_replace(Looks { taken: 2, ..Looks::default() });
         assert!(waiter.await.unwrap());
     }
 
     #[tokio::test]
+    async fn only_who_was_cut_off_waits_for_a_look_that_may_find_nothing() {
+        let (looks, seen) = watch::channel(Looks { taken: 1, looking: true, ..Looks::default() });
+        let mut doubt = Doubt::new(Arc::default(), seen);
+        assert!(matches!(doubt.settled().await, Settled::Long));
+        let cut_off = tokio::spawn(async move { doubt.over().await });
+        tokio::task::yield_now().await;
+        assert!(!cut_off.is_finished());
+        looks.send_modify(|looks| looks.looking = false);
+        cut_off.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn where_nothing_can_change_nobody_waits() {
-        let (looks, seen) = watch::channel(Looks { taken: 1, moving: false });
+        let (looks, seen) = watch::channel(Looks { taken: 1, ..Looks::default() });
         drop(looks);
         let mut doubt = Doubt::new(Arc::default(), seen);
         doubt.settled().await;

@@ -121,7 +121,7 @@ impl Course {
         let only_direct = self.route.hops == [Hop::Direct];
         if error.is_outdated() {
             // The look that found it out is the answer.
-            shared.doubt.settled().await;
+            shared.doubt.over().await;
         } else if self.hopeless || only_direct {
             shared.doubt.raise();
         } else {
