@@ -3,10 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
+use socket2::Socket;
 
 /// `TCP_USER_TIMEOUT` (RFC 5482, tcp(7)).
-pub(super) fn set_user_timeout(stream: &TcpStream, timeout: Duration) -> io::Result<()> {
-    SockRef::from(stream).set_tcp_user_timeout(Some(timeout))
+pub(super) fn set_user_timeout(socket: &Socket, timeout: Duration) -> io::Result<()> {
+    socket.set_tcp_user_timeout(Some(timeout))
 }

@@ -6,16 +6,17 @@
 mod imp;
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::http1::Wire;
 
@@ -28,6 +29,10 @@ const USER_TIMEOUT_KEEPALIVES: u32 = 2;
 /// The same for the first bytes on a connection that was idle. It is looked at when they are sent again, and how soon that
 /// is follows the way's round trip: a slow one is not taken for dead.
 const KEPT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// By then the doubted bytes have been acknowledged or given up, also on a way with a second of round trip. Far shorter
+/// than any keepalive time.
+const DOUBT_ENDS: Duration = Duration::from_secs(3);
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_SIZE].into_boxed_slice());
@@ -70,21 +75,48 @@ pub struct Outcome {
 /// on this machine cannot vanish unnoticed, and one that only pauses would be taken for gone: the user time-out also
 /// runs while it has no room for more (tcp(7)).
 pub fn watch_peer(stream: &TcpStream, keepalive: Option<Duration>) {
-    // Zero: as long as the system likes.
-    give_up_after(stream, keepalive.map_or(Duration::ZERO, |every| every * USER_TIMEOUT_KEEPALIVES));
+    give_up_after(stream, user_timeout(keepalive));
+}
+
+/// Zero: as long as the system likes.
+fn user_timeout(keepalive: Option<Duration>) -> Duration {
+    keepalive.map_or(Duration::ZERO, |every| every * USER_TIMEOUT_KEEPALIVES)
 }
 
 /// A connection that was idle may lead nowhere by now, and nobody has said so. For requests that can be sent again on
-/// another one; what follows on this one needs [`watch_peer`] first.
-pub fn doubt_peer(stream: &TcpStream) {
+/// another one.
+pub fn doubt_peer(stream: &TcpStream) -> Option<Doubted> {
+    // Without a second handle the doubt could not be ended: then there is none.
+    let again = SockRef::from(stream).try_clone().ok().filter(|_| !is_neighbour(stream))?;
     give_up_after(stream, KEPT_TIMEOUT);
+    Some(Doubted(again))
+}
+
+/// A connection that [`doubt_peer`] gives little time.
+pub struct Doubted(Socket);
+
+impl Doubted {
+    /// Ends the doubt as soon as the first bytes must have arrived: a keepalive probe that is lost later, while an answer
+    /// is silent, must not end it.
+    pub async fn trust_again(&self, keepalive: Option<Duration>) -> Infallible {
+        sleep(DOUBT_ENDS).await;
+        if let Err(error) = imp::set_user_timeout(&self.0, user_timeout(keepalive)) {
+            tracing::debug!(%error, "user time-out not set");
+        }
+        std::future::pending().await
+    }
 }
 
 fn give_up_after(stream: &TcpStream, unacknowledged: Duration) {
-    let is_neighbour = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
-    if !is_neighbour && let Err(error) = imp::set_user_timeout(stream, unacknowledged) {
+    if !is_neighbour(stream)
+        && let Err(error) = imp::set_user_timeout(&SockRef::from(stream), unacknowledged)
+    {
         tracing::debug!(%error, "user time-out not set");
     }
+}
+
+fn is_neighbour(stream: &TcpStream) -> bool {
+    stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback())
 }
 
 /// When dropped, the connection breaks off instead of ending: for a peer that would take an end for the whole.

@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use socket2::Socket;
 
-pub(super) fn set_user_timeout(_: &TcpStream, _: Duration) -> io::Result<()> {
+pub(super) fn set_user_timeout(_: &Socket, _: Duration) -> io::Result<()> {
     Ok(())
 }

@@ -4,9 +4,11 @@
 mod attempt;
 mod request;
 
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
@@ -15,7 +17,7 @@ use super::{Client, Next, Phase, Proxy, Shared, Story, connect, pump, reached, r
 use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, ReadError, RequestHead, ResponseHead};
-use crate::relay::{doubt_peer, reset_on_close, watch_peer};
+use crate::relay::{Doubted, doubt_peer, reset_on_close, watch_peer};
 use crate::upstream::{BodyHint, ConnectError, Lease, Verdict, reaches_origin};
 use attempt::{Attempt, Sending};
 use pump::{Replay, client_end};
@@ -116,9 +118,8 @@ impl<'a> Forward<'a> {
         for _ in 0..MAX_ATTEMPTS {
             let draining = *shared.phase.borrow() >= Phase::Draining;
             watch_peer(lease.wire.stream.tcp(), self.course.proxy.keepalive);
-            if lease.reused && self.request.hint == BodyHint::Empty {
-                doubt_peer(lease.wire.stream.tcp());
-            }
+            let is_doubted = lease.reused && self.request.hint == BodyHint::Empty;
+            let doubted = is_doubted.then(|| doubt_peer(lease.wire.stream.tcp())).flatten();
             let (attempt, ends_by_close) = {
                 let sending = Sending {
                     request: &self.request,
@@ -135,6 +136,7 @@ impl<'a> Forward<'a> {
                         &mut self.client.wire, &mut lease, &mut self.body, &mut self.replay, &mut self.story,
                     )) => attempt,
                     () = reached(&mut shared.phase, Phase::Ending) => Attempt::Cut(End::Drained),
+                    never = trusted_again(doubted.as_ref(), self.course.proxy.keepalive) => match never {},
                     () = footing.lost() => {
                         sending.ends_by_close.store(true, Ordering::Relaxed);
                         Attempt::Cut(End::UpstreamReset)
@@ -328,6 +330,13 @@ impl<'a> Forward<'a> {
     fn end(self, end: End) -> Next {
         self.story.end(end);
         Next::Close
+    }
+}
+
+async fn trusted_again(doubted: Option<&Doubted>, keepalive: Option<Duration>) -> Infallible {
+    match doubted {
+        Some(doubted) => doubted.trust_again(keepalive).await,
+        None => std::future::pending().await,
     }
 }
 
