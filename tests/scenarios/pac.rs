@@ -129,6 +129,55 @@ async fn a_script_that_fails_opens_everything_only_where_that_was_asked_for() {
     assert_eq!(record(&relay, 1).await["hop"], Value::Null);
 }
 
+/// How long requests that need no script take in the worst of many.
+async fn slowest_of(relay: &Relay, target: SocketAddr, while_running: impl Fn() -> bool) -> Duration {
+    let mut slowest = Duration::ZERO;
+    for number in 0.. {
+        let began = Instant::now();
+        assert_eq!(connect(relay, &target.to_string()).await, 200);
+        slowest = slowest.max(began.elapsed());
+        if number >= 20 && !while_running() {
+            break;
+        }
+    }
+    slowest
+}
+
+#[tokio::test]
+async fn requests_that_need_no_script_do_not_notice_one_that_fails() {
+    let target = Upstream::start(Say::welcome).await;
+    let big = format!("/* {} */ throw 1", "x".repeat(2 << 20));
+    for (name, body) in [
+        ("loops", "while (true) {}"),
+        ("throws", "throw 1"),
+        ("returns nothing", ""),
+        ("is of 2 MiB", big.as_str()),
+        ("asks for 20 names", "for (var i = 0; i < 20; i++) dnsResolve('n' + i + '.invalid'); throw 1"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p.pac");
+        std::fs::write(&path, format!("function FindProxyForURL(url, host) {{ {body} }}")).unwrap();
+        let relay = RelayPlan::default().tables(&format!("[pac]\nurl = \"{}\"\n", path.display())).start();
+        let before = slowest_of(&relay, target.addr, || false).await;
+        let addr = relay.addr();
+        let failing: Vec<_> = (0..10)
+            .map(|number| {
+                tokio::spawn(async move {
+                    let mut peer = crate::support::Peer::connect(addr).await;
+                    peer.ask_head(&format!("CONNECT h{number}.test:443 HTTP/1.1\r\n\r\n")).await.status()
+                })
+            })
+            .collect();
+        let during = slowest_of(&relay, target.addr, || failing.iter().any(|task| !task.is_finished())).await;
+        println!("a script that {name}: the slowest other request took {before:?} before and {during:?} meanwhile");
+        // Two processors are shared with ten loops and all other tests.
+        assert!(during < Duration::from_millis(500), "{name}: {during:?}");
+        for task in failing {
+            assert_eq!(task.await.unwrap(), 502, "{name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_script_that_loops_stalls_no_other_request() {
     let upstream = Upstream::start(Say::welcome).await;
@@ -167,6 +216,8 @@ async fn a_script_that_points_to_ourselves_is_caught() {
     assert_eq!(relay.addr(), own);
     assert_eq!(connect(&relay, "a.test:443").await, 403);
     assert_eq!(record(&relay, 1).await["end"], "loop");
+    // Nothing came back to us as a request of our own.
+    assert_eq!(relay.stop().await.len(), 1);
 }
 
 #[tokio::test]
