@@ -172,16 +172,18 @@ async fn a_socks_client_hears_why_in_the_codes_of_its_protocol() {
     })
     .await;
     let relay = Relay::before(upstream.addr).key(SOCKS).start();
-    for (name, code, end) in [
+    let all = [
         ("denied.test", 2, "upstream_refused"),
         ("gone.test", 4, "upstream_refused"),
         ("slow.test", 6, "upstream_refused"),
         ("login.test", 1, "no_credential"),
-    ] {
+    ];
+    for (before, (name, code, end)) in all.into_iter().enumerate() {
         let mut client = asked(&relay, &name_request(name, 443)).await;
         assert_eq!(client.take(10).await, [5, code, 0, 1, 0, 0, 0, 0, 0, 0], "{name}");
         client.ended().await;
-        let record = relay.records(1).await.into_iter().rfind(|record| record["target"] == format!("{name}:443"));
+        let record =
+            relay.records(before + 1).await.into_iter().rfind(|record| record["target"] == format!("{name}:443"));
         assert_eq!(record.unwrap()["end"], end, "{name}");
     }
 }
