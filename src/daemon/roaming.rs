@@ -180,6 +180,7 @@ impl Roaming {
             script.examine(&terms).await;
         }
         let situation = Situation {
+            provisional: false,
             choice,
             pac: self.script.as_ref().map(Script::state).unwrap_or_default(),
             pac_status: self.script.as_ref().map(Script::status),
@@ -191,7 +192,9 @@ impl Roaming {
             pac: std::mem::discriminant(&situation.pac),
             system: situation.system.clone(),
         };
-        self.core.settle(situation);
+        if !self.core.settle(&config, situation) {
+            return;
+        }
         self.weigh(outcome);
         self.last_look = Instant::now();
         self.retry = if self.script.as_ref().is_none_or(Script::is_current) {

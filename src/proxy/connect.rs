@@ -57,8 +57,8 @@ pub(super) async fn open(
     let wanted = Wanted::tunnel(&target);
     let mut course = match Course::find(&wanted, &client.peer, proxy, shared).await {
         Ok(course) => course,
-        Err(none) => {
-            story.not_routed(&target, &none);
+        Err((none, proxy)) => {
+            story.not_routed(&target, &none, &proxy);
             Box::pin(greeting.refuse(client, story, &Problem::of_no_route(&none, &target))).await;
             return Next::Close;
         }

@@ -17,25 +17,9 @@ pub struct Doubt {
     looks: watch::Receiver<u64>,
 }
 
-/// Since when it is known where the machine is.
-pub(super) enum Settled {
-    Long,
-    /// Snapshots from before are out of date.
-    Now,
-}
-
 impl Doubt {
     pub fn new(asked: Arc<Notify>, looks: watch::Receiver<u64>) -> Self {
         Self { asked, looks }
-    }
-
-    /// Waits for the first look: before it nobody knows which way is right.
-    pub(super) async fn settled(&mut self) -> Settled {
-        if *self.looks.borrow() > 0 {
-            return Settled::Long;
-        }
-        let _ = timeout(PATIENCE, self.looks.wait_for(|looks| *looks > 0)).await;
-        Settled::Now
     }
 
     /// Has the place looked at again.
@@ -61,14 +45,12 @@ mod tests {
         let (looks, seen) = watch::channel(0);
         let mut doubt = Doubt::new(asked.clone(), seen);
         let looker = tokio::spawn(async move {
-            looks.send_modify(|looks| *looks += 1);
             asked.notified().await;
             looks.send_modify(|looks| *looks += 1);
             looks
         });
-        doubt.settled().await;
         doubt.resolve().await;
-        assert_eq!(*looker.await.unwrap().borrow(), 2);
+        assert_eq!(*looker.await.unwrap().borrow(), 1);
     }
 
     #[tokio::test]
@@ -76,7 +58,6 @@ mod tests {
         let (looks, seen) = watch::channel(1);
         drop(looks);
         let mut doubt = Doubt::new(Arc::default(), seen);
-        doubt.settled().await;
         doubt.resolve().await;
     }
 }

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::doubt::Settled;
+use tokio::time::timeout;
+
 use super::url::{Url, UrlError};
 use super::{Proxy, Shared};
 use crate::address::Target;
@@ -65,6 +67,9 @@ impl Wanted {
 
 impl Proxy {
     pub(super) async fn route(&self, wanted: &Wanted, peer: &Peer) -> Result<Route, NoRoute> {
+        if self.provisional {
+            return Err(failed("it is not known yet where this machine is"));
+        }
         let asks_for_program = self.router.asks_for_program();
         if !asks_for_program
             && let Some(decided) = self.router.decide_now(&wanted.question(None), network::is_own_address)
@@ -82,6 +87,19 @@ impl Proxy {
     }
 }
 
+/// Longer than any look at the place takes. Whoever waited for so long gets an error, for without a look even a
+/// configuration that names a PAC would lead direct.
+const FIRST_LOOK: Duration = Duration::from_secs(15);
+
+/// The snapshot of a request, or the one that is made once the place was looked at.
+pub(super) async fn settled(proxy: &Arc<Proxy>, shared: &mut Shared) -> Arc<Proxy> {
+    if !proxy.provisional {
+        return proxy.clone();
+    }
+    let looked = timeout(FIRST_LOOK, shared.proxies.wait_for(|proxy| !proxy.provisional)).await;
+    looked.ok().and_then(Result::ok).map_or_else(|| proxy.clone(), |proxy| proxy.clone())
+}
+
 /// More changes of place than happen while one request waits.
 const MAX_COURSES: u32 = 3;
 
@@ -95,12 +113,18 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub async fn find(wanted: &Wanted, peer: &Peer, proxy: &Arc<Proxy>, shared: &mut Shared) -> Result<Self, NoRoute> {
-        let proxy = match shared.doubt.settled().await {
-            Settled::Long => proxy.clone(),
-            Settled::Now => shared.proxies.borrow().clone(),
+    /// Where there is none, the snapshot tells by what that was found.
+    pub async fn find(
+        wanted: &Wanted,
+        peer: &Peer,
+        proxy: &Arc<Proxy>,
+        shared: &mut Shared,
+    ) -> Result<Self, (NoRoute, Arc<Proxy>)> {
+        let proxy = settled(proxy, shared).await;
+        let route = match proxy.route(wanted, peer).await {
+            Ok(route) => route,
+            Err(none) => return Err((none, proxy)),
         };
-        let route = proxy.route(wanted, peer).await?;
         let hopeless = proxy.upstreams.are_dead(&route.hops);
         Ok(Self { proxy, route, hopeless, number: 1 })
     }

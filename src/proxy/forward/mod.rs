@@ -86,8 +86,8 @@ impl<'a> Forward<'a> {
     ) -> Next {
         let course = match Course::find(&Wanted::forward(&request.url), &client.peer, proxy, shared).await {
             Ok(course) => course,
-            Err(none) => {
-                story.not_routed(&request.url.target, &none);
+            Err((none, proxy)) => {
+                story.not_routed(&request.url.target, &none, &proxy);
                 respond::refuse(client, story, &Problem::of_no_route(&none, &request.url.target)).await;
                 return Next::Close;
             }
