@@ -141,6 +141,11 @@ impl Course {
         if !error.is_unreachable() || self.number == MAX_COURSES {
             return false;
         }
+        // The look that told us to give up has been taken: no need to wait for another.
+        let known = shared.proxies.borrow().clone();
+        if !Arc::ptr_eq(&known, &self.proxy) && self.change(known, error, wanted, peer).await {
+            return true;
+        }
         // Most targets that cannot be reached directly are just not there.
         let only_direct = self.route.hops == [Hop::Direct] && !error.is_outdated();
         if self.hopeless || only_direct {
@@ -149,6 +154,11 @@ impl Course {
             shared.doubt.resolve().await;
         }
         let proxy = shared.proxies.borrow().clone();
+        self.change(proxy, error, wanted, peer).await
+    }
+
+    /// Whether that snapshot knows of a way that is worth trying.
+    async fn change(&mut self, proxy: Arc<Proxy>, error: &ConnectError, wanted: &Wanted, peer: &Peer) -> bool {
         let Ok(route) = proxy.route(wanted, peer).await else { return false };
         if route.hops == self.route.hops && !error.is_outdated() {
             return false;
