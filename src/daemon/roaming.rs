@@ -154,13 +154,13 @@ impl Roaming {
     /// them, and their clients wait.
     fn abandon_lost_tunnels(&self) {
         let live = self.core.live();
-        let lost: Vec<IpAddr> = live.local_addresses().into_iter().filter(|ip| !network::is_own_address(*ip)).collect();
+        let lost: Vec<IpAddr> = live.local_addresses().into_iter().filter(|ip| network::is_gone(*ip)).collect();
         if lost.is_empty() {
             return;
         }
         tokio::spawn(async move {
             sleep(LOST_ADDRESS).await;
-            for ip in lost.into_iter().filter(|ip| !network::is_own_address(*ip)) {
+            for ip in lost.into_iter().filter(|ip| network::is_gone(*ip)) {
                 tracing::info!("tunnels from {ip} are ended: the address is gone");
                 live.abandon(ip);
             }
