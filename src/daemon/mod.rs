@@ -157,7 +157,7 @@ pub async fn survey(config: &Config) -> Result<Arc<Proxy>, StartError> {
     let (audit, _writer) =
         Audit::start(Sink::Off).map_err(|source| StartError::Audit { to: "nowhere".into(), source })?;
     let fixed = Fixed { listen: config.listen.clone(), live: live.clone(), audit, pseudonym: build::pseudonym() };
-    let core = Arc::new(Core::new(config, fixed, State::at(config.state_directory.clone()))?);
+    let core = Arc::new(Core::new(config, fixed, State::read_only(config.state_directory.clone()))?);
     Roaming::new(core.clone(), Arc::default(), Arc::default(), watch::Sender::new(0)).look().await;
     let proxy = core.proxies().borrow().clone();
     Ok(proxy)
