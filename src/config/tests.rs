@@ -597,5 +597,9 @@ fn an_upstream_or_script_of_a_flag_counts_instead_of_the_routes_of_the_files() {
     let loaded = from(("HALLPASS_UPSTREAM", "http://p:1")).unwrap().config;
     assert_eq!((loaded.routing.upstreams.len(), &loaded.routing.pac, loaded.profiles.len()), (1, &None, 0));
     let loaded = from(("HALLPASS_PAC", "/etc/other.pac")).unwrap().config;
-    assert_eq!(loaded.routing.pac.map(|pac| pac.written).as_deref(), Some("/etc/other.pac"));
+    assert_eq!(loaded.profiles.len(), 4);
+    for at in [None, Some(0), Some(1), Some(2), Some(3)] {
+        let pac = loaded.routing(at).pac.as_ref().map(|pac| pac.written.as_str());
+        assert_eq!(pac, Some("/etc/other.pac"), "{at:?}");
+    }
 }
