@@ -256,6 +256,17 @@ async fn a_server_of_scripts_that_takes_connections_and_says_nothing_opens_nothi
 }
 
 #[tokio::test]
+async fn a_reload_with_other_limits_counts_for_a_script_that_stayed_the_same() {
+    let upstream = Upstream::start(Say::welcome).await;
+    let body =
+        format!("var begun = Date.now(); while (Date.now() - begun < 300) {{}}; return 'PROXY {}';", upstream.addr);
+    let mut relay = relay_with(&body).tables("timeout = \"100ms\"").start();
+    assert_eq!(connect(&relay, "a.test:443").await, 502);
+    relay.reload(|_| relay_with(&body).tables("timeout = \"20s\""));
+    assert_eq!(connect(&relay, "b.test:443").await, 200);
+}
+
+#[tokio::test]
 async fn a_changed_script_is_taken_in_and_an_unchanged_one_is_not_sent_twice() {
     let (first, second) = (Upstream::start(Say::welcome).await, Upstream::start(Say::welcome).await);
     let script = |addr: SocketAddr| format!("function FindProxyForURL(u, h) {{ return 'PROXY {addr}'; }}");
