@@ -107,12 +107,8 @@ fn objection(target: &Target, greeting: Greeting, proxy: &Proxy) -> Option<Probl
     if let Some(problem) = proxy.objection(target) {
         return Some(problem);
     }
-    match &proxy.connect_ports {
-        Some(ports) if greeting != Greeting::Silent && !ports.contains(&target.port) => {
-            Some(Problem::port_denied(target.port))
-        }
-        Some(_) | None => None,
-    }
+    let denied = greeting != Greeting::Silent && proxy.forbids_port(target.port);
+    denied.then(|| Problem::port_denied(target.port))
 }
 
 /// The CONNECT is done with; each request inside has its own record.

@@ -22,6 +22,7 @@ use crate::upstream::ConnectError;
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub(super) target: Target,
+    is_tunnel: bool,
     scheme: String,
     url: String,
 }
@@ -47,7 +48,7 @@ impl Wanted {
             443 => ("https", target.host.to_string()),
             _ => ("https", target.to_string()),
         };
-        Self { target: target.clone(), scheme: scheme.into(), url: format!("{scheme}://{authority}/") }
+        Self { target: target.clone(), is_tunnel: true, scheme: scheme.into(), url: format!("{scheme}://{authority}/") }
     }
 
     /// A PAC script sees of an https URL no more than what a CONNECT would show (as browsers do).
@@ -56,7 +57,7 @@ impl Wanted {
             "https" | "wss" => Cow::from(format!("{}://{}/", url.scheme, url.authority)),
             _ => Cow::from(url.absolute()),
         };
-        Self { target: url.target.clone(), scheme: url.scheme.clone(), url: seen.into_owned() }
+        Self { target: url.target.clone(), is_tunnel: false, scheme: url.scheme.clone(), url: seen.into_owned() }
     }
 
     fn question<'a>(&'a self, program: Option<&'a PathBuf>) -> Question<'a> {
@@ -175,6 +176,11 @@ pub struct Decision {
 }
 
 impl Proxy {
+    /// For those who name a port; a tunnel's own target was named by whoever configured it.
+    pub(super) fn forbids_port(&self, port: u16) -> bool {
+        self.connect_ports.as_ref().is_some_and(|ports| !ports.contains(&port))
+    }
+
     /// The way of a request of a client on this machine, program unknown.
     pub async fn explain(&self, wanted: &Wanted) -> Decision {
         let nobody = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
@@ -182,6 +188,10 @@ impl Proxy {
         if self.objection(&wanted.target).is_some() {
             let text = format!("{} is this relay itself", wanted.target);
             return Decision { hops: Vec::new(), reason: Reason { kind: ReasonKind::Own, text } };
+        }
+        if wanted.is_tunnel && self.forbids_port(wanted.target.port) {
+            let text = format!("connect_ports has no {}", wanted.target.port);
+            return Decision { hops: Vec::new(), reason: Reason { kind: ReasonKind::Rule, text } };
         }
         match self.route(wanted, &peer).await {
             Ok(Route { hops, reason }) => Decision { hops, reason },
