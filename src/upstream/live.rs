@@ -176,6 +176,11 @@ impl Live {
         self.left.send_modify(|left| *left += 1);
     }
 
+    /// Differs from one network to the next.
+    pub fn network(&self) -> u64 {
+        *self.left.borrow()
+    }
+
     /// Waits until the network is another one.
     pub(super) async fn left(&self) {
         let mut left = self.left.subscribe();
