@@ -10,17 +10,17 @@ use tempfile::NamedTempFile;
 #[derive(Debug, Clone, Default)]
 pub struct State {
     directory: Option<PathBuf>,
-    /// Somebody only wants to know.
-    is_read_only: bool,
+    read_only: bool,
 }
 
 impl State {
     pub fn at(directory: Option<PathBuf>) -> Self {
-        Self { directory, is_read_only: false }
+        Self { directory, read_only: false }
     }
 
-    pub fn read_only(self) -> Self {
-        Self { is_read_only: true, ..self }
+    /// For whoever only looks: what is written is dropped.
+    pub fn read_only(directory: Option<PathBuf>) -> Self {
+        Self { directory, read_only: true }
     }
 
     /// What was written under this name. What cannot be read counts as not written.
@@ -39,7 +39,7 @@ impl State {
 
     /// A temporary file is its owner's alone from the beginning, and so is what it becomes.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let Some(directory) = self.directory.as_ref().filter(|_| !self.is_read_only) else { return Ok(()) };
+        let Some(directory) = self.directory.as_ref().filter(|_| !self.read_only) else { return Ok(()) };
         fs::create_dir_all(directory)?;
         let mut file = NamedTempFile::new_in(directory)?;
         file.write_all(bytes)?;
@@ -60,14 +60,21 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = State::at(Some(directory.path().join("a/b")));
         assert_eq!(state.read("x"), None);
-        state.clone().read_only().write("x", b"0").unwrap();
-        assert_eq!(state.read("x"), None);
         state.write("x", b"1").unwrap();
         state.write("x", b"2").unwrap();
         assert_eq!(state.read("x").as_deref(), Some(b"2".as_slice()));
         let mode = fs::metadata(directory.path().join("a/b/x")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(directory.path().join("a/b")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn whoever_only_looks_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        State::at(Some(directory.path().into())).write("x", b"1").unwrap();
+        let state = State::read_only(Some(directory.path().into()));
+        state.write("x", b"2").unwrap();
+        assert_eq!(state.read("x").as_deref(), Some(b"1".as_slice()));
     }
 
     #[test]

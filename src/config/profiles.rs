@@ -8,6 +8,7 @@ use super::mistake::Problem;
 use super::reader::Reader;
 use super::{Profile, Routing, Upstream, keys, no_proxy, pac, rules};
 use crate::address::{Host, Target};
+use crate::route::network::parse_network;
 use crate::route::profile::Conditions;
 
 pub fn read(reader: &mut Reader<'_>, upstreams: &[Upstream], outside: &Routing) -> Vec<Profile> {
@@ -73,9 +74,7 @@ fn suffix(text: &str) -> Result<String, Problem> {
 }
 
 pub(super) fn subnet(text: &str) -> Result<IpNet, Problem> {
-    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    let network = network.ok_or_else(|| Problem::new(format!("{text:?} is no network")).hint("\"10.0.0.0/8\""))?;
-    Ok(network.trunc())
+    parse_network(text).ok_or_else(|| Problem::new(format!("{text:?} is no network")).hint("\"10.0.0.0/8\""))
 }
 
 fn resolvable(text: &str) -> Result<String, Problem> {
@@ -92,5 +91,6 @@ fn reachable(text: &str) -> Result<Target, Problem> {
 }
 
 fn gateway(text: &str) -> Result<IpAddr, Problem> {
-    text.parse().map_err(|_| Problem::new(format!("{text:?} is no IP address")).hint("\"10.0.0.1\""))
+    let address = text.parse::<IpAddr>().map(|address| address.to_canonical());
+    address.map_err(|_| Problem::new(format!("{text:?} is no IP address")).hint("\"10.0.0.1\""))
 }

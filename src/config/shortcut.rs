@@ -38,6 +38,11 @@ fn upstream(layer: &mut Layer) {
 
 fn pac(layer: &mut Layer) {
     let Some(Entry { value, origin, .. }) = layer.take(&["pac"]) else { return };
+    // Else the profile that fits would leave the one that was asked for unused.
+    for name in layer.names("profiles") {
+        layer.clear(&["profiles", &name, "upstreams"]);
+        layer.clear(&["profiles", &name, "pac"]);
+    }
     layer.set(&["pac", "url"], value, origin);
 }
 

@@ -562,6 +562,18 @@ fn a_profile_replaces_what_it_names_and_keeps_the_rest() {
 }
 
 #[test]
+fn addresses_are_what_the_machine_calls_them_however_they_are_written() {
+    let config = config(
+        "[[rules]]\nuse = \"direct\"\ncidr = [\"::ffff:10.0.0.0/104\", \"[fd00::1]/8\"]\n\
+         [profiles.a]\nwhen = { subnet = \"::ffff:10.1.0.0/112\", gateway = \"::ffff:10.1.0.1\" }\n",
+    );
+    let shown: Vec<String> = config.routing.rules[0].cidr.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["10.0.0.0/8", "fd00::/8"]);
+    let when = &config.profiles[0].when;
+    assert_eq!((when.subnet[0].to_string(), when.gateway[0].to_string()), ("10.1.0.0/16".into(), "10.1.0.1".into()));
+}
+
+#[test]
 fn a_rule_is_read_with_its_place() {
     let config = config(ROUTES);
     let rule = &config.routing.rules[1];
@@ -597,5 +609,9 @@ fn an_upstream_or_script_of_a_flag_counts_instead_of_the_routes_of_the_files() {
     let loaded = from(("HALLPASS_UPSTREAM", "http://p:1")).unwrap().config;
     assert_eq!((loaded.routing.upstreams.len(), &loaded.routing.pac, loaded.profiles.len()), (1, &None, 0));
     let loaded = from(("HALLPASS_PAC", "/etc/other.pac")).unwrap().config;
-    assert_eq!(loaded.routing.pac.map(|pac| pac.written).as_deref(), Some("/etc/other.pac"));
+    assert_eq!(loaded.profiles.len(), 4);
+    for at in [None, Some(0), Some(1), Some(2), Some(3)] {
+        let pac = loaded.routing(at).pac.as_ref().map(|pac| pac.written.as_str());
+        assert_eq!(pac, Some("/etc/other.pac"), "{at:?}");
+    }
 }

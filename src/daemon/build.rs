@@ -16,8 +16,8 @@ use crate::mechanism::{Account, Canonicalize, Grant, Identities, Outside, ReadSe
 use crate::proxy::{Proxy, Standing};
 use crate::relay;
 use crate::resolver;
-use crate::route::Router;
 use crate::route::pac::Limits;
+use crate::route::{PacState, Router};
 use crate::state::State;
 use crate::upstream::fetch::Fetcher;
 use crate::upstream::{Addresses, Dialer, Resolve, Tls, TlsOptions, Unlisted, Upstream, Upstreams};
@@ -104,6 +104,7 @@ impl Parts {
         Proxy {
             router: Arc::new(router(config, situation)),
             decisions: self.decisions.clone(),
+            provisional: situation.provisional,
             standing: standing(config, situation),
             upstreams: self.upstreams.clone(),
             listen: fixed.listen.clone(),
@@ -138,7 +139,10 @@ fn router(config: &Config, situation: &Situation) -> Router {
         no_proxy: routing.no_proxy.clone(),
         never_direct: config.never_direct.clone(),
         rules: routing.rules.clone(),
-        pac: situation.pac.clone(),
+        pac: match situation.provisional {
+            true => PacState::Failed("it is not known yet where this machine is".into()),
+            false => situation.pac.clone(),
+        },
         upstreams: named.collect(),
         system: None,
         direct_fallback: config.direct_fallback,

@@ -22,6 +22,8 @@ use crate::upstream::Live;
 /// What was found out about the place where the machine is.
 #[derive(Clone, Default)]
 pub(super) struct Situation {
+    /// It was found out for another configuration, or not at all yet.
+    pub provisional: bool,
     pub choice: Choice,
     pub pac: PacState,
     pub pac_status: Option<PacStatus>,
@@ -61,7 +63,7 @@ impl Core {
     pub fn new(config: &Config, fixed: Fixed, state: State) -> Result<Self, StartError> {
         let config = Arc::new(config.clone());
         let parts = Parts::new(&config, &fixed, Default::default(), &[])?;
-        let situation = Situation::default();
+        let situation = Situation { provisional: true, ..Situation::default() };
         let (proxies, _) = watch::channel(Arc::new(parts.proxy(&config, &fixed, &situation)));
         Ok(Self { fixed, state, current: Mutex::new(Current { config, parts, situation }), proxies })
     }
@@ -87,7 +89,8 @@ impl Core {
         current.parts.terms(&current.config, &self.state)
     }
 
-    /// New requests go by another configuration; what is known of the place stays until it is looked at again.
+    /// New requests go by another configuration. What is known of the place stays, unless the other one would ask
+    /// something else of it: then requests wait for the next look.
     pub fn reload(&self, config: &Config) -> Result<(), StartError> {
         let mut current = self.current();
         let config = Arc::new(config.clone());
@@ -97,15 +100,20 @@ impl Core {
         let chosen = current.situation.choice.profile.and_then(|at| name(&current.config, at));
         let at = chosen.and_then(|name| config.profiles.iter().position(|profile| profile.name == name));
         current.situation.choice.profile = at;
+        current.situation.provisional |= !asks_alike(&current.config, &config);
         current.config = config;
         current.parts = parts;
         self.publish(&current);
         Ok(())
     }
 
-    /// New requests go by what was found out.
-    pub fn settle(&self, situation: Situation) {
+    /// New requests go by what was found out, if that was for the configuration that still counts. A reload during
+    /// a look is followed by another look.
+    pub fn settle(&self, config: &Arc<Config>, situation: Situation) -> bool {
         let mut current = self.current();
+        if !Arc::ptr_eq(config, &current.config) {
+            return false;
+        }
         if current.situation.choice != situation.choice {
             let name = situation.choice.profile.and_then(|at| current.config.profiles.get(at));
             let name = name.map_or("none", |profile| &profile.name);
@@ -120,6 +128,7 @@ impl Core {
         }
         current.situation = situation;
         self.publish(&current);
+        true
     }
 
     fn publish(&self, current: &Current) {
@@ -129,5 +138,69 @@ impl Core {
 
     fn current(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether what was found out for one configuration is what would be found out for the other.
+fn asks_alike(one: &Config, other: &Config) -> bool {
+    (&one.routing, &one.profiles, &one.profile) == (&other.routing, &other.profiles, &other.profile)
+        && (one.direct_fallback, &one.pac) == (other.direct_fallback, &other.pac)
+        && one.environment == other.environment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Sink;
+    use crate::config::{Environment, Files, Inputs, Layer, load};
+
+    fn config(text: &str) -> Config {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("hallpass.toml");
+        let upstream = "[upstreams.u]\nurl = \"http://u.test:1\"\n";
+        std::fs::write(&path, format!("{text}\n{upstream}")).unwrap();
+        let inputs = Inputs { files: Files::Only(path), environment: Environment::default(), flags: Layer::default() };
+        load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0)).config
+    }
+
+    fn core(config: &Config) -> Core {
+        let (audit, _writer) = Audit::start(Sink::Off).unwrap();
+        let fixed = Fixed { listen: Vec::new(), live: Arc::default(), audit, pseudonym: String::new() };
+        Core::new(config, fixed, State::default()).unwrap()
+    }
+
+    fn found(profile: usize) -> Situation {
+        Situation { choice: Choice { profile: Some(profile), why: "here".into() }, ..Situation::default() }
+    }
+
+    /// The profile that requests go by, and whether they wait before they do.
+    fn seen(core: &Core) -> (Option<String>, bool) {
+        let proxy = core.proxies().borrow().clone();
+        (proxy.standing.profile.clone(), proxy.provisional)
+    }
+
+    const OFFICE_FIRST: &str = "[profiles.office]\nupstreams = [\"u\"]\n[profiles.home]\nupstreams = []";
+    const HOME_FIRST: &str = "[profiles.home]\nupstreams = []\n[profiles.office]\nupstreams = [\"u\"]";
+
+    #[test]
+    fn what_was_found_out_for_a_configuration_that_was_replaced_meanwhile_is_not_published() {
+        let core = core(&config(OFFICE_FIRST));
+        let looked_for = core.config();
+        core.reload(&config(HOME_FIRST)).unwrap();
+        assert!(!core.settle(&looked_for, found(0)));
+        assert_eq!(seen(&core), (None, true));
+        assert!(core.settle(&core.config(), found(1)));
+        assert_eq!(seen(&core), (Some("office".into()), false));
+    }
+
+    #[test]
+    fn only_a_reload_that_asks_something_else_of_the_place_has_requests_wait() {
+        let core = core(&config(OFFICE_FIRST));
+        assert_eq!(seen(&core), (None, true), "before the first look");
+        core.settle(&core.config(), found(0));
+        core.reload(&config(&format!("grace = \"7s\"\n{OFFICE_FIRST}"))).unwrap();
+        assert_eq!(seen(&core), (Some("office".into()), false));
+        core.reload(&config(HOME_FIRST)).unwrap();
+        assert_eq!(seen(&core), (Some("office".into()), true));
     }
 }

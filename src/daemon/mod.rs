@@ -20,7 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::audit::{Audit, Sink, Writer};
-use crate::config::{AuditTo, Config};
+use crate::config::{self, AuditTo, Config};
 use crate::listener::BindError;
 use crate::proxy::{Doubt, Phase, Proxy, Shared, Way};
 use crate::state::State;
@@ -156,8 +156,11 @@ pub async fn survey(config: &Config) -> Result<Arc<Proxy>, StartError> {
     let live = Arc::new(Live::default());
     let (audit, _writer) =
         Audit::start(Sink::Off).map_err(|source| StartError::Audit { to: "nowhere".into(), source })?;
-    let fixed = Fixed { listen: config.listen.clone(), live: live.clone(), audit, pseudonym: build::pseudonym() };
-    let core = Arc::new(Core::new(config, fixed, State::at(config.state_directory.clone()).read_only())?);
+    let further = config.listeners.iter().flat_map(config::Listener::addrs);
+    let tunnels = config.tunnels.iter().flat_map(|tunnel| tunnel.listen.clone());
+    let listen = config.listen.iter().copied().chain(further).chain(tunnels).collect();
+    let fixed = Fixed { listen, live: live.clone(), audit, pseudonym: build::pseudonym() };
+    let core = Arc::new(Core::new(config, fixed, State::read_only(config.state_directory.clone()))?);
     Roaming::new(core.clone(), Arc::default(), Arc::default(), watch::Sender::default()).look().await;
     let proxy = core.proxies().borrow().clone();
     Ok(proxy)
@@ -199,4 +202,37 @@ fn start_audit(config: &Config) -> Result<(Audit, Writer), StartError> {
         }
     };
     Audit::start(sink).map_err(|source| StartError::Audit { to, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Files, Inputs, Layer, load};
+    use crate::proxy::Wanted;
+
+    #[tokio::test]
+    async fn what_a_request_would_be_refused_is_explained_as_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("hallpass.toml");
+        let text = "connect_ports = [443]\nlisten = [\"127.0.0.1:3128\"]\n\
+                    [[listeners]]\ninterface = \"lo\"\nport = 1080\n\
+                    [[tunnels]]\nlisten = \"127.0.0.1:8025\"\ntarget = \"mail.test:25\"\n";
+        std::fs::write(&path, text).unwrap();
+        let inputs = Inputs { files: Files::Only(path), environment: Environment::default(), flags: Layer::default() };
+        let config = load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0)).config;
+        let proxy = survey(&config).await.unwrap();
+        for (asked, reason) in [
+            ("http://127.0.0.1:3128/", "own"),
+            ("http://localhost:1080/", "own"),
+            ("http://127.0.0.1:8025/", "own"),
+            ("a.test:25", "rule"),
+            ("https://a.test:8443/x", "rule"),
+        ] {
+            let decision = proxy.explain(&Wanted::parse(asked).unwrap()).await;
+            assert_eq!((decision.hops.len(), decision.reason.kind.name()), (0, reason), "{asked}");
+        }
+        for asked in ["a.test", "http://a.test:25/", "127.0.0.1:443"] {
+            assert_eq!(proxy.explain(&Wanted::parse(asked).unwrap()).await.hops.len(), 1, "{asked}");
+        }
+    }
 }

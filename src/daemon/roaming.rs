@@ -165,13 +165,13 @@ impl Roaming {
     /// them, and their clients wait.
     fn abandon_lost_tunnels(&self) {
         let live = self.core.live();
-        let lost: Vec<IpAddr> = live.local_addresses().into_iter().filter(|ip| !network::is_own_address(*ip)).collect();
+        let lost: Vec<IpAddr> = live.local_addresses().into_iter().filter(|ip| network::is_gone(*ip)).collect();
         if lost.is_empty() {
             return;
         }
         tokio::spawn(async move {
             sleep(LOST_ADDRESS).await;
-            for ip in lost.into_iter().filter(|ip| !network::is_own_address(*ip)) {
+            for ip in lost.into_iter().filter(|ip| network::is_gone(*ip)) {
                 tracing::info!("tunnels from {ip} are ended: the address is gone");
                 live.abandon(ip);
             }
@@ -191,6 +191,7 @@ impl Roaming {
             script.examine(&terms).await;
         }
         let situation = Situation {
+            provisional: false,
             choice,
             pac: self.script.as_ref().map(Script::state).unwrap_or_default(),
             pac_status: self.script.as_ref().map(Script::status),
@@ -202,7 +203,9 @@ impl Roaming {
             pac: std::mem::discriminant(&situation.pac),
             system: situation.system.clone(),
         };
-        self.core.settle(situation);
+        if !self.core.settle(&config, situation) {
+            return;
+        }
         self.weigh(outcome);
         self.last_look = Instant::now();
         self.retry = if self.script.as_ref().is_none_or(Script::is_current) {

@@ -1,5 +1,6 @@
 //! The PAC script in use: fetched, compiled, kept on disk for the days when it cannot be fetched.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -55,6 +56,7 @@ pub(super) struct Script {
 #[derive(Clone)]
 struct Good {
     pac: Arc<Pac>,
+    limits: Limits,
     text: Arc<str>,
     validators: Validators,
     fetched: Timestamp,
@@ -138,6 +140,7 @@ impl Script {
         if self.good.is_none() {
             self.good = self.kept(terms).await;
         }
+        self.heed(terms).await;
         self.modified = modified(&self.source).await;
         let hops = self.hops();
         let mut proof = JoinSet::new();
@@ -164,6 +167,15 @@ impl Script {
         };
         let problem = self.problem.take();
         self.conclude(before, problem, state);
+    }
+
+    /// A reload may have set other limits.
+    async fn heed(&mut self, terms: &Terms) {
+        let Some(good) = self.good.as_mut().filter(|good| good.limits != terms.limits) else { return };
+        match compile(&good.text, terms).await {
+            Ok(pac) => (good.pac, good.limits) = (Arc::new(pac), terms.limits),
+            Err(error) => tracing::warn!(%error, "the PAC script does not fit the new limits and keeps the old ones"),
+        }
     }
 
     fn conclude(&mut self, before: Option<String>, problem: Option<String>, state: PacState) {
@@ -217,7 +229,7 @@ impl Script {
             return Ok(());
         }
         let pac = compile(&text, terms).await.map_err(|error| told(&self.source, &error))?;
-        let good = Good { pac: Arc::new(pac), text: text.into(), validators, fetched };
+        let good = Good { pac: Arc::new(pac), limits: terms.limits, text: text.into(), validators, fetched };
         self.keep(&good, terms).await;
         self.good = Some(good);
         Ok(())
@@ -225,7 +237,7 @@ impl Script {
 
     async fn keep(&self, good: &Good, terms: &Terms) {
         let kept = Kept {
-            source: self.source.written.clone(),
+            source: self.identity().into_owned(),
             etag: as_text(good.validators.etag.as_deref()),
             last_modified: as_text(good.validators.last_modified.as_deref()),
             fetched: good.fetched,
@@ -246,18 +258,31 @@ impl Script {
         }
         let (name, store) = (self.file_name(), terms.store.clone());
         let bytes = spawn_blocking(move || store.read(&name)).await.ok()??;
-        let kept: Kept =
-            serde_json::from_slice(&bytes).ok().filter(|kept: &Kept| kept.source == self.source.written)?;
+        let kept: Kept = serde_json::from_slice(&bytes).ok().filter(|kept: &Kept| kept.source == self.identity())?;
         let pac = compile(&kept.text, terms).await.ok()?;
         let validators = Validators {
             etag: kept.etag.map(String::into_bytes),
             last_modified: kept.last_modified.map(String::into_bytes),
         };
-        Some(Good { pac: Arc::new(pac), text: kept.text.into(), validators, fetched: kept.fetched })
+        Some(Good {
+            pac: Arc::new(pac),
+            limits: terms.limits,
+            text: kept.text.into(),
+            validators,
+            fetched: kept.fetched,
+        })
+    }
+
+    /// A path that starts at its configuration is another one beside another configuration.
+    fn identity(&self) -> Cow<'_, str> {
+        match &self.source.place {
+            PacPlace::File(path) => path.to_string_lossy(),
+            PacPlace::Url(_) | PacPlace::Data(_) => Cow::from(&self.source.written),
+        }
     }
 
     fn file_name(&self) -> String {
-        let digest = Sha256::digest(self.source.written.as_bytes());
+        let digest = Sha256::digest(self.identity().as_bytes());
         let short: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{FILE_PREFIX}{short}.json")
     }
@@ -317,4 +342,19 @@ async fn any_accepts(dialer: &Dialer, hops: Vec<Endpoint>) -> bool {
 
 async fn accepts(dialer: &Dialer, target: &Target) -> bool {
     matches!(timeout(PROOF_OF_PLACE, dialer.dial(target)).await, Ok(Ok(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_has_a_copy_of_its_own() {
+        let file = |path: &str| PacSource { written: "proxy.pac".into(), place: PacPlace::File(path.into()) };
+        let url = PacSource::parse("http://wpad.test/proxy.pac").unwrap();
+        let [one, same, other, url] = [file("/a/proxy.pac"), file("/a/proxy.pac"), file("/b/proxy.pac"), url]
+            .map(|source| Script::new(source).file_name());
+        assert_eq!(one, same);
+        assert!(one != other && one != url);
+    }
 }

@@ -12,6 +12,7 @@ mod imp;
 pub use snapshot::{Interface, Network, snapshot};
 pub use watch::{Change, Watch};
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use crate::address::is_local_ip;
@@ -33,6 +34,12 @@ const ANY_PORT: u16 = 80;
 /// that could be out of date.
 pub fn is_own_address(ip: IpAddr) -> bool {
     !ip.is_multicast() && UdpSocket::bind((ip, 0)).is_ok()
+}
+
+/// Whether an address that this machine had is gone. What else hinders binding, such as too many open files or an
+/// address that is nothing without its link, says nothing about that.
+pub fn is_gone(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 /// The addresses that others see us by, the one of the default route first: a PAC script's `myIpAddress`.
@@ -66,6 +73,13 @@ mod tests {
     fn loopback_is_own_and_a_documentation_address_is_not() {
         assert!(is_own_address("127.0.0.1".parse().unwrap()));
         assert!(!is_own_address("192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn only_an_address_that_no_interface_has_is_gone() {
+        for (ip, gone) in [("127.0.0.1", false), ("192.0.2.1", true), ("fe80::1", false)] {
+            assert_eq!(is_gone(ip.parse().unwrap()), gone, "{ip}");
+        }
     }
 
     #[test]

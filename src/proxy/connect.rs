@@ -57,8 +57,8 @@ pub(super) async fn open(
     let wanted = Wanted::tunnel(&target);
     let mut course = match Course::find(&wanted, &client.peer, proxy, shared).await {
         Ok(course) => course,
-        Err(none) => {
-            story.not_routed(&target, &none);
+        Err((none, proxy)) => {
+            story.not_routed(&target, &none, &proxy);
             Box::pin(greeting.refuse(client, story, &Problem::of_no_route(&none, &target))).await;
             return Next::Close;
         }
@@ -107,12 +107,8 @@ fn objection(target: &Target, greeting: Greeting, proxy: &Proxy) -> Option<Probl
     if let Some(problem) = proxy.objection(target) {
         return Some(problem);
     }
-    match &proxy.connect_ports {
-        Some(ports) if greeting != Greeting::Silent && !ports.contains(&target.port) => {
-            Some(Problem::port_denied(target.port))
-        }
-        Some(_) | None => None,
-    }
+    let denied = greeting != Greeting::Silent && proxy.forbids_port(target.port);
+    denied.then(|| Problem::port_denied(target.port))
 }
 
 /// The CONNECT is done with; each request inside has its own record.

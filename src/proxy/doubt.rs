@@ -28,20 +28,9 @@ pub struct Looks {
 }
 
 impl Looks {
-    fn are_true(&self) -> bool {
-        self.taken > 0 && !self.moving
-    }
-
     fn are_over(&self) -> bool {
-        self.are_true() && !self.looking
+        !self.moving && !self.looking
     }
-}
-
-/// Since when it is known where the machine is.
-pub(super) enum Settled {
-    Long,
-    /// Snapshots from before are out of date.
-    Now,
 }
 
 impl Doubt {
@@ -49,13 +38,14 @@ impl Doubt {
         Self { asked, looks }
     }
 
-    /// Waits for the first look in this place: before it nobody knows which way is right.
-    pub(super) async fn settled(&mut self) -> Settled {
-        if self.looks.borrow().are_true() {
-            return Settled::Long;
+    /// Waits for the first look in another place: before it nobody knows which way is right. Whether there was anything
+    /// to wait for: snapshots from before are out of date then.
+    pub(super) async fn settled(&mut self) -> bool {
+        if !self.looks.borrow().moving {
+            return false;
         }
-        let _ = timeout(PATIENCE, self.looks.wait_for(Looks::are_true)).await;
-        Settled::Now
+        let _ = timeout(PATIENCE, self.looks.wait_for(|looks| !looks.moving)).await;
+        true
     }
 
     /// Waits for the end of the look that is being taken, if there is one.
@@ -86,23 +76,21 @@ mod tests {
         let (looks, seen) = watch::channel(Looks::default());
         let mut doubt = Doubt::new(asked.clone(), seen);
         let looker = tokio::spawn(async move {
-            looks.send_modify(|looks| looks.taken += 1);
             asked.notified().await;
             looks.send_modify(|looks| looks.taken += 1);
             looks
         });
-        doubt.settled().await;
         doubt.resolve().await;
-        assert_eq!(looker.await.unwrap().borrow().taken, 2);
+        assert_eq!(looker.await.unwrap().borrow().taken, 1);
     }
 
     #[tokio::test]
     async fn on_the_way_everybody_waits_until_the_place_was_looked_at() {
         let (looks, seen) = watch::channel(Looks { taken: 1, ..Looks::default() });
         let mut doubt = Doubt::new(Arc::default(), seen);
-        assert!(matches!(doubt.settled().await, Settled::Long));
+        assert!(!doubt.settled().await);
         looks.send_modify(|looks| looks.moving = true);
-        let waiter = tokio::spawn(async move { matches!(doubt.settled().await, Settled::Now) });
+        let waiter = tokio::spawn(async move { doubt.settled().await });
         tokio::task::yield_now().await;
         assert!(!waiter.is_finished());
         looks.send_replace(Looks { taken: 2, ..Looks::default() });
@@ -113,7 +101,7 @@ mod tests {
     async fn only_who_was_cut_off_waits_for_a_look_that_may_find_nothing() {
         let (looks, seen) = watch::channel(Looks { taken: 1, looking: true, ..Looks::default() });
         let mut doubt = Doubt::new(Arc::default(), seen);
-        assert!(matches!(doubt.settled().await, Settled::Long));
+        assert!(!doubt.settled().await);
         let cut_off = tokio::spawn(async move { doubt.over().await });
         tokio::task::yield_now().await;
         assert!(!cut_off.is_finished());
@@ -126,7 +114,6 @@ mod tests {
         let (looks, seen) = watch::channel(Looks { taken: 1, ..Looks::default() });
         drop(looks);
         let mut doubt = Doubt::new(Arc::default(), seen);
-        doubt.settled().await;
         doubt.resolve().await;
     }
 }

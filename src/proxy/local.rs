@@ -1,15 +1,19 @@
 //! Our own pages, in origin-form: whether we live, whether we are ready, how we stand, the script for browsers.
 
+use std::sync::Arc;
+
 use tokio::io::AsyncWriteExt;
 
-use super::{Client, Next, Phase, Proxy, Story, respond, status};
+use super::routing::settled;
+use super::{Client, Next, Phase, Proxy, Shared, Story, respond, status};
 use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, RequestHead, ResponseHead, Version};
 use crate::route::own_pac;
 use respond::Problem;
 
-pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Proxy, phase: Phase) -> Next {
+pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<Proxy>, shared: &mut Shared) -> Next {
+    let phase = *shared.phase.borrow();
     let mut story = Story::of_request(&client.peer, proxy, head);
     if let Some(problem) = objection(client, head, proxy) {
         respond::refuse(client, story, &problem).await;
@@ -23,7 +27,11 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Proxy
             Page { status: 503, reason: "Service Unavailable", ..Page::text("draining\n") }
         }
         ("/status", _) => Page::new("application/json", format!("{:#}\n", status::json(proxy, phase))),
-        ("/proxy.pac", _) => Page::new("application/x-ns-proxy-autoconfig", own_pac(client, head, proxy)),
+        ("/proxy.pac", _) => {
+            // Browsers keep it for hours, so it waits for what is known of the place.
+            let proxy = settled(proxy, shared).await;
+            Page::new("application/x-ns-proxy-autoconfig", own_pac(client, head, &proxy))
+        }
         _ => {
             respond::refuse(client, story, &Problem::no_page()).await;
             return Next::Close;

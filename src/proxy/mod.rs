@@ -44,6 +44,8 @@ pub struct Proxy {
     pub router: Arc<Router>,
     /// Decisions that may block are made this many at a time.
     pub decisions: Arc<Semaphore>,
+    /// The place was not looked at yet with this configuration: nobody knows which way is right.
+    pub provisional: bool,
     pub standing: Standing,
     pub upstreams: Arc<Upstreams>,
     pub listen: Vec<SocketAddr>,
@@ -143,7 +145,8 @@ impl Story {
         self.decided(target, &route.reason);
     }
 
-    fn not_routed(&mut self, target: &Target, none: &NoRoute) {
+    fn not_routed(&mut self, target: &Target, none: &NoRoute, proxy: &Proxy) {
+        self.record.profile = proxy.standing.profile.clone();
         self.decided(target, none.reason());
     }
 
@@ -291,8 +294,7 @@ async fn dispatch(
     if head.method == "CONNECT" {
         Box::pin(connect::serve(client, &head, proxy, shared)).await
     } else if head.target.starts_with('/') || head.target == "*" {
-        let phase = *shared.phase.borrow();
-        Box::pin(local::serve(client, &head, proxy, phase)).await
+        Box::pin(local::serve(client, &head, proxy, shared)).await
     } else {
         Box::pin(forward::serve(client, head, proxy, shared, pin)).await
     }

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::doubt::Settled;
+use tokio::time::timeout;
+
 use super::url::{Url, UrlError};
 use super::{Proxy, Shared};
 use crate::address::Target;
@@ -20,6 +22,7 @@ use crate::upstream::ConnectError;
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub(super) target: Target,
+    is_tunnel: bool,
     scheme: String,
     url: String,
 }
@@ -45,7 +48,7 @@ impl Wanted {
             443 => ("https", target.host.to_string()),
             _ => ("https", target.to_string()),
         };
-        Self { target: target.clone(), scheme: scheme.into(), url: format!("{scheme}://{authority}/") }
+        Self { target: target.clone(), is_tunnel: true, scheme: scheme.into(), url: format!("{scheme}://{authority}/") }
     }
 
     /// A PAC script sees of an https URL no more than what a CONNECT would show (as browsers do).
@@ -54,7 +57,7 @@ impl Wanted {
             "https" | "wss" => Cow::from(format!("{}://{}/", url.scheme, url.authority)),
             _ => Cow::from(url.absolute()),
         };
-        Self { target: url.target.clone(), scheme: url.scheme.clone(), url: seen.into_owned() }
+        Self { target: url.target.clone(), is_tunnel: false, scheme: url.scheme.clone(), url: seen.into_owned() }
     }
 
     fn question<'a>(&'a self, program: Option<&'a PathBuf>) -> Question<'a> {
@@ -65,6 +68,9 @@ impl Wanted {
 
 impl Proxy {
     pub(super) async fn route(&self, wanted: &Wanted, peer: &Peer) -> Result<Route, NoRoute> {
+        if self.provisional {
+            return Err(failed("it is not known yet where this machine is"));
+        }
         let asks_for_program = self.router.asks_for_program();
         if !asks_for_program
             && let Some(decided) = self.router.decide_now(&wanted.question(None), network::is_own_address)
@@ -82,6 +88,21 @@ impl Proxy {
     }
 }
 
+/// Longer than any look at the place takes. Whoever waited for so long gets an error, for without a look even a
+/// configuration that names a PAC would lead direct.
+const FIRST_LOOK: Duration = Duration::from_secs(15);
+
+/// The snapshot of a request, or the one that is made once the place was looked at.
+pub(super) async fn settled(proxy: &Arc<Proxy>, shared: &mut Shared) -> Arc<Proxy> {
+    let has_waited = shared.doubt.settled().await;
+    let proxy = if has_waited { shared.proxies.borrow().clone() } else { proxy.clone() };
+    if !proxy.provisional {
+        return proxy;
+    }
+    let looked = timeout(FIRST_LOOK, shared.proxies.wait_for(|proxy| !proxy.provisional)).await;
+    looked.ok().and_then(Result::ok).map_or(proxy, |proxy| proxy.clone())
+}
+
 /// More changes of place than happen while one request waits.
 const MAX_COURSES: u32 = 3;
 
@@ -95,12 +116,18 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub async fn find(wanted: &Wanted, peer: &Peer, proxy: &Arc<Proxy>, shared: &mut Shared) -> Result<Self, NoRoute> {
-        let proxy = match shared.doubt.settled().await {
-            Settled::Long => proxy.clone(),
-            Settled::Now => shared.proxies.borrow().clone(),
+    /// Where there is none, the snapshot tells by what that was found.
+    pub async fn find(
+        wanted: &Wanted,
+        peer: &Peer,
+        proxy: &Arc<Proxy>,
+        shared: &mut Shared,
+    ) -> Result<Self, (NoRoute, Arc<Proxy>)> {
+        let proxy = settled(proxy, shared).await;
+        let route = match proxy.route(wanted, peer).await {
+            Ok(route) => route,
+            Err(none) => return Err((none, proxy)),
         };
-        let route = proxy.route(wanted, peer).await?;
         let hopeless = proxy.upstreams.are_dead(&route.hops);
         Ok(Self { proxy, route, hopeless, number: 1 })
     }
@@ -117,6 +144,11 @@ impl Course {
         if !error.is_unreachable() || self.number == MAX_COURSES {
             return false;
         }
+        // The look that told us to give up has been taken: no need to wait for another.
+        let known = shared.proxies.borrow().clone();
+        if !Arc::ptr_eq(&known, &self.proxy) && self.change(known, error, wanted, peer).await {
+            return true;
+        }
         // Most targets that cannot be reached directly are just not there.
         let only_direct = self.route.hops == [Hop::Direct];
         if error.is_outdated() {
@@ -128,6 +160,11 @@ impl Course {
             shared.doubt.resolve().await;
         }
         let proxy = shared.proxies.borrow().clone();
+        self.change(proxy, error, wanted, peer).await
+    }
+
+    /// Whether that snapshot knows of a way that is worth trying.
+    async fn change(&mut self, proxy: Arc<Proxy>, error: &ConnectError, wanted: &Wanted, peer: &Peer) -> bool {
         let Ok(route) = proxy.route(wanted, peer).await else { return false };
         if route.hops == self.route.hops && !error.is_outdated() {
             return false;
@@ -144,6 +181,11 @@ pub struct Decision {
 }
 
 impl Proxy {
+    /// For those who name a port; a tunnel's own target was named by whoever configured it.
+    pub(super) fn forbids_port(&self, port: u16) -> bool {
+        self.connect_ports.as_ref().is_some_and(|ports| !ports.contains(&port))
+    }
+
     /// The way of a request of a client on this machine, program unknown.
     pub async fn explain(&self, wanted: &Wanted) -> Decision {
         let nobody = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
@@ -151,6 +193,10 @@ impl Proxy {
         if self.objection(&wanted.target).is_some() {
             let text = format!("{} is this relay itself", wanted.target);
             return Decision { hops: Vec::new(), reason: Reason { kind: ReasonKind::Own, text } };
+        }
+        if wanted.is_tunnel && self.forbids_port(wanted.target.port) {
+            let text = format!("connect_ports has no {}", wanted.target.port);
+            return Decision { hops: Vec::new(), reason: Reason { kind: ReasonKind::Rule, text } };
         }
         match self.route(wanted, &peer).await {
             Ok(Route { hops, reason }) => Decision { hops, reason },

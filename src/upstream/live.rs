@@ -181,6 +181,11 @@ impl Live {
         lock(&self.idle).clear();
     }
 
+    /// Differs from one network to the next.
+    pub fn network(&self) -> u64 {
+        *self.left.borrow()
+    }
+
     /// Waits until the network is another one.
     pub(super) async fn left(&self) {
         let mut left = self.left.subscribe();

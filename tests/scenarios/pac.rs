@@ -291,6 +291,33 @@ async fn a_server_of_scripts_that_swallows_everything_delays_the_first_request_b
 }
 
 #[tokio::test]
+async fn a_server_of_scripts_that_takes_connections_and_says_nothing_opens_nothing() {
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let table = format!("[pac]\nurl = \"http://{}/p\"\n", server.local_addr().unwrap());
+    let relay = RelayPlan::default().tables(&table).start();
+    let page = async {
+        let mut browser = relay.client().await;
+        browser.ask("GET /proxy.pac HTTP/1.1\r\nHost: localhost\r\n\r\n").await.text().to_string()
+    };
+    let (refused, page) = tokio::join!(connect(&relay, "nobody.invalid:443"), page);
+    assert_eq!(refused, 502);
+    let record = relay.records(2).await.into_iter().find(|record| record["method"] == "CONNECT").unwrap();
+    assert_eq!((&record["hop"], &record["reason"]["kind"]), (&Value::Null, &"pac".into()), "{record}");
+    assert!(!page.contains("return direct(t);"), "{page}");
+}
+
+#[tokio::test]
+async fn a_reload_with_other_limits_counts_for_a_script_that_stayed_the_same() {
+    let upstream = Upstream::start(Say::welcome).await;
+    let body =
+        format!("var begun = Date.now(); while (Date.now() - begun < 300) {{}}; return 'PROXY {}';", upstream.addr);
+    let mut relay = relay_with(&body).tables("timeout = \"100ms\"").start();
+    assert_eq!(connect(&relay, "a.test:443").await, 502);
+    relay.reload(|_| relay_with(&body).tables("timeout = \"20s\""));
+    assert_eq!(connect(&relay, "b.test:443").await, 200);
+}
+
+#[tokio::test]
 async fn a_changed_script_is_taken_in_and_an_unchanged_one_is_not_sent_twice() {
     let (first, second) = (Upstream::start(Say::welcome).await, Upstream::start(Say::welcome).await);
     let script = |addr: SocketAddr| format!("function FindProxyForURL(u, h) {{ return 'PROXY {addr}'; }}");

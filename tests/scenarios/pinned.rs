@@ -67,6 +67,16 @@ async fn two_users_at_one_origin_share_nothing_when_it_is_reached_directly() {
 }
 
 #[tokio::test]
+async fn a_pinned_connection_is_not_used_again_in_another_network() {
+    let office = Office::with([]).start().await;
+    let mut client = office.relay.client().await;
+    assert_eq!(log_in(&mut client, "http://o.practice", "alice", PASSWORD).await.status(), 200);
+    assert_eq!(ask(&mut client, "http://o.practice", None).await.status(), 200);
+    office.relay.daemon.live().leave();
+    assert_eq!(ask(&mut client, "http://o.practice", None).await.status(), 401);
+}
+
+#[tokio::test]
 async fn a_pinned_client_may_talk_to_another_origin_and_log_in_again() {
     let office = Office::with([Offer::Ntlm]).start().await;
     let mut client = office.relay.client().await;

@@ -1,9 +1,11 @@
 //! Profiles: the first whose conditions hold, and another one when the place turns out to be another one.
 
+use std::time::{Duration, Instant};
+
 use hallpass::practice::Offer;
 use serde_json::Value;
 
-use crate::support::{Office, Relay, RelayPlan, Say, Scripted, Upstream};
+use crate::support::{BlackHole, Office, Relay, RelayPlan, Say, Scripted, Upstream};
 
 async fn connect(relay: &Relay, target: &str) -> u16 {
     relay.client().await.ask_head(&format!("CONNECT {target} HTTP/1.1\r\n\r\n")).await.status()
@@ -102,4 +104,44 @@ async fn a_reload_with_other_profiles_is_looked_at_at_once() {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn a_reload_that_names_a_script_sends_nothing_by_the_old_way_while_the_script_is_fetched() {
+    let upstream = Upstream::start(Say::welcome).await;
+    let script = format!("function FindProxyForURL(u, h) {{ return 'PROXY {}'; }}", upstream.addr);
+    let server = Upstream::start(move |_| {
+        // Slow enough for requests to come in between, and no fact that they could wait for.
+        std::thread::sleep(Duration::from_millis(200));
+        Say::last(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{script}", script.len()))
+    })
+    .await;
+    let mut relay = Relay::direct();
+    assert_eq!(connect(&relay, "nobody.invalid:443").await, 502);
+    relay.reload(|plan| plan.tables(&format!("[pac]\nurl = \"http://{}/p\"", server.addr)));
+    assert_eq!(connect(&relay, "a.invalid:443").await, 200);
+    let record = relay.records(2).await.remove(1);
+    assert_eq!(record["reason"]["kind"], "pac", "{record}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_stuck_in_the_office_goes_direct_within_two_seconds() {
+    let (office, hole) = (Upstream::start(Say::welcome).await, BlackHole::dig().await);
+    let relay = RelayPlan::default()
+        .tables(&format!(
+            "[profiles.office]\nwhen = {{ reachable = \"{}\" }}\n\
+             pac = \"data:,function%20FindProxyForURL()%7Breturn%20'PROXY%20{1}'%7D\"\n\
+             [profiles.elsewhere]\npac = \"http://{1}/proxy.pac\"\n",
+            office.addr, hole.addr
+        ))
+        .start();
+    // The page for browsers is there when the first look was taken.
+    relay.client().await.ask("GET /proxy.pac HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(status(&relay).await["profile"]["name"], "office");
+    drop(office);
+    let began = Instant::now();
+    assert_eq!(connect(&relay, "nobody.invalid:443").await, 502);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let record = relay.records(3).await.into_iter().find(|record| record["method"] == "CONNECT").unwrap();
+    assert_eq!((&record["reason"]["kind"], &record["hop"]), (&"pac_fallback".into(), &"direct".into()), "{record}");
 }

@@ -34,6 +34,8 @@ const MAX_ATTEMPTS: usize = 16;
 pub(super) struct Pin {
     origin: Target,
     lease: Lease,
+    /// What leads somewhere in one network leads nowhere in another.
+    network: u64,
 }
 
 /// Waits until the pinned connection ends; for ever where there is none.
@@ -89,8 +91,8 @@ impl<'a> Forward<'a> {
     ) -> Next {
         let course = match Course::find(&Wanted::forward(&request.url), &client.peer, proxy, shared).await {
             Ok(course) => course,
-            Err(none) => {
-                story.not_routed(&request.url.target, &none);
+            Err((none, proxy)) => {
+                story.not_routed(&request.url.target, &none, &proxy);
                 respond::refuse(client, story, &Problem::of_no_route(&none, &request.url.target)).await;
                 return Next::Close;
             }
@@ -101,7 +103,9 @@ impl<'a> Forward<'a> {
     }
 
     async fn run(mut self, shared: &mut Shared, pin: &mut Option<Pin>) -> Next {
-        let mut pinned = pin.take().filter(|pin| pin.origin == self.request.url.target);
+        let network = self.course.proxy.upstreams.live.network();
+        let stays = |pin: &Pin| pin.origin == self.request.url.target && pin.network == network;
+        let mut pinned = pin.take().filter(stays);
         if pinned
             .as_mut()
             .is_some_and(|pin| !self.course.proxy.upstreams.is_current(&mut pin.lease, &self.course.route))
@@ -170,7 +174,7 @@ impl<'a> Forward<'a> {
                     self.course.proxy.upstreams.settle(&mut lease, status);
                     let reusable = reusable && lease.is_clean();
                     if reusable && (pins || was_pinned) {
-                        *pin = Some(Pin { origin: self.request.url.target.clone(), lease });
+                        *pin = Some(Pin { origin: self.request.url.target.clone(), lease, network });
                     } else if reusable {
                         self.course.proxy.upstreams.give_back(lease);
                     } else {

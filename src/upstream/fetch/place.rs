@@ -15,7 +15,7 @@ pub(super) struct Place {
 
 impl Place {
     pub fn parse(url: &str) -> Result<Self, FetchError> {
-        let bad = || FetchError::Url(without_query(url));
+        let bad = || FetchError::Url(without_path(url));
         let url = url.split('#').next().unwrap_or_default();
         if url.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
             return Err(bad());
@@ -35,7 +35,7 @@ impl Place {
 
     /// Never from TLS to plain text.
     pub fn redirected(&self, location: &str) -> Result<Self, FetchError> {
-        let bad = || FetchError::Redirect(without_query(location));
+        let bad = || FetchError::Redirect(without_path(location));
         let scheme = if self.is_tls { "https" } else { "http" };
         let base = format!("{scheme}://{}", self.authority);
         let url = match location {
@@ -53,9 +53,12 @@ impl Place {
     }
 }
 
-/// A query may hold what others must not see.
-fn without_query(url: &str) -> String {
-    url.split(['?', '#']).next().unwrap_or_default().to_string()
+/// A path, a query or a user may be what others must not see: scheme and host alone are told.
+fn without_path(url: &str) -> String {
+    let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if scheme.is_empty() { host.into() } else { format!("{scheme}//{host}") }
 }
 
 #[cfg(test)]
@@ -106,6 +109,13 @@ mod tests {
         for location in ["http://a.test/x", "ftp://a.test/x", "https://", "https://u@h/"] {
             assert!(matches!(tls.redirected(location), Err(FetchError::Redirect(_))), "{location}");
         }
-        assert_eq!(Place::parse("ftp://h/?secret").unwrap_err().to_string().matches("secret").count(), 0);
+        let refused = [
+            Place::parse("ftp://host.test/?secret").unwrap_err(),
+            tls.redirected("http://secret@host.test/secret/login#secret").unwrap_err(),
+            tls.redirected("//secret:secret@host.test/secret").unwrap_err(),
+        ];
+        for refused in refused.map(|error| error.to_string()) {
+            assert!(refused.contains("host.test") && !refused.contains("secret"), "{refused}");
+        }
     }
 }
