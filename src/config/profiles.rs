@@ -2,13 +2,10 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
 use super::mistake::Problem;
 use super::reader::Reader;
-use super::{Profile, Routing, Upstream, keys, no_proxy, pac, rules};
+use super::{Profile, Routing, Upstream, no_proxy, pac, rules, upstreams, value};
 use crate::address::{Host, Target};
-use crate::route::network::parse_network;
 use crate::route::profile::Conditions;
 
 pub fn read(reader: &mut Reader<'_>, upstreams: &[Upstream], outside: &Routing) -> Vec<Profile> {
@@ -42,23 +39,16 @@ fn routing(reader: &mut Reader<'_>, name: &str, upstreams: &[Upstream], outside:
 }
 
 fn names_of(reader: &mut Reader<'_>, path: &[&str], upstreams: &[Upstream]) -> Vec<String> {
-    reader.list(path, |wanted| known(wanted, upstreams).map(|upstream| upstream.name.clone())).unwrap_or_default()
-}
-
-/// The upstream of that name.
-pub(super) fn known<'a>(wanted: &str, upstreams: &'a [Upstream]) -> Result<&'a Upstream, Problem> {
-    upstreams.iter().find(|upstream| upstream.name == wanted).ok_or_else(|| {
-        let near = keys::nearest(wanted, upstreams.iter().map(|upstream| upstream.name.as_str()));
-        let hint = near.map_or_else(|| format!("add [upstreams.{wanted}]"), |near| format!("did you mean {near}?"));
-        Problem::new(format!("there is no upstream {wanted:?}")).hint(hint)
-    })
+    reader
+        .list(path, |wanted| upstreams::known(wanted, upstreams).map(|upstream| upstream.name.clone()))
+        .unwrap_or_default()
 }
 
 fn conditions(reader: &mut Reader<'_>, name: &str) -> Conditions {
     let at = |key| ["profiles", name, "when", key];
     Conditions {
         dns_suffix: reader.list(&at("dns_suffix"), suffix).unwrap_or_default(),
-        subnet: reader.list(&at("subnet"), subnet).unwrap_or_default(),
+        subnet: reader.list(&at("subnet"), value::network).unwrap_or_default(),
         resolves: reader.list(&at("resolves"), resolvable).unwrap_or_default(),
         reachable: reader.list(&at("reachable"), reachable).unwrap_or_default(),
         gateway: reader.list(&at("gateway"), gateway).unwrap_or_default(),
@@ -71,10 +61,6 @@ fn suffix(text: &str) -> Result<String, Problem> {
         Ok(Host::Name(name)) => Ok(name),
         Ok(Host::Ip(_)) | Err(_) => Err(Problem::new(format!("{text:?} is no DNS suffix")).hint("\"corp.example\"")),
     }
-}
-
-pub(super) fn subnet(text: &str) -> Result<IpNet, Problem> {
-    parse_network(text).ok_or_else(|| Problem::new(format!("{text:?} is no network")).hint("\"10.0.0.0/8\""))
 }
 
 fn resolvable(text: &str) -> Result<String, Problem> {

@@ -1,10 +1,8 @@
 //! The tables `[[rules]]`: which requests, and where they go.
 
-use ipnet::IpNet;
-
 use super::mistake::{Origin, Problem};
 use super::reader::Reader;
-use super::{Upstream, no_proxy, profiles, value};
+use super::{Upstream, no_proxy, upstreams, value};
 use crate::route::Hop;
 use crate::route::rules::{PortRange, Rule, Use};
 
@@ -29,7 +27,7 @@ fn rule(reader: &mut Reader<'_>, path: &[&str], number: &str, upstreams: &[Upstr
     let place = place(number, &reader.origin(&table));
     let mut rule = Rule {
         hosts: reader.list(&at("hosts"), no_proxy::pattern).unwrap_or_default(),
-        cidr: reader.list(&at("cidr"), network).unwrap_or_default(),
+        cidr: reader.list(&at("cidr"), value::network).unwrap_or_default(),
         resolve: reader.parsed(&at("resolve"), value::switch).unwrap_or(false),
         ports: reader.list(&at("ports"), ports).unwrap_or_default(),
         schemes: reader.list(&at("schemes"), scheme).unwrap_or_default(),
@@ -62,7 +60,7 @@ fn place(number: &str, origin: &Origin) -> String {
     }
 }
 
-fn action(reader: &mut Reader<'_>, path: &[&str], upstreams: &[Upstream]) -> Option<Use> {
+fn action(reader: &mut Reader<'_>, path: &[&str], all: &[Upstream]) -> Option<Use> {
     if !reader.has(path) {
         reader.wrong(path, Problem::new("the rule does not say where to go").hint(format!("use = {WAYS}")));
         return None;
@@ -79,7 +77,7 @@ fn action(reader: &mut Reader<'_>, path: &[&str], upstreams: &[Upstream]) -> Opt
             }
             DIRECT => hops.push(Hop::Direct),
             name => {
-                let known = profiles::known(name, upstreams).map(|upstream| upstream.endpoint.clone());
+                let known = upstreams::known(name, all).map(|upstream| upstream.endpoint.clone());
                 hops.extend(reader.checked(path, origin.clone(), known).map(Hop::Upstream));
             }
         }
@@ -88,10 +86,6 @@ fn action(reader: &mut Reader<'_>, path: &[&str], upstreams: &[Upstream]) -> Opt
         reader.wrong(path, Problem::new("the list is empty").hint(format!("use = {WAYS}")));
     }
     Some(Use::Hops(hops))
-}
-
-fn network(text: &str) -> Result<IpNet, Problem> {
-    profiles::subnet(text)
 }
 
 fn ports(text: &str) -> Result<PortRange, Problem> {

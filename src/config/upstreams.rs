@@ -60,6 +60,15 @@ fn upstream(
     })
 }
 
+/// The upstream of that name.
+pub fn known<'a>(wanted: &str, upstreams: &'a [Upstream]) -> Result<&'a Upstream, Problem> {
+    upstreams.iter().find(|upstream| upstream.name == wanted).ok_or_else(|| {
+        let near = keys::nearest(wanted, upstreams.iter().map(|upstream| upstream.name.as_str()));
+        let hint = near.map_or_else(|| format!("add [upstreams.{wanted}]"), |near| format!("did you mean {near}?"));
+        Problem::new(format!("there is no upstream {wanted:?}")).hint(hint)
+    })
+}
+
 fn endpoint(reader: &mut Reader<'_>, name: &str, listen: &[SocketAddr]) -> Option<Endpoint> {
     let path = ["upstreams", name, "url"];
     if !reader.has(&path) {

@@ -4,7 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::mistake::Problem;
+use ipnet::IpNet;
+
 use crate::address::{AddressError, Endpoint, Protocol, Target};
+use crate::route::network::parse_network;
 
 /// More than any timer can mean, and far from any overflow of the clock.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -115,6 +118,11 @@ pub fn listen(text: &str) -> Result<Vec<SocketAddr>, Problem> {
 fn not_loopback(ip: IpAddr) -> Problem {
     Problem::new(format!("{ip} is not a loopback address: others could use the proxy in your name"))
         .hint("this version listens on 127.0.0.1 and [::1] only")
+}
+
+/// `10.0.0.0/8`, or one address.
+pub fn network(text: &str) -> Result<IpNet, Problem> {
+    parse_network(text).ok_or_else(|| Problem::new(format!("{text:?} is no network")).hint("\"10.0.0.0/8\""))
 }
 
 /// `[http://|https://|socks5://|socks4://]HOST:PORT`. The text may hold a password, so it is never repeated.

@@ -1,14 +1,16 @@
 //! A valid configuration → everything a request needs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
 use super::StartError;
-use super::core::{Fixed, Situation};
 use super::script::Terms;
 use super::script_host::ScriptHost;
+use super::situation::Situation;
 use crate::address::Endpoint;
+use crate::audit::Audit;
 use crate::auth::Scheme;
 use crate::config::{self, Config, ConnectPort80, Credential};
 use crate::credential::Source;
@@ -20,7 +22,7 @@ use crate::route::pac::Limits;
 use crate::route::{PacState, Router};
 use crate::state::State;
 use crate::upstream::fetch::Fetcher;
-use crate::upstream::{Addresses, Dialer, Resolve, Tls, TlsOptions, Unlisted, Upstream, Upstreams};
+use crate::upstream::{Addresses, Dialer, Live, Resolve, Tls, TlsOptions, Unlisted, Upstream, Upstreams};
 
 /// Which upstream, with which credential, was seen first when: what was learnt of another one is not true of it.
 #[derive(Clone, Default)]
@@ -57,6 +59,14 @@ pub(super) fn pseudonym() -> String {
         bytes = std::process::id().to_be_bytes();
     }
     format!("hallpass-{:08x}", u32::from_be_bytes(bytes))
+}
+
+/// What stays the same for as long as the process lives.
+pub(super) struct Fixed {
+    pub listen: Vec<SocketAddr>,
+    pub live: Arc<Live>,
+    pub audit: Audit,
+    pub pseudonym: String,
 }
 
 /// What a configuration alone makes: it outlives every change of place, with its tickets and what it knows.

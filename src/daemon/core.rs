@@ -7,44 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::StartError;
-use super::build::Parts;
+use super::build::{Fixed, Parts};
 use super::script::Terms;
-use super::system::System;
-use crate::address::Endpoint;
-use crate::audit::Audit;
+use super::situation::Situation;
 use crate::config::Config;
-use crate::proxy::{PacStatus, Proxy};
-use crate::route::PacState;
-use crate::route::profile::Choice;
+use crate::proxy::Proxy;
 use crate::state::State;
 use crate::upstream::Live;
-
-/// What was found out about the place where the machine is.
-#[derive(Clone, Default)]
-pub(super) struct Situation {
-    /// It was found out for another configuration, or not at all yet.
-    pub provisional: bool,
-    pub choice: Choice,
-    pub pac: PacState,
-    pub pac_status: Option<PacStatus>,
-    pub pac_text: Option<Arc<str>>,
-    pub system: Option<System>,
-}
-
-impl Situation {
-    /// The upstreams that the system names.
-    fn found(&self) -> &[Endpoint] {
-        self.system.as_ref().map(|system| system.upstreams.as_slice()).unwrap_or_default()
-    }
-}
-
-/// What stays the same for as long as the process lives.
-pub(super) struct Fixed {
-    pub listen: Vec<SocketAddr>,
-    pub live: Arc<Live>,
-    pub audit: Audit,
-    pub pseudonym: String,
-}
 
 pub(super) struct Core {
     fixed: Fixed,
@@ -151,8 +120,9 @@ fn asks_alike(one: &Config, other: &Config) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::Sink;
+    use crate::audit::{Audit, Sink};
     use crate::config::{Environment, Files, Inputs, Layer, load};
+    use crate::route::profile::Choice;
 
     fn config(text: &str) -> Config {
         let directory = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ mod place;
 mod roaming;
 mod script;
 mod script_host;
+mod situation;
 mod system;
 mod ways;
 
@@ -25,7 +26,8 @@ use crate::listener::BindError;
 use crate::proxy::{Doubt, Phase, Proxy, Shared, Way};
 use crate::state::State;
 use crate::upstream::{Live, TlsError};
-use core::{Core, Fixed};
+use build::Fixed;
+use core::Core;
 use roaming::Roaming;
 use ways::Ways;
 

@@ -9,9 +9,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::core::{Core, Situation};
+use super::core::Core;
 use super::place::choose_profile;
 use super::script::Script;
+use super::situation::Situation;
 use super::system::{self, System};
 use crate::config::{Config, PacSource};
 use crate::network::{self, Network};

@@ -2,7 +2,7 @@
 
 use tokio::io::AsyncWriteExt;
 
-use super::{Client, Next, Story, connect, pump, respond};
+use super::{Client, Next, Story, pump, respond, verbatim};
 use crate::audit::End;
 use crate::http1::{Version, Wire};
 use crate::relay::reset_on_close;
@@ -53,7 +53,7 @@ impl Greeting {
     /// The upstream's own answer was no 2xx.
     pub async fn pass_on(self, client: &mut Client, answer: Answer, mut story: Story) -> Next {
         let version = match self {
-            Self::Http(version) => return Box::pin(connect::pass_on(client, answer, version, story)).await,
+            Self::Http(version) => return Box::pin(verbatim::pass_on(client, answer, version, story)).await,
             Self::Socks(version) => Some(version),
             Self::Silent => None,
         };

@@ -13,7 +13,9 @@ mod respond;
 mod routing;
 mod socks;
 mod status;
+mod tunnel;
 mod url;
+mod verbatim;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -100,7 +102,7 @@ enum Next {
     Request,
     Close,
     /// All that went before can be forgotten: a silent tunnel costs little more than its sockets.
-    Tunnel(Box<connect::Open>),
+    Tunnel(Box<tunnel::Open>),
     /// It was told that there is a tunnel, but the plain HTTP inside is forwarded.
     Plain(Target),
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 use super::routing::{Course, Wanted};
-use super::{Client, Next, Phase, Proxy, Shared, Story, connect, pump, reached, respond};
+use super::{Client, Next, Phase, Proxy, Shared, Story, pump, reached, respond, tunnel};
 use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, ReadError, RequestHead, ResponseHead};
@@ -313,10 +313,10 @@ impl<'a> Forward<'a> {
         let proxy = &self.course.proxy;
         watch_peer(upstream.stream.tcp(), proxy.keepalive);
         let mut footing = proxy.upstreams.live.footing(upstream.stream.tcp());
-        let outcome = connect::relay_on(&mut footing, client, &mut upstream, proxy.relay, &mut shared.phase).await;
+        let outcome = tunnel::relay_on(&mut footing, client, &mut upstream, proxy.relay, &mut shared.phase).await;
         self.story.record.bytes_up += outcome.bytes_up;
         self.story.record.bytes_down += outcome.bytes_down;
-        self.end(connect::ending(outcome.end))
+        self.end(tunnel::ending(outcome.end))
     }
 
     async fn fail(mut self, failure: Failure) -> Next {
