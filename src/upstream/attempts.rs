@@ -43,7 +43,11 @@ impl<'a> Attempts<'a> {
     }
 
     pub fn failed(&mut self, hop: &Hop, cause: ConnectCause) {
-        tracing::info!(%hop, error = %cause, "hop failed");
+        // That it is dead was told when it died.
+        match self.last_chance {
+            None => tracing::info!(%hop, error = %cause, "hop failed"),
+            Some(_) => tracing::debug!(%hop, error = %cause, "hop is still dead"),
+        }
         let error = ConnectError::new(self.target, hop, cause);
         self.over = !error.leaves_other_hops();
         self.failures.push(error);
