@@ -1,11 +1,11 @@
 //! What a PAC script may ask of the world: names, our addresses, the clock.
 
 use std::net::IpAddr;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Zoned;
-use tokio::runtime::Handle;
-use tokio::time::timeout;
 
 use crate::network;
 use crate::resolver;
@@ -15,28 +15,31 @@ use crate::route::pac;
 const GIVE_WAY: Duration = Duration::from_millis(1);
 
 pub(super) struct ScriptHost {
-    runtime: Handle,
     began: Instant,
 }
 
 impl ScriptHost {
-    /// Must be called within the runtime that resolves.
     pub fn new() -> Self {
-        Self { runtime: Handle::current(), began: Instant::now() }
+        Self { began: Instant::now() }
     }
 }
 
 impl pac::Host for ScriptHost {
-    /// The system's resolver knows no time limit; whoever waits for it does.
+    /// The system's resolver knows no time limit; whoever waits for it does, and leaves it to its thread.
     fn resolve(&self, name: &str, within: Duration) -> Vec<IpAddr> {
-        let found = self.runtime.block_on(async { timeout(within, resolver::resolve(name, 0)).await });
-        let mut addresses: Vec<IpAddr> = Vec::new();
-        for address in found.ok().and_then(Result::ok).unwrap_or_default() {
-            if !addresses.contains(&address.ip()) {
-                addresses.push(address.ip());
+        let (found, answer) = sync_channel(1);
+        let name = name.to_owned();
+        let resolving = thread::Builder::new().name("resolve".into()).spawn(move || {
+            // Nobody may wait any more.
+            let _ = found.send(resolver::addresses(&name));
+        });
+        match resolving {
+            Ok(_) => answer.recv_timeout(within).unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "no thread to resolve a name for the PAC script");
+                Vec::new()
             }
         }
-        addresses
     }
 
     fn my_addresses(&self) -> Vec<IpAddr> {
