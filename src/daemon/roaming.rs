@@ -94,7 +94,8 @@ impl Roaming {
 
     pub async fn run(mut self) {
         let mut watch = network::Watch::start();
-        self.look().await;
+        self.network = look_at_network().await;
+        self.examine_unless_left(&mut watch).await;
         loop {
             let cause = self.next_cause(&mut watch).await;
             tracing::debug!(?cause, "the place is looked at again");
@@ -106,11 +107,21 @@ impl Roaming {
                 }
                 Cause::Doubt | Cause::Refresh | Cause::Reload => {}
             }
-            self.examine().await;
+            self.examine_unless_left(&mut watch).await;
         }
     }
 
-    /// Takes everything in for the first time.
+    /// A look at a place that is left meanwhile finds nothing out: it is taken once more, where the machine is then.
+    async fn examine_unless_left(&mut self, watch: &mut network::Watch) {
+        tokio::select! {
+            () = self.examine() => return,
+            change = watch.changed() => tracing::info!("{change}"),
+        }
+        self.moved(watch).await;
+        self.examine().await;
+    }
+
+    /// Takes everything in once.
     pub async fn look(&mut self) {
         self.network = look_at_network().await;
         self.examine().await;

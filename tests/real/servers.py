@@ -163,6 +163,8 @@ class PacPage(Handler):
     def do_GET(self):
         pac = self.server.pac
         pac.asked.append(self.headers.get("If-None-Match"))
+        if pac.says == "nothing":
+            return time.sleep(30)   # far longer than anybody waits
         if pac.says == "portal":
             return self.answer(200, "text/html", PORTAL)
         if pac.says == "error":
@@ -176,7 +178,7 @@ class PacPage(Handler):
 
 
 class PacServer:
-    """`says`: "script", "portal" (HTML with 200) or "error" (500)."""
+    """`says`: "script", "portal" (HTML with 200), "error" (500) or "nothing" (it takes the question and is silent)."""
 
     def __init__(self, place):
         self.place, self.says, self.script, self.server = place, "script", SCRIPT, None

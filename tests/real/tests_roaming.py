@@ -9,7 +9,7 @@ import time
 from harness import equal, read_head, test, wait_for
 from places import Places
 from servers import CERTIFICATE, ECHO_PORT, ORIGIN, PAC_HOST, PAC_URL, PASSWORD, PROXY, USER
-from traveller import Client, Relay, ask, fetch
+from traveller import LATER, SLACK, Client, Relay, ask, fetch
 
 PROXIED, FROM_HOME, FROM_OFFICE, REFUSED = "proxied", "direct from home", "direct from the office", "refused by the relay"
 GET_AND_CONNECT = ["GET", "CONNECT"]
@@ -158,7 +158,7 @@ class Trip:
     def arrived(self, moved, way, place):
         first = self.client.settles(moved, way)
         self.t.notes.append(f"{place}: the first request {way} ended {first:.2f} s after the move")
-        assert first < 3, self.t.notes[-1]
+        assert first < 3 + SLACK, self.t.notes[-1]
 
 
 def travel(t, places, config):
@@ -241,8 +241,8 @@ def silence(t, places, kind, before, seconds):
     later = [ask_once(places, each) for each in (kind, other) * 10]
     t.notes.append(f"first {first}; later median {statistics.median(one.seconds for one in later) * 1000:.1f} ms, "
                    f"worst {max(one.seconds for one in later) * 1000:.1f} ms; without a relay {plain * 1000:.1f} ms")
-    assert first.way == FROM_OFFICE and first.seconds < seconds, f"the first one: {first}"
-    late = [str(one) for one in later if one.way != FROM_OFFICE or one.seconds > plain + 0.05]
+    assert first.way == FROM_OFFICE and first.seconds < seconds + SLACK, f"the first one: {first}"
+    late = [str(one) for one in later if one.way != FROM_OFFICE or one.seconds > plain + LATER]
     assert not late, f"later ones: {late}"
 
     office.forwards(False)
@@ -349,7 +349,7 @@ def tunnel_ends(t, places, where):
     laptop.vpn_down() if laptop.vpn else laptop.unplug()
     seconds, how = tunnel.end(15)
     t.notes.append(f"{how} after {seconds:.1f} s")
-    assert how == "reset" and 2 < seconds < 5, t.notes[-1]
+    assert how == "reset" and 2 < seconds < 5 + SLACK, t.notes[-1]
 
 
 @roaming("a tunnel lives on when its cable was out for a second only")
@@ -384,6 +384,19 @@ def pac_server_stops(t, places, seconds):
         wait_for("it to be asked again", lambda: len(places.office.pac.asked) > asked, 70)
         places.office.vanish(PAC_HOST)
         client.settles(time.monotonic(), PROXIED, watch=seconds, within=0)
+    nothing_went_direct(places)
+
+
+@roaming("a PAC server that takes the question and is silent holds up nobody who leaves the office meanwhile")
+def silent_server(t, places):
+    places.laptop.plug("office")
+    serve(t, places, REFRESHED)
+    with asking(places) as client:
+        client.settles(time.monotonic(), PROXIED, watch=2)
+        places.office.pac.says = "nothing"
+        asked = len(places.office.pac.asked)
+        wait_for("a question that is not answered", lambda: len(places.office.pac.asked) > asked, 10)
+        Trip(t, places, client).go("home", FROM_HOME, "refuses")
     nothing_went_direct(places)
 
 
@@ -447,8 +460,8 @@ def swallowed(t, places, kind, before, seconds):
     later = [ask_once(places, each) for each in GET_AND_CONNECT * 10]
     t.notes.append(f"first {first.status} in {first.seconds:.2f} s; later median {statistics.median(one.seconds for one in later) * 1000:.1f} ms, "
                    f"worst {max(one.seconds for one in later) * 1000:.1f} ms")
-    assert first.way == REFUSED and first.seconds < seconds, f"the first one: {first}"
-    late = [str(one) for one in later if one.way != REFUSED or one.seconds > 0.05]
+    assert first.way == REFUSED and first.seconds < seconds + SLACK, f"the first one: {first}"
+    late = [str(one) for one in later if one.way != REFUSED or one.seconds > LATER]
     assert not late, f"later ones: {late}"
     office.reappear(PROXY)
     back = time.monotonic()
