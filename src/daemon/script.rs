@@ -147,26 +147,23 @@ impl Script {
         let dialer = terms.dialer.clone();
         proof.spawn(async move { any_accepts(&dialer, hops).await });
         let got = self.get(terms).await;
-        let before = self.problem.take();
-        self.problem = match got {
+        let problem = match got {
             Got::Same => None,
             Got::Text(text, validators) => self.take_in(text, validators, terms).await.err(),
             Got::Bad(problem) => Some(problem),
             Got::Unreachable(problem) => {
                 let here = matches!(proof.join_next().await, Some(Ok(true)));
                 if !here && terms.direct_fallback != DirectFallback::Never {
-                    self.conclude(before, Some(problem.clone()), PacState::Unreachable(problem));
-                    return;
+                    return self.conclude(Some(problem.clone()), PacState::Unreachable(problem));
                 }
                 Some(problem)
             }
         };
-        let state = match (&self.good, &self.problem) {
-            (Some(good), _) => PacState::Ready(good.pac.clone()),
-            (None, problem) => PacState::Failed(problem.clone().unwrap_or_default()),
+        let state = match &self.good {
+            Some(good) => PacState::Ready(good.pac.clone()),
+            None => PacState::Failed(problem.clone().unwrap_or_default()),
         };
-        let problem = self.problem.take();
-        self.conclude(before, problem, state);
+        self.conclude(problem, state);
     }
 
     /// A reload may have set other limits.
@@ -178,9 +175,9 @@ impl Script {
         }
     }
 
-    fn conclude(&mut self, before: Option<String>, problem: Option<String>, state: PacState) {
+    fn conclude(&mut self, problem: Option<String>, state: PacState) {
         let is_new = matches!(self.state, PacState::Ready(_)) != matches!(state, PacState::Ready(_));
-        if problem != before || is_new {
+        if problem != self.problem || is_new {
             let source = &self.source.written;
             match (&problem, &state) {
                 (None, _) => tracing::info!("PAC script of {source} is in use"),
