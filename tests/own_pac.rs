@@ -52,17 +52,8 @@ impl Outside for Nowhere {
 }
 
 fn rule(hosts: &str, action: Use) -> Rule {
-    Rule {
-        hosts: hosts.split_whitespace().map(|text| Pattern::parse(text).unwrap()).collect(),
-        cidr: Vec::new(),
-        resolve: false,
-        ports: Vec::new(),
-        schemes: Vec::new(),
-        programs: Vec::new(),
-        action,
-        reason: None,
-        place: "rule 1 at line 1 of hallpass.toml".into(),
-    }
+    let patterns = hosts.split_whitespace().map(|text| Pattern::parse(text).unwrap()).collect();
+    Rule { hosts: patterns, ..Rule::new(action, "rule 1 at line 1 of hallpass.toml".into()) }
 }
 
 fn direct(hosts: &str) -> Rule {

@@ -59,6 +59,21 @@ pub(super) enum Match {
 }
 
 impl Rule {
+    /// For every request: conditions are added to it.
+    pub fn new(action: Use, place: String) -> Self {
+        Self {
+            hosts: Vec::new(),
+            cidr: Vec::new(),
+            resolve: false,
+            ports: Vec::new(),
+            schemes: Vec::new(),
+            programs: Vec::new(),
+            action,
+            reason: None,
+            place,
+        }
+    }
+
     pub(super) fn judge(&self, question: &Question<'_>) -> Match {
         let Some(held) = self.held(question) else { return Match::No };
         match self.address(&question.target.host) {
@@ -181,17 +196,7 @@ mod tests {
     use crate::route::network::parse_network;
 
     fn rule() -> Rule {
-        Rule {
-            hosts: Vec::new(),
-            cidr: Vec::new(),
-            resolve: false,
-            ports: Vec::new(),
-            schemes: Vec::new(),
-            programs: Vec::new(),
-            action: Use::Deny,
-            reason: None,
-            place: "rule 1".into(),
-        }
+        Rule::new(Use::Deny, "rule 1".into())
     }
 
     fn judge(rule: &Rule, target: &str, scheme: &str, program: Option<&str>) -> Match {

@@ -64,17 +64,8 @@ fn upstreams(targets: &[&str]) -> Vec<Endpoint> {
 }
 
 fn rule(hosts: &str, action: Use) -> Rule {
-    Rule {
-        hosts: hosts.split_whitespace().map(|text| Pattern::parse(text).unwrap()).collect(),
-        cidr: Vec::new(),
-        resolve: false,
-        ports: Vec::new(),
-        schemes: Vec::new(),
-        programs: Vec::new(),
-        action,
-        reason: None,
-        place: format!("rule for {hosts}"),
-    }
+    let patterns = hosts.split_whitespace().map(|text| Pattern::parse(text).unwrap()).collect();
+    Rule { hosts: patterns, ..Rule::new(action, format!("rule for {hosts}")) }
 }
 
 fn never(patterns: &str) -> Vec<Pattern> {

@@ -110,17 +110,7 @@ pub fn patterns(bytes: &[u8]) {
 }
 
 fn deny(hosts: Vec<Pattern>) -> Rule {
-    Rule {
-        hosts,
-        cidr: Vec::new(),
-        resolve: false,
-        ports: Vec::new(),
-        schemes: Vec::new(),
-        programs: Vec::new(),
-        action: Use::Deny,
-        reason: None,
-        place: String::new(),
-    }
+    Rule { hosts, ..Rule::new(Use::Deny, String::new()) }
 }
 
 fn targets() -> Vec<Target> {
