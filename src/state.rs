@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 use tempfile::NamedTempFile;
 
+/// The file of [`State::generation`].
+const GENERATION: &str = "generation";
+
 /// The directory for them. Without one nothing is kept, and nothing was.
 #[derive(Debug, Clone, Default)]
 pub struct State {
@@ -37,6 +40,16 @@ impl State {
         }
     }
 
+    /// How often a person has asked for a fresh start of what was refused. It only rises.
+    pub fn generation(&self) -> u64 {
+        let text = self.read(GENERATION).and_then(|bytes| String::from_utf8(bytes).ok());
+        text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    }
+
+    pub fn raise_generation(&self) -> io::Result<()> {
+        self.write(GENERATION, format!("{}\n", self.generation().saturating_add(1)).as_bytes())
+    }
+
     /// A temporary file is its owner's alone from the beginning, and so is what it becomes.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let Some(directory) = self.directory.as_ref().filter(|_| !self.read_only) else { return Ok(()) };
@@ -66,6 +79,18 @@ mod tests {
         let mode = fs::metadata(directory.path().join("a/b/x")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(directory.path().join("a/b")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn every_fresh_start_that_is_asked_for_is_seen_by_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, other) = (State::at(Some(directory.path().into())), State::read_only(Some(directory.path().into())));
+        assert_eq!(other.generation(), 0);
+        one.raise_generation().unwrap();
+        one.raise_generation().unwrap();
+        assert_eq!(other.generation(), 2);
+        other.raise_generation().unwrap();
+        assert_eq!(one.generation(), 2, "whoever only looks asks for nothing");
     }
 
     #[test]
