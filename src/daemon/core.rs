@@ -73,6 +73,7 @@ impl Core {
         current.config = config;
         current.parts = parts;
         self.publish(&current);
+        self.live().forget_refusals();
         Ok(())
     }
 

@@ -85,7 +85,11 @@ pub(super) async fn open(
                     drop(answer);
                     return plain(client, greeting, target, story).await;
                 }
-                return Box::pin(greeting.pass_on(client, *answer, story)).await;
+                return Box::pin(greeting.pass_on(client, *answer, upstreams, story)).await;
+            }
+            Ok(Ok(Connected::Repeated(hop, page))) => {
+                story.record.hop = Some(hop.to_string());
+                return Box::pin(greeting.repeat(client, &page, story)).await;
             }
             Ok(Err(error)) if course.find_again(&error, &wanted, &client.peer, shared).await => {}
             Ok(Err(error)) => {

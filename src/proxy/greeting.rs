@@ -4,13 +4,14 @@ use tokio::io::AsyncWriteExt;
 
 use super::{Client, Next, Story, pump, respond, verbatim};
 use crate::audit::End;
-use crate::http1::{Version, Wire};
+use crate::http1::{ResponseHead, Version, Wire};
 use crate::relay::reset_on_close;
 use crate::socks::Reply;
 use crate::socks::server::{self, Version as SocksVersion};
-use crate::upstream::Answer;
+use crate::upstream::{Answer, Page, Upstreams};
 use respond::Problem;
 use tokio::net::TcpStream;
+use verbatim::Gathered;
 
 /// Exactly this and in one write: clients were seen to choke on anything more.
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -51,18 +52,32 @@ impl Greeting {
     }
 
     /// The upstream's own answer was no 2xx.
-    pub async fn pass_on(self, client: &mut Client, answer: Answer, mut story: Story) -> Next {
-        let version = match self {
-            Self::Http(version) => return Box::pin(verbatim::pass_on(client, answer, version, story)).await,
-            Self::Socks(version) => Some(version),
-            Self::Silent => None,
-        };
-        let Answer { head, hop, .. } = &answer;
+    pub async fn pass_on(self, client: &mut Client, answer: Answer, upstreams: &Upstreams, story: Story) -> Next {
+        if let Self::Http(version) = self {
+            return Box::pin(verbatim::pass_on(client, answer, version, upstreams, story)).await;
+        }
+        match Box::pin(verbatim::gather(answer, upstreams)).await {
+            Gathered::Whole(page) => self.say_status(client, &page.head, story).await,
+            Gathered::Part { answer, .. } => self.say_status(client, &answer.head, story).await,
+        }
+    }
+
+    /// The upstream said so a moment ago.
+    pub async fn repeat(self, client: &mut Client, page: &Page, story: Story) -> Next {
+        tracing::debug!(id = story.record.id, target = story.record.target, "refused a moment ago, not asked again");
+        match self {
+            Self::Http(version) => Box::pin(verbatim::repeat(client, page, version, story)).await,
+            Self::Socks(_) | Self::Silent => self.say_status(client, &page.head, story).await,
+        }
+    }
+
+    /// As much of an answer as there are words for.
+    async fn say_status(self, client: &mut Client, head: &ResponseHead, mut story: Story) -> Next {
         story.answered(head.status);
-        log(
-            &story,
-            &format!("{hop} answered {} {}", head.status, String::from_utf8_lossy(&head.reason).escape_debug()),
-        );
+        let hop = story.record.hop.as_deref().unwrap_or_default();
+        let reason = String::from_utf8_lossy(&head.reason);
+        log(&story, &format!("{hop} answered {} {}", head.status, reason.escape_debug()));
+        let version = if let Self::Socks(version) = self { Some(version) } else { None };
         let reply = version.map(|version| server::reply(version, reply_to_status(head.status)));
         Self::send_refusal(client, story, reply, End::UpstreamRefused).await;
         Next::Close

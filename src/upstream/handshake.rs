@@ -1,11 +1,17 @@
 //! The CONNECT/407 talk on one connection after the other, until there is a tunnel or a final answer.
 
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::attempts::Patience;
+use super::forbidden::{Expense, Page};
+use super::lease::binds;
+use super::live::{Idle, PoolKey};
 use super::stream::Stream;
 use super::{ConnectCause, ConnectError, Dialled, MAX_RESPONSE_HEAD, MAX_SKIPPED, Upstream, Upstreams};
 use crate::address::Target;
@@ -13,6 +19,9 @@ use crate::auth::{Action, Exchange, Refusal, RequestLine, Scheme};
 use crate::http1::{Body, Fields, HttpError, ReadError, RequestHead, ResponseHead, Version, Wire};
 use crate::route::{Hop, Route};
 use crate::secret::Credentials;
+
+/// How long a connection that was idle may stay silent: nobody says when one leads nowhere any more.
+const REUSED_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A way to the target. What the target sent together with the upstream's 200 stands in the wire's buffer.
 #[derive(Debug)]
@@ -30,12 +39,26 @@ pub struct Answer {
     pub body: Body,
     pub hop: Hop,
     pub scheme: Option<Scheme>,
+    pub(super) expense: Expense,
 }
 
 #[derive(Debug)]
 pub enum Connected {
     Tunnel(Tunnel),
     Answer(Box<Answer>),
+    /// What the upstream answered a moment ago. It was not asked again.
+    Repeated(Hop, Arc<Page>),
+}
+
+/// A connection for the handshake, and what is known of it.
+struct Begun {
+    dialled: Dialled,
+    key: PoolKey,
+    /// Others were served on it: its end says nothing about the upstream.
+    reused: bool,
+    /// It was authenticated before, so that the request needs no credentials of its own.
+    authenticated: bool,
+    era: u64,
 }
 
 impl Upstreams {
@@ -69,10 +92,18 @@ impl Upstreams {
             }
             Hop::Upstream(endpoint) => {
                 let upstream = &self.find(endpoint);
+                let key = PoolKey { hop: hop.clone(), generation: upstream.generation, origin: target.clone() };
+                if let Some(page) = self.live.forbidden().find(&key, Instant::now()) {
+                    return Ok(Connected::Repeated(hop.clone(), page));
+                }
                 // The dial has its own time-out, so that a dead upstream and a slow one are told apart.
-                let dialled = self.dial(upstream, patience).await?;
+                let era = self.live.forbidden().era();
+                let begun = match self.live.take(&key, Instant::now()) {
+                    Some(idle) => self.begin_again(upstream, key, idle, era),
+                    None => Begun::fresh(self.dial(upstream, patience).await?, key, era),
+                };
                 let proved = AtomicBool::new(false);
-                timeout(self.handshake_timeout, self.shake(upstream, dialled, target, fields, &proved))
+                timeout(self.handshake_timeout, self.shake(upstream, begun, target, fields, &proved))
                     .await
                     .map_err(|_| self.timed_out(&proved))?
             }
@@ -83,35 +114,50 @@ impl Upstreams {
         ConnectCause::HandshakeTimeout { limit: self.handshake_timeout, proved: proved.load(Ordering::Relaxed) }
     }
 
+    fn begin_again(&self, upstream: &Upstream, key: PoolKey, idle: Idle, era: u64) -> Begun {
+        let per_request = self.live.known(&self.key(upstream)).per_request;
+        let dialled = Dialled { wire: idle.wire, binding: idle.binding };
+        Begun { dialled, key, reused: true, authenticated: idle.authenticated && !per_request, era }
+    }
+
     /// `proved` is set before the secret is shown, for whoever gives up waiting.
     async fn shake(
         &self,
         upstream: &Upstream,
-        dialled: Dialled,
+        mut begun: Begun,
         target: &Target,
         fields: &Fields,
         proved: &AtomicBool,
     ) -> Result<Connected, ConnectCause> {
         let head = self.connect_head(target, fields);
         let line = RequestLine { method: head.method.clone(), uri: head.target.clone() };
-        let mut exchange = Exchange::new(self.plan(upstream, dialled.binding));
-        let mut wire = dialled.wire;
+        let mut exchange = Exchange::new(self.plan(upstream, begun.dialled.binding.clone()));
         loop {
-            let opened;
-            (exchange, opened) = opening(exchange, &line).await?;
-            let mut credentials = opened?;
+            let mut credentials = None;
+            if !begun.authenticated {
+                let opened;
+                (exchange, opened) = opening(exchange, &line).await?;
+                credentials = opened?;
+            }
             loop {
                 proved.fetch_or(exchange.proves_now(), Ordering::Relaxed);
-                let answer = match leg(&mut wire, &head, credentials.as_ref()).await {
+                let answer = match begun.leg(&head, credentials.as_ref()).await {
                     Ok(answer) if answer.status == 407 => answer,
-                    Ok(answer) => return self.finish(upstream, &exchange, wire, answer),
+                    Ok(answer) => return self.finish(upstream, &exchange, begun, answer),
+                    // It may have ended before it was asked.
+                    Err(error) if begun.reused && !exchange.proves_now() && is_break(&error) => break,
                     Err(error) => {
                         may_send_again(&mut exchange, error)?;
                         break;
                     }
                 };
+                if begun.authenticated {
+                    self.live.asks_each_time(&self.key(upstream));
+                }
+                (begun.reused, begun.authenticated) = (false, false);
                 let action;
-                (exchange, action) = respond(exchange, &mut wire, &line.method, &line, &answer).await?;
+                let wire = &mut begun.dialled.wire;
+                (exchange, action) = respond(exchange, wire, &line.method, &line, &answer).await?;
                 match action {
                     Action::Send(next) => credentials = Some(next),
                     Action::Reconnect => break,
@@ -119,8 +165,8 @@ impl Upstreams {
                 }
             }
             let dialled = self.dial(upstream, Patience::Full).await?;
-            exchange.rebind(dialled.binding);
-            wire = dialled.wire;
+            exchange.rebind(dialled.binding.clone());
+            begun = Begun::fresh(dialled, begun.key, begun.era);
         }
     }
 
@@ -128,18 +174,25 @@ impl Upstreams {
         &self,
         upstream: &Upstream,
         exchange: &Exchange,
-        wire: Wire<Stream>,
+        begun: Begun,
         head: ResponseHead,
     ) -> Result<Connected, ConnectCause> {
+        let Begun { dialled: Dialled { wire, binding }, key, authenticated, era, .. } = begun;
         let outcome = exchange.outcome(head.status);
-        self.live.learn(&self.key(upstream), outcome);
-        let hop = Hop::Upstream(upstream.endpoint.clone());
+        // On an authenticated connection nobody asks, which says nothing about others.
+        if !authenticated {
+            self.live.learn(&self.key(upstream), outcome);
+        }
+        let hop = key.hop.clone();
         let scheme = outcome.start.map(|start| start.scheme());
         if (200..300).contains(&head.status) {
+            self.live.forbidden().allowed(&key);
             return Ok(Connected::Tunnel(Tunnel { wire, hop, scheme }));
         }
         let body = Body::of_response("CONNECT", &head).map_err(|e| ConnectCause::Broken(e.into()))?;
-        Ok(Connected::Answer(Box::new(Answer { head, wire, body, hop, scheme })))
+        let expense =
+            Expense { key, binding, authenticated: authenticated || binds(outcome), logged_in: outcome.accepted, era };
+        Ok(Connected::Answer(Box::new(Answer { head, wire, body, hop, scheme, expense })))
     }
 
     /// Always ours in what binds two neighbours, the client's in the rest (RFC 9110 §9.3.6).
@@ -157,6 +210,27 @@ impl Upstreams {
         kept.iter().for_each(|(name, value)| all.push(name, value));
         all.push("Proxy-Connection", "Keep-Alive");
         RequestHead { method: "CONNECT".into(), target: target.to_string(), version: Version::Http11, fields: all }
+    }
+}
+
+impl Begun {
+    fn fresh(dialled: Dialled, key: PoolKey, era: u64) -> Self {
+        Self { dialled, key, reused: false, authenticated: false, era }
+    }
+
+    async fn leg(&mut self, head: &RequestHead, credentials: Option<&Credentials>) -> Result<ResponseHead, ReadError> {
+        let answer = leg(&mut self.dialled.wire, head, credentials);
+        if !self.reused {
+            return answer.await;
+        }
+        timeout(REUSED_PATIENCE, answer).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+    }
+}
+
+fn is_break(error: &ReadError) -> bool {
+    match error {
+        ReadError::Closed | ReadError::Truncated | ReadError::Io(_) => true,
+        ReadError::Http(_) => false,
     }
 }
 

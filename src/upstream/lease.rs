@@ -233,6 +233,7 @@ impl Lease {
     }
 }
 
-fn binds(outcome: Outcome) -> bool {
+/// Whether what was taken authenticates the connection for the requests after it.
+pub(super) fn binds(outcome: Outcome) -> bool {
     outcome.accepted && outcome.start.is_some_and(|start| start.scheme().binds_connection())
 }

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::footing::{Footing, Footings};
+use super::forbidden::Forbidden;
 use super::marks::{Health, Marks};
 use super::stream::Stream;
 use crate::address::{Endpoint, Target};
@@ -86,6 +87,7 @@ pub struct Idle {
 pub struct Live {
     known: Mutex<HashMap<UpstreamKey, Known>>,
     idle: Mutex<HashMap<PoolKey, Vec<Idle>>>,
+    forbidden: Forbidden,
     marks: Arc<Marks>,
     /// Counts the networks that were left.
     left: watch::Sender<u64>,
@@ -158,6 +160,15 @@ impl Live {
         }
     }
 
+    pub(super) fn forbidden(&self) -> &Forbidden {
+        &self.forbidden
+    }
+
+    /// Whoever changed something wants to see what has become of it.
+    pub fn forget_refusals(&self) {
+        self.forbidden.clear();
+    }
+
     pub(super) fn marks(&self) -> &Arc<Marks> {
         &self.marks
     }
@@ -167,11 +178,12 @@ impl Live {
         self.marks.of(endpoint).is_some()
     }
 
-    /// The network is another one: idle connections lead nowhere, who could not be reached may be there now, and
-    /// whoever waits for a connection waits in the wrong place. What upstreams were seen to want is true of them in
-    /// any network.
+    /// The network is another one: idle connections lead nowhere, another policy may hold, who could not be reached
+    /// may be there now, and whoever waits for a connection waits in the wrong place. What upstreams were seen to want
+    /// is true of them in any network.
     pub fn leave(&self) {
         self.drop_idle();
+        self.forget_refusals();
         self.marks.forget();
         self.left.send_modify(|left| *left += 1);
     }
@@ -228,6 +240,7 @@ impl Live {
 
     /// Drops what nobody came back for.
     pub fn sweep(&self, now: Instant) {
+        self.forbidden.sweep(now);
         let mut idle = lock(&self.idle);
         idle.retain(|_, list| {
             list.retain_mut(|entry| is_fresh(entry, now) && entry.wire.stream.is_quiet());

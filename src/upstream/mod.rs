@@ -7,6 +7,7 @@ mod attempts;
 mod dial;
 pub mod fetch;
 mod footing;
+mod forbidden;
 mod handshake;
 mod lease;
 mod legs;
@@ -28,6 +29,7 @@ use tokio::time::{sleep, timeout};
 
 pub use dial::{Addresses, DialError, Dialer, Resolve, tune};
 pub use footing::Footing;
+pub use forbidden::{MAX_PAGE, Page};
 pub use handshake::{Answer, Connected, Tunnel};
 pub use lease::{BodyHint, Lease, reaches_origin};
 pub use legs::Verdict;

@@ -15,6 +15,7 @@ mod events;
 mod explained;
 mod fetch;
 mod footing;
+mod forbidden;
 mod forwarding;
 mod heads;
 mod hyper_or_http1;
