@@ -45,7 +45,7 @@
 //!
 //! All that a request needs is one immutable [`proxy::Proxy`]; a reload or a look puts a new one in its place, and
 //! requests under way keep theirs. `daemon::core` makes it of the configuration and of what was last found out about
-//! the place. What changes beneath is one [`upstream::Live`] (idle connections, what upstreams want, dead hops, the
+//! the place. What changes beneath is one [`upstream::Live`] (idle connections, what upstreams want and forbid, dead hops, the
 //! addresses of tunnels), which lives as long as the process, and what a script in use remembers ([`route::pac`]). On
 //! disk there are the kept copies of [`state`], nothing else. One client is one task, its tunnel included, so that a
 //! drain knows when it is done; `daemon::roaming` is one more, and the only one that looks.
