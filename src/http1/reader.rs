@@ -93,6 +93,20 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         }
     }
 
+    /// Waits for the first byte of a message, or the end of the stream.
+    pub async fn begun(&mut self) -> Result<(), ReadError> {
+        loop {
+            let stray = stray_line_ends(self.buffer);
+            let _ = self.buffer.split_to(stray);
+            if !self.buffer.is_empty() {
+                return Ok(());
+            }
+            if self.fill().await? == 0 {
+                return Err(ReadError::Closed);
+            }
+        }
+    }
+
     /// The next data of a body, or its trailers at the end.
     pub async fn piece(&mut self, body: &mut Body) -> Result<Result<Bytes, Fields>, ReadError> {
         loop {

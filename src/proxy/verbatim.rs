@@ -80,7 +80,12 @@ pub(super) async fn pass_on(
             }
         }
     };
-    let end = passed.await.map_or_else(|error| error.end(), |()| End::UpstreamRefused);
+    // A page is the upstream's own: no origin makes it wait.
+    let end = match timeout(upstreams.handshake_timeout, passed).await {
+        Ok(Ok(())) => End::UpstreamRefused,
+        Ok(Err(error)) => error.end(),
+        Err(_) => End::HandshakeTimeout,
+    };
     story.record.bytes_down = sent;
     drop(answer);
     finish(client, story, end).await

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::attempts::Patience;
 use super::handshake::opening;
+use super::legs::has_several_legs;
 use super::live::{Idle, PoolKey};
 use super::stream::Stream;
 use super::{ConnectCause, ConnectError, Upstream, Upstreams};
@@ -39,6 +40,8 @@ pub struct Lease {
     pub reused: bool,
     /// The connection itself is authenticated.
     pub(super) authenticated: bool,
+    /// The upstream has asked for a log-in for this very request.
+    pub(super) demanded: bool,
     pub(super) exchange: Option<Exchange>,
     pub(super) key: PoolKey,
 }
@@ -63,6 +66,17 @@ impl Lease {
     /// Nothing came that nobody asked for: whose answer would it become?
     pub fn is_clean(&mut self) -> bool {
         self.wire.buffer.is_empty() && self.wire.stream.is_quiet()
+    }
+
+    /// What is sent is answered by the upstream itself, and not by an origin that may take its time: it has asked for a
+    /// log-in, and this is not the message that it decides by.
+    pub fn awaits_challenge(&self) -> bool {
+        self.demanded && self.start().is_some_and(has_several_legs) && !self.proves_now()
+    }
+
+    /// What is sent shows the secret.
+    pub fn proves_now(&self) -> bool {
+        self.exchange.as_ref().is_some_and(Exchange::proves_now)
     }
 
     /// What is sent may be out of date although the secret is good, a nonce or a ticket: a long body may be met
@@ -227,6 +241,7 @@ impl Lease {
             binding: None,
             reused,
             authenticated: false,
+            demanded: false,
             exchange: None,
             key,
         }

@@ -139,6 +139,7 @@ impl Upstreams {
     ) -> Result<(), ConnectCause> {
         let upstream = &self.upstream_of(lease).ok_or(ConnectCause::Unknown)?;
         self.live.demands(&self.key(upstream));
+        lease.demanded = true;
         if lease.authenticated {
             self.live.asks_each_time(&self.key(upstream));
         }
@@ -204,7 +205,7 @@ fn closing(answer: &ResponseHead) -> ResponseHead {
     answer
 }
 
-fn has_several_legs(start: Start) -> bool {
+pub(super) fn has_several_legs(start: Start) -> bool {
     matches!(start, Start::Scheme(Scheme::Ntlm) | Start::NtlmInNegotiate)
 }
 

@@ -39,6 +39,10 @@ pub(super) enum Attempt {
     /// Something ended before the answer did; the client must not take it for whole.
     Cut(End),
     NoAnswer(ReadError),
+    /// The upstream fell silent where only itself can be the reason. `proved`: the secret was shown.
+    TimedOut {
+        proved: bool,
+    },
     BadAnswer(ReadError),
     BadBody(HttpError),
     /// It takes no `Expect`, and the client had sent none.
@@ -51,6 +55,7 @@ pub(super) struct Sending<'a> {
     pub ask_first: bool,
     pub keep_client: bool,
     pub was_pinned: bool,
+    pub handshake_timeout: Duration,
     /// The client takes the end of its connection for the end of the answer.
     pub ends_by_close: AtomicBool,
 }
@@ -75,6 +80,11 @@ impl Sending<'_> {
         story: &mut Story,
     ) -> Attempt {
         let to_origin = reaches_origin(&lease.hop);
+        let limits = Limits {
+            begin: lease.awaits_challenge().then_some(self.handshake_timeout),
+            end: (!to_origin).then_some(self.handshake_timeout),
+            proved: lease.proves_now(),
+        };
         let head = self.request.head_for(&lease.hop, self.ask_first).to_bytes(lease.credentials.as_ref());
         let (mut from_client, mut to_client) = client.split();
         let (mut from_upstream, mut to_upstream) = lease.wire.split();
@@ -86,7 +96,7 @@ impl Sending<'_> {
             // In this order, so that an answer that is here already never finds the body unsent.
             biased;
             attempt = self.send_body(&mut from_client, &mut to_upstream, body, replay, &signals) => attempt,
-            attempt = self.pass_answer(&mut from_upstream, &mut to_client, to_origin, &signals, story) => attempt,
+            attempt = self.pass_answer(&mut from_upstream, &mut to_client, to_origin, &limits, &signals, story) => attempt,
         }
     }
 
@@ -128,10 +138,11 @@ impl Sending<'_> {
         upstream: &mut Reader<'_, R>,
         client: &mut W,
         to_origin: bool,
+        limits: &Limits,
         signals: &Signals,
         story: &mut Story,
     ) -> Attempt {
-        let head = match self.final_head(upstream, client, signals).await {
+        let head = match self.final_head(upstream, client, limits, signals).await {
             Ok(head) => head,
             Err(attempt) => return attempt,
         };
@@ -181,12 +192,13 @@ impl Sending<'_> {
         &self,
         upstream: &mut Reader<'_, R>,
         client: &mut W,
+        limits: &Limits,
         signals: &Signals,
     ) -> Result<ResponseHead, Attempt> {
         let mut begun = false;
         loop {
             let head = tokio::select! {
-                head = upstream.response(MAX_RESPONSE_HEAD) => head,
+                head = limits.head(upstream) => head.ok_or(Attempt::TimedOut { proved: limits.proved })?,
                 () = given_up(signals) => Err(ReadError::Truncated),
             };
             let mut head = match head {
@@ -223,6 +235,36 @@ impl Sending<'_> {
         }
         answer.fields.push("Connection", "Upgrade");
         answer
+    }
+}
+
+/// How long the upstream may be silent where no origin can be the reason.
+struct Limits {
+    /// Before its answer.
+    begin: Option<Duration>,
+    /// From the first byte of a head to its last.
+    end: Option<Duration>,
+    /// What was sent shows the secret.
+    proved: bool,
+}
+
+impl Limits {
+    /// `None`: it did not come in time.
+    async fn head<R: AsyncRead + Unpin>(
+        &self,
+        upstream: &mut Reader<'_, R>,
+    ) -> Option<Result<ResponseHead, ReadError>> {
+        match within(self.begin, upstream.begun()).await? {
+            Ok(()) => within(self.end, upstream.response(MAX_RESPONSE_HEAD)).await,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        Some(limit) => timeout(limit, work).await.ok(),
+        None => Some(work.await),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, ReadError, RequestHead, ResponseHead};
 use crate::relay::{Doubted, doubt_peer, reset_on_close, watch_peer};
-use crate::upstream::{BodyHint, ConnectError, Lease, Verdict, reaches_origin};
+use crate::upstream::{BodyHint, ConnectCause, ConnectError, Lease, Verdict, reaches_origin};
 use attempt::{Attempt, Sending};
 use pump::{Replay, client_end};
 use request::Request;
@@ -131,6 +131,7 @@ impl<'a> Forward<'a> {
                     ask_first,
                     keep_client: self.request.persists && !draining,
                     was_pinned,
+                    handshake_timeout: self.course.proxy.upstreams.handshake_timeout,
                     ends_by_close: AtomicBool::new(false),
                 };
                 self.story.record.hop = Some(lease.hop.to_string());
@@ -196,6 +197,11 @@ impl<'a> Forward<'a> {
                         reset_on_close(&self.client.wire.stream);
                     }
                     return self.end(end);
+                }
+                Attempt::TimedOut { proved } => {
+                    let limit = self.course.proxy.upstreams.handshake_timeout;
+                    let cause = ConnectCause::HandshakeTimeout { limit, proved };
+                    Err(Failure::Connect(ConnectError::new(&self.request.url.target, &lease.hop, cause)))
                 }
                 Attempt::BadBody(error) => Err(Failure::Problem(Problem::bad_message(error))),
                 Attempt::BadAnswer(error) => Err(Failure::Problem(Problem::broken_answer(&error))),
