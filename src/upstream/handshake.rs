@@ -286,7 +286,8 @@ pub(super) async fn respond(
     answer: &ResponseHead,
 ) -> Result<(Exchange, Action), ConnectCause> {
     tracing::trace!(method, status = answer.status, "answered");
-    let persists = answer.persists() && skip_page(wire, method, answer).await;
+    // Many close with their 407 and do not say so: what is sent then is lost, and may have been the proof.
+    let persists = answer.persists() && skip_page(wire, method, answer).await && !wire.stream.has_ended();
     let challenges: Vec<Vec<u8>> = answer.fields.all("proxy-authenticate").map(<[u8]>::to_vec).collect();
     let line = line.clone();
     think(exchange, move |exchange| exchange.on_challenge(challenges.iter().map(Vec::as_slice), persists, &line)).await

@@ -23,6 +23,15 @@ impl Stream {
         }
     }
 
+    /// Whether the other side is gone already, whatever it said about staying.
+    pub fn has_ended(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        match SockRef::from(self.tcp()).peek(&mut byte) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
     /// Whether an idle connection is still good: open, and with nothing to read that nobody asked for.
     pub fn is_quiet(&mut self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit()];

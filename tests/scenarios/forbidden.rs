@@ -208,6 +208,31 @@ async fn a_kept_connection_that_has_ended_meanwhile_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_connection_that_says_more_than_its_refusal_is_not_kept() {
+    for together in [true, false] {
+        let upstream = Scripted::start().await;
+        let relay = Relay::before(upstream.addr()).start();
+        let mut client = relay.client().await;
+        client.send(connect("h.test")).await;
+        let mut first = upstream.accept().await;
+        first.head().await;
+        let (refusal, stray) = ("HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", "HTTP/1.1 200 OK\r\n\r\nevil");
+        first.send(if together { [refusal, stray].concat() } else { refusal.into() }).await;
+        assert_eq!(client.answer().await.text(), "no");
+        if !together {
+            first.send(stray).await;
+        }
+        let mut other = relay.client().await;
+        other.send(connect("h.test")).await;
+        let mut second = upstream.accept().await;
+        second.head().await;
+        second.send("HTTP/1.1 200 OK\r\n\r\ntrue").await;
+        assert_eq!(other.head().await.status(), 200);
+        assert_eq!(other.take(4).await, b"true");
+    }
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_asks_again_is_answered_anew() {
     let (guard, refused) = (Guard::new("NTLM"), Arc::new(AtomicUsize::new(0)));
     let upstream = Upstream::start(move |heard| {

@@ -13,6 +13,7 @@ mod desync;
 mod endings;
 mod events;
 mod explained;
+mod faults;
 mod fetch;
 mod footing;
 mod forbidden;

@@ -1,11 +1,13 @@
 //! The stage: an office (corporate proxy, origin, relay in front), and peers that say and hear exact bytes.
 
+mod faulty;
 mod office;
 mod peer;
 mod scripted;
 mod socks;
 mod ways;
 
+pub use faulty::{Fault, Faulty, Kind, Leg};
 pub use office::{Office, PASSWORD, Relay, RelayPlan};
 pub use peer::{Answer, Head, Peer, soon, until};
 pub use scripted::{BlackHole, Closed, Guard, Heard, Say, Scripted, Upstream};

@@ -146,6 +146,13 @@ impl Peer {
         self.buffer.drain(..count).collect()
     }
 
+    /// Less if the stream ends before.
+    pub async fn take_up_to(&mut self, count: usize) -> Vec<u8> {
+        while self.buffer.len() < count && self.fill().await {}
+        let count = count.min(self.buffer.len());
+        self.buffer.drain(..count).collect()
+    }
+
     /// Everything up to the end of the stream.
     pub async fn rest(&mut self) -> Vec<u8> {
         while self.fill().await {}
