@@ -154,7 +154,8 @@ impl Chunked {
 /// One line that ends in CRLF; a bare LF or CR within it is refused.
 fn line(bytes: &[u8], max: usize) -> Result<Option<(&[u8], usize)>, HttpError> {
     let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
-        return if bytes.len() > max { Err(HttpError::Chunk) } else { Ok(None) };
+        // What is there may end in the CR, so that a line counts alike whole and cut.
+        return if bytes.len() > max + 1 { Err(HttpError::Chunk) } else { Ok(None) };
     };
     match bytes[..end].strip_suffix(b"\r") {
         Some(text) if text.len() <= max && !text.contains(&b'\r') => Ok(Some((text, end + 1))),
@@ -177,8 +178,10 @@ fn trailers(rest: &[u8], at: usize) -> Result<Piece, HttpError> {
     if rest.starts_with(b"\r\n") {
         return Ok(Piece::End { consumed: at + 2, trailers: Fields::default() });
     }
-    let Some(end) = rest.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4) else {
-        return if rest.len() > MAX_TRAILERS { Err(HttpError::Chunk) } else { Ok(Piece::More { consumed: at }) };
+    let end = match rest.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4) {
+        Some(end) if end <= MAX_TRAILERS => end,
+        None if rest.len() < MAX_TRAILERS => return Ok(Piece::More { consumed: at }),
+        Some(_) | None => return Err(HttpError::Chunk),
     };
     let mut slots = [httparse::EMPTY_HEADER; 64];
     match httparse::parse_headers(&rest[..end], &mut slots) {
@@ -304,6 +307,22 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = wire.chunks(1).collect();
         assert_eq!(decode(&bytes), Ok(expected));
+    }
+
+    #[test]
+    fn a_limit_is_the_same_whole_and_fed_one_by_one() {
+        let line = |length| format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(length - 2));
+        let trailers = |length| format!("0\r\nX: {}\r\n\r\n", "y".repeat(length - 7));
+        for (wire, good) in [
+            (line(MAX_CHUNK_LINE), true),
+            (line(MAX_CHUNK_LINE + 1), false),
+            (trailers(MAX_TRAILERS), true),
+            (trailers(MAX_TRAILERS + 1), false),
+        ] {
+            let whole = decode(&[wire.as_bytes()]);
+            assert_eq!(whole.is_ok(), good, "{} bytes", wire.len());
+            assert_eq!(decode(&wire.as_bytes().chunks(1).collect::<Vec<_>>()), whole, "{} bytes", wire.len());
+        }
     }
 
     #[test]
