@@ -136,18 +136,16 @@ struct Offer {
 
 impl Offer {
     fn read(challenge: &Challenge) -> Result<Self, MechanismError> {
+        let given = |name: &str| challenge.param(name).map(|value| exact(name, value)).transpose();
         let need = |name: &str| {
-            challenge
-                .param(name)
-                .map(ToString::to_string)
-                .ok_or_else(|| MechanismError::BadChallenge(format!("the Digest challenge has no {name}")))
+            given(name)?.ok_or_else(|| MechanismError::BadChallenge(format!("the Digest challenge has no {name}")))
         };
         let algorithm = challenge.param("algorithm");
         let is = |name: &str, value: &str| challenge.param(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
         Ok(Self {
             realm: need("realm")?,
             nonce: need("nonce")?,
-            opaque: challenge.param("opaque").map(Into::into),
+            opaque: given("opaque")?,
             algorithm: Algorithm::read(algorithm.unwrap_or("MD5")).ok_or_else(|| {
                 MechanismError::Unavailable(format!("no such Digest algorithm here: {}", algorithm.unwrap_or("")))
             })?,
@@ -156,6 +154,14 @@ impl Offer {
             utf_8: is("charset", "UTF-8"),
             hashed_user: is("userhash", "true"),
         })
+    }
+}
+
+/// What goes back must be what came, or the upstream takes the password for wrong: what is not UTF-8 was lost in reading.
+fn exact(name: &str, value: &str) -> Result<String, MechanismError> {
+    match value.contains(char::REPLACEMENT_CHARACTER) {
+        true => Err(MechanismError::Unavailable(format!("the {name} of the Digest challenge is not UTF-8"))),
+        false => Ok(value.into()),
     }
 }
 
@@ -441,5 +447,22 @@ mod tests {
         for text in ["Digest realm=r", "Digest nonce=n", "Digest"] {
             assert!(matches!(tried(text), MechanismError::BadChallenge(_)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_challenge_that_could_not_be_repeated_exactly_is_not_answered_with_a_wrong_one() {
+        let mut digest = Digest::new("u", Secret::new("p"), session("c")).unwrap();
+        for text in [
+            &b"Digest realm=\"B\xfcro\", nonce=n"[..],
+            b"Digest realm=r, nonce=\xfc",
+            b"Digest realm=r, nonce=n, opaque=\xfc",
+        ] {
+            let offered = parse_all([text]).remove(0);
+            let error = digest.step(&request("GET", "/"), Some(&offered)).unwrap_err();
+            assert!(matches!(error, MechanismError::Unavailable(_)), "{text:?}");
+        }
+        let offered = challenge("Digest realm=\"B\u{fc}ro\", nonce=n");
+        let leg = digest.step(&request("GET", "/"), Some(&offered)).unwrap();
+        assert_eq!(field(&leg, "realm").as_deref(), Some("B\u{fc}ro"));
     }
 }
