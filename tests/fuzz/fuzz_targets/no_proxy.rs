@@ -1,5 +1,5 @@
-//! See `targets.rs`.
+//! See `targets/mod.rs`.
 #![no_main]
-#[path = "../targets.rs"]
+#[path = "../targets/mod.rs"]
 mod targets;
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::no_proxy(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::routes::no_proxy(bytes));

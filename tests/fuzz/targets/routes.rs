@@ -1,7 +1,4 @@
-//! What is fuzzed: functions that take any bytes and must not panic, hang or grow.
-//!
-//! A new one: a function here and its line in [`ALL`], a file of four lines in `fuzz_targets` and its `[[bin]]`, and a
-//! directory of seeds. `cargo test --test fuzz` replays the seeds, `tests/run fuzz` looks for more.
+//! What chooses a route: what a PAC script returns, scripts, `NO_PROXY`, patterns.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,13 +11,6 @@ use hallpass::route::pac::{Host, Limits, Pac, directive, text};
 use hallpass::route::pattern::Pattern;
 use hallpass::route::rules::{Rule, Use};
 use hallpass::route::{Hop, Question, Router};
-
-pub type Function = fn(&[u8]);
-
-/// By the names of their seeds and programs.
-#[allow(dead_code, reason = "the fuzzers use one of them each")]
-pub const ALL: &[(&str, Function)] =
-    &[("no_proxy", no_proxy), ("pac_directive", pac_directive), ("pac_script", pac_script), ("patterns", patterns)];
 
 /// What a script returned.
 pub fn pac_directive(bytes: &[u8]) {
