@@ -8,6 +8,45 @@ use super::{Fields, HttpError, RequestHead, ResponseHead, Version};
 const MAX_CHUNK_LINE: usize = 4 * 1024;
 const MAX_TRAILERS: usize = 16 * 1024;
 
+/// What frames, routes, authenticates, decides or describes the content has no place behind it (RFC 9110 §6.5.1).
+const NEVER_A_TRAILER: [&str; 35] = [
+    "host",
+    "content-length",
+    "content-encoding",
+    "content-type",
+    "content-range",
+    "trailer",
+    "via",
+    "expect",
+    "max-forwards",
+    "cache-control",
+    "pragma",
+    "range",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-range",
+    "authorization",
+    "www-authenticate",
+    "authentication-info",
+    "cookie",
+    "set-cookie",
+    "set-cookie2",
+    "origin",
+    "referer",
+    "forwarded",
+    "x-forwarded-for",
+    "age",
+    "date",
+    "expires",
+    "location",
+    "retry-after",
+    "vary",
+    "warning",
+    "proxy-status",
+];
+
 /// The rest of a body that is being read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
@@ -62,6 +101,23 @@ impl Body {
             Some(length) => Self::Length(length),
             None => Self::UntilClose,
         })
+    }
+
+    /// The one statement about a body's end that a head makes when it goes on; `in_chunks`: the body goes out in them.
+    pub fn declare(&self, head: &mut ResponseHead, in_chunks: bool) {
+        let says = match content_length(&head.fields) {
+            // To HEAD, and with 304: the length of what is not sent (RFC 9110 §8.6).
+            Ok(length) if matches!(self, Self::Empty) && !head.is_informational() && head.status != 204 => length,
+            Ok(_) | Err(_) => None,
+        };
+        head.fields.remove("content-length");
+        head.fields.remove("transfer-encoding");
+        match self {
+            Self::Empty => says.into_iter().for_each(|length| head.fields.push("Content-Length", length.to_string())),
+            Self::Length(length) => head.fields.push("Content-Length", length.to_string()),
+            Self::Chunked(_) if in_chunks => head.fields.push("Transfer-Encoding", "chunked"),
+            Self::Chunked(_) | Self::UntilClose => {}
+        }
     }
 
     pub fn chunked() -> Self {
@@ -151,16 +207,20 @@ impl Chunked {
     }
 }
 
-/// One line that ends in CRLF; a bare LF or CR within it is refused.
+/// One line that ends in CRLF; a bare LF or CR and what else is no text is refused.
 fn line(bytes: &[u8], max: usize) -> Result<Option<(&[u8], usize)>, HttpError> {
     let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
         // What is there may end in the CR, so that a line counts alike whole and cut.
         return if bytes.len() > max + 1 { Err(HttpError::Chunk) } else { Ok(None) };
     };
     match bytes[..end].strip_suffix(b"\r") {
-        Some(text) if text.len() <= max && !text.contains(&b'\r') => Ok(Some((text, end + 1))),
+        Some(text) if text.len() <= max && !text.iter().any(is_control) => Ok(Some((text, end + 1))),
         Some(_) | None => Err(HttpError::Chunk),
     }
+}
+
+fn is_control(byte: &u8) -> bool {
+    byte.is_ascii_control() && *byte != b'\t'
 }
 
 /// `1*HEXDIG [ chunk-ext ]`; extensions are dropped, nobody end to end may rely on them (RFC 9112 §7.1.1).
@@ -187,11 +247,8 @@ fn trailers(rest: &[u8], at: usize) -> Result<Piece, HttpError> {
     match httparse::parse_headers(&rest[..end], &mut slots) {
         Ok(httparse::Status::Complete((used, headers))) if used == end => {
             let mut trailers: Fields = headers.iter().map(|h| (h.name, h.value)).collect();
-            // What frames, routes or authenticates has no place behind the body (RFC 9110 §6.5.1).
             trailers.strip_hop_by_hop();
-            for name in ["content-length", "host", "authorization", "set-cookie", "proxy-authenticate"] {
-                trailers.remove(name);
-            }
+            NEVER_A_TRAILER.iter().for_each(|name| trailers.remove(name));
             Ok(Piece::End { consumed: at + end, trailers })
         }
         Ok(_) | Err(_) => Err(HttpError::Chunk),

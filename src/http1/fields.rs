@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 
 /// Fields that belong to one connection (RFC 9110 §7.6.1), or to the exchange between us and a neighbour.
-const HOP_BY_HOP: [&str; 8] = [
+const HOP_BY_HOP: [&str; 10] = [
     "connection",
     "keep-alive",
     "proxy-connection",
     "proxy-authorization",
+    "proxy-authenticate",
+    "proxy-authentication-info",
     "te",
     "transfer-encoding",
     "upgrade",

@@ -153,7 +153,13 @@ impl ResponseHead {
 
     /// Whether the connection may carry another message; HTTP/1.0 proxies say so with `Proxy-Connection`.
     pub fn persists(&self) -> bool {
-        persists(self.version, &self.fields)
+        persists(self.version, &self.fields) && !self.is_framed_doubtfully()
+    }
+
+    /// Two readers may see its end in two places: what comes behind it is nobody's answer (RFC 9112 §6.1, §6.3).
+    fn is_framed_doubtfully(&self) -> bool {
+        self.fields.contains("transfer-encoding")
+            && (self.version == Version::Http10 || self.fields.contains("content-length"))
     }
 
     pub fn is_informational(&self) -> bool {

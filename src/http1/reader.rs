@@ -7,7 +7,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadHalf, WriteHalf};
 
 use super::body::{Body, Piece};
-use super::head::{end_of_head, stray_line_ends};
+use super::head::{MAX_TARGET, end_of_head, stray_line_ends};
 use super::{Fields, HttpError, RequestHead, ResponseHead};
 
 /// One read's room: large enough for speed, small enough for a waiting client.
@@ -57,8 +57,14 @@ pub struct Reader<'a, R> {
 
 impl<R: AsyncRead + Unpin> Reader<'_, R> {
     pub async fn request(&mut self, max_head: usize) -> Result<RequestHead, ReadError> {
-        let head = self.head(max_head).await?;
-        Ok(RequestHead::parse(&head)?)
+        match self.head(max_head).await {
+            Ok(head) => Ok(RequestHead::parse(&head)?),
+            // What is too long may be its first line alone (RFC 9112 §3).
+            Err(ReadError::Http(HttpError::HeadTooLarge)) if has_long_target(self.buffer) => {
+                Err(HttpError::TargetTooLong.into())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub async fn response(&mut self, max_head: usize) -> Result<ResponseHead, ReadError> {
@@ -164,6 +170,11 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         self.buffer.reserve(READ_SIZE);
         self.io.read_buf(self.buffer).await
     }
+}
+
+fn has_long_target(head: &[u8]) -> bool {
+    let mut words = head.split(|byte| byte.is_ascii_whitespace()).skip(1);
+    words.next().is_some_and(|target| target.len() > MAX_TARGET)
 }
 
 /// False for the first byte of a TLS or SOCKS hello, which would never come to the end of a head. A line end may be

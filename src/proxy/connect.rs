@@ -8,7 +8,7 @@ use super::tunnel::Open;
 use super::{Client, Next, Proxy, Shared, Story, port80, pump, respond};
 use crate::address::Target;
 use crate::audit::End;
-use crate::http1::{Fields, ReadError, RequestHead};
+use crate::http1::{Body, Fields, ReadError, RequestHead};
 use crate::upstream::{ConnectError, Connected};
 use pump::client_end;
 use respond::Problem;
@@ -18,12 +18,23 @@ const MAX_EARLY: usize = 64 * 1024;
 
 pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<Proxy>, shared: &mut Shared) -> Next {
     let story = Story::of_request(&client.peer, proxy, head);
-    match Target::parse(&head.target, None) {
+    match target_of(head) {
         Ok(target) => open(client, Greeting::Http(head.version), target, &head.fields, story, proxy, shared).await,
-        Err(error) => {
-            respond::refuse(client, story, &Problem::bad_target(&error)).await;
+        Err(problem) => {
+            respond::refuse(client, story, &problem).await;
             Next::Close
         }
+    }
+}
+
+/// What follows a CONNECT is the tunnel's. A body would be the tunnel's to one reader and the proxy's to another
+/// (RFC 9110 §9.3.6); that there is none may be said.
+fn target_of(head: &RequestHead) -> Result<Target, Problem> {
+    let target = Target::parse(&head.target, None).map_err(|error| Problem::bad_target(&error))?;
+    match Body::of_request(head) {
+        Ok(Body::Empty) => Ok(target),
+        Ok(_) => Err(Problem::bad_request("a CONNECT has no body", "send it inside the tunnel")),
+        Err(error) => Err(Problem::bad_message(error)),
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Url {
     pub authority: String,
     /// From the first `/` or `?` on; at least `/`.
     pub path: String,
+    /// There was neither path nor question, which OPTIONS means the whole server by.
+    pub is_bare: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -43,8 +45,9 @@ impl Url {
         })?;
         let authority =
             if Some(target.port) == default_port(&scheme) { target.host.to_string() } else { target.to_string() };
+        let is_bare = path.is_empty();
         let path = if path.starts_with('/') { path.to_string() } else { format!("/{path}") };
-        Ok(Self { scheme, target, authority, path })
+        Ok(Self { scheme, target, authority, path, is_bare })
     }
 
     /// As a proxy wants it. Written anew, so that every reader sees one host.

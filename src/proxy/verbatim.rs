@@ -21,6 +21,7 @@ pub(super) enum Gathered {
     /// It is long or slow, or it broke off.
     Part {
         answer: Answer,
+        head: ResponseHead,
         data: Vec<u8>,
         broken: Option<ReadError>,
     },
@@ -29,14 +30,16 @@ pub(super) enum Gathered {
 /// Reads the page before anybody hears of it: once it is whole, the next try can do without a log-in, and clients try
 /// again at once.
 pub(super) async fn gather(mut answer: Answer, upstreams: &Upstreams) -> Gathered {
+    // Its length is told before any of it is read.
+    let head = neighbourless(&answer);
     let mut data = Vec::new();
     let trailers = match timeout(WHOLE_WITHIN, read(&mut answer, &mut data)).await {
         Ok(Ok(Some(trailers))) => trailers,
-        Ok(Ok(None)) | Err(_) => return Gathered::Part { answer, data, broken: None },
-        Ok(Err(error)) => return Gathered::Part { answer, data, broken: Some(error) },
+        Ok(Ok(None)) | Err(_) => return Gathered::Part { answer, head, data, broken: None },
+        Ok(Err(error)) => return Gathered::Part { answer, head, data, broken: Some(error) },
     };
     let chunked = matches!(answer.body, Body::Chunked(_));
-    let page = Arc::new(Page { head: neighbourless(&answer), data, trailers: chunked.then_some(trailers) });
+    let page = Arc::new(Page { head, data, trailers: chunked.then_some(trailers) });
     upstreams.keep_refusal(answer, &page);
     Gathered::Whole(page)
 }
@@ -61,13 +64,13 @@ pub(super) async fn pass_on(
     upstreams: &Upstreams,
     mut story: Story,
 ) -> Next {
-    let (mut answer, data, broken) = match gather(answer, upstreams).await {
+    let (mut answer, own, data, broken) = match gather(answer, upstreams).await {
         Gathered::Whole(page) => return repeat(client, &page, version, story).await,
-        Gathered::Part { answer, data, broken } => (answer, data, broken),
+        Gathered::Part { answer, head, data, broken } => (answer, head, data, broken),
     };
     story.answered(answer.head.status);
     let chunked = matches!(answer.body, Body::Chunked(_)) && version == Version::Http11;
-    let mut message = head(neighbourless(&answer), chunked);
+    let mut message = head(own, chunked);
     put(&mut message, &data, chunked).await;
     let mut sent = data.len() as u64;
     let passed = async {
@@ -112,9 +115,8 @@ pub(super) async fn repeat(client: &mut Client, page: &Page, version: Version, m
 fn neighbourless(answer: &Answer) -> ResponseHead {
     let mut head = answer.head.clone();
     head.fields.strip_hop_by_hop();
-    if matches!(answer.body, Body::Chunked(_)) {
-        head.fields.remove("content-length");
-    }
+    // What sends the page on says whether that is in chunks.
+    answer.body.declare(&mut head, false);
     head
 }
 

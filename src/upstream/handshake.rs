@@ -16,6 +16,7 @@ use super::stream::Stream;
 use super::{ConnectCause, ConnectError, Dialled, MAX_RESPONSE_HEAD, MAX_SKIPPED, Upstream, Upstreams};
 use crate::address::Target;
 use crate::auth::{Action, Exchange, Refusal, RequestLine, Scheme};
+use crate::http1::head::stray_line_ends;
 use crate::http1::{Body, Fields, HttpError, ReadError, RequestHead, ResponseHead, Version, Wire};
 use crate::route::{Hop, Route};
 use crate::secret::Credentials;
@@ -286,8 +287,10 @@ pub(super) async fn respond(
     answer: &ResponseHead,
 ) -> Result<(Exchange, Action), ConnectCause> {
     tracing::trace!(method, status = answer.status, "answered");
-    // Many close with their 407 and do not say so: what is sent then is lost, and may have been the proof.
-    let persists = answer.persists() && skip_page(wire, method, answer).await && !wire.stream.has_ended();
+    // Many close with their 407 and do not say so: what is sent then is lost, and may have been the proof. What stands
+    // behind the page would be taken for the answer to the next leg.
+    let ended = |wire: &Wire<Stream>| wire.stream.has_ended() || has_surplus(&wire.buffer);
+    let persists = answer.persists() && skip_page(wire, method, answer).await && !ended(wire);
     let challenges: Vec<Vec<u8>> = answer.fields.all("proxy-authenticate").map(<[u8]>::to_vec).collect();
     let line = line.clone();
     think(exchange, move |exchange| exchange.on_challenge(challenges.iter().map(Vec::as_slice), persists, &line)).await
@@ -300,6 +303,11 @@ async fn skip_page(wire: &mut Wire<Stream>, method: &str, answer: &ResponseHead)
         Ok(mut body) => wire.reader().skip(&mut body, MAX_SKIPPED).await.unwrap_or(false),
         Err(_) => false,
     }
+}
+
+/// More than the line ends that some proxies leave behind a page.
+fn has_surplus(buffer: &[u8]) -> bool {
+    stray_line_ends(buffer) < buffer.len()
 }
 
 fn says_keep_alive(fields: &Fields) -> bool {

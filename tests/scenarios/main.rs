@@ -31,6 +31,7 @@ mod routes;
 mod rules;
 mod secrets;
 mod several_upstreams;
+mod smuggling;
 mod socks_upstream;
 mod support;
 mod tls_upstream;

@@ -220,6 +220,7 @@ impl Sending<'_> {
             }
             if asked && self.request.takes_chunks() {
                 head.fields.strip_hop_by_hop();
+                head.fields.remove("content-length");
                 send_head(client, &head.to_bytes())
                     .await
                     .map_err(|error| Attempt::Cut(DownloadError::Client(error).end()))?;
@@ -230,6 +231,7 @@ impl Sending<'_> {
     fn switching(&self, head: &ResponseHead) -> ResponseHead {
         let mut answer = head.clone();
         answer.fields.strip_hop_by_hop();
+        answer.fields.remove("content-length");
         for value in head.fields.all("upgrade") {
             answer.fields.push("Upgrade", value);
         }

@@ -48,13 +48,13 @@ impl Request {
             Body::Length(_) | Body::Chunked(_) | Body::UntilClose => BodyHint::Long,
         };
         let mut request = Self {
-            line: RequestLine { method: head.method.clone(), uri: url.absolute() },
+            line: RequestLine { method: head.method.clone(), uri: uri(&head.method, &url) },
             body,
             hint,
             version: head.version,
             persists: head.persists(),
             expects_continue: head.expects_continue(),
-            upgrades: head.fields.has_member("connection", "upgrade") && head.fields.contains("upgrade"),
+            upgrades: upgrades(&head),
             binds: head.fields.all("authorization").any(is_connection_bound),
             fields: Fields::default(),
             url,
@@ -116,7 +116,7 @@ impl Request {
             fields.push("Expect", "100-continue");
         }
         let target = if reaches_origin(hop) {
-            self.url.path.clone()
+            if is_about_the_server(&self.line.method, &self.url) { "*".into() } else { self.url.path.clone() }
         } else {
             fields.push("Proxy-Connection", "Keep-Alive");
             self.line.uri.clone()
@@ -128,19 +128,7 @@ impl Request {
     pub fn answer(&self, head: &ResponseHead, body: &Body, keep_client: bool, pseudonym: &str) -> ResponseHead {
         let mut answer = head.clone();
         answer.fields.strip_hop_by_hop();
-        match body {
-            Body::Length(length) => {
-                answer.fields.remove("content-length");
-                answer.fields.push("Content-Length", length.to_string());
-            }
-            Body::Chunked(_) => {
-                answer.fields.remove("content-length");
-                if self.takes_chunks() {
-                    answer.fields.push("Transfer-Encoding", "chunked");
-                }
-            }
-            Body::Empty | Body::UntilClose => {}
-        }
+        body.declare(&mut answer, self.takes_chunks());
         answer.fields.push("Via", format!("1.{} {pseudonym}", u8::from(head.version == Version::Http11)));
         if head.status == 401 && binds_connection(head) {
             answer.fields.push("Proxy-Support", "Session-Based-Authentication");
@@ -156,6 +144,22 @@ impl Request {
     pub fn takes_chunks(&self) -> bool {
         self.version == Version::Http11
     }
+}
+
+/// `OPTIONS http://host` asks about the server, `OPTIONS http://host/` about its root (RFC 9112 §3.2.4).
+fn is_about_the_server(method: &str, url: &Url) -> bool {
+    method == "OPTIONS" && url.is_bare
+}
+
+fn uri(method: &str, url: &Url) -> String {
+    if is_about_the_server(method, url) { format!("{}://{}", url.scheme, url.authority) } else { url.absolute() }
+}
+
+/// HTTP/1.0 has no such field (RFC 9110 §7.8).
+fn upgrades(head: &RequestHead) -> bool {
+    head.version == Version::Http11
+        && head.fields.has_member("connection", "upgrade")
+        && head.fields.contains("upgrade")
 }
 
 fn is_idempotent(method: &str) -> bool {
@@ -177,12 +181,18 @@ fn hops_left(head: &RequestHead) -> Result<Option<u32>, Problem> {
     if !matches!(head.method.as_str(), "TRACE" | "OPTIONS") {
         return Ok(None);
     }
-    let Some(value) = head.fields.first("max-forwards") else { return Ok(None) };
-    let number = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let values: Vec<&[u8]> = head.fields.all("max-forwards").collect();
+    let number = match values.as_slice() {
+        [] => return Ok(None),
+        [one] if one.iter().all(u8::is_ascii_digit) => {
+            std::str::from_utf8(one).ok().and_then(|text| text.parse::<u32>().ok())
+        }
+        [_] | [_, ..] => None,
+    };
     match number {
         Some(0) => Err(Problem::bad_request("Max-Forwards is 0 and this is a proxy", "leave Max-Forwards out")),
         Some(number) => Ok(Some(number - 1)),
-        None => Err(Problem::bad_request("Max-Forwards is not a number", "leave Max-Forwards out")),
+        None => Err(Problem::bad_request("Max-Forwards is not one number", "leave Max-Forwards out")),
     }
 }
 

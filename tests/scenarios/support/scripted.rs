@@ -27,6 +27,11 @@ impl Scripted {
         self.0.local_addr().unwrap()
     }
 
+    /// However long that takes.
+    pub async fn accept_whenever(&self) -> Peer {
+        Peer::new(self.0.accept().await.unwrap().0)
+    }
+
     pub async fn accept(&self) -> Peer {
         Peer::new(soon("a connection to the upstream", self.0.accept()).await.unwrap().0)
     }
