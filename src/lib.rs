@@ -99,8 +99,8 @@ pub mod config;
 pub mod practice;
 pub mod proxy;
 
-// Floor 2: records, secrets at rest, ways in, log-ons, where this machine is, other programs, bytes, names, what is kept,
-// the system's proxies, the log, ways out.
+// Floor 2: records, secrets at rest, ways in, log-ons, where this machine is, other programs, bytes, names, where lines go,
+// what is kept, the system's proxies, the log, ways out.
 pub mod audit;
 pub mod credential;
 pub mod listener;
@@ -109,6 +109,7 @@ pub mod network;
 pub mod process;
 pub mod relay;
 pub mod resolver;
+pub mod sink;
 pub mod state;
 pub mod system_proxy;
 pub mod trace;

@@ -7,11 +7,14 @@
 //!
 //! Only our own events are shown: libraries below may log what they were given, secrets included.
 
-use std::io;
+use std::io::{self, Write};
+use std::sync::Arc;
 
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Layer, Layered, SubscriberExt as _};
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,15 +23,68 @@ pub enum Format {
     Json,
 }
 
-/// `None` is off.
-pub fn start(level: Option<Level>, format: Format, colours: bool) {
-    let filter = Targets::new().with_default(LevelFilter::OFF).with_target("hallpass", LevelFilter::from(level));
-    let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
-    let started = match format {
-        Format::Text => registry.with(layer.with_ansi(colours)).try_init(),
-        Format::Json => registry.with(layer.json()).try_init(),
-    };
-    // In tests many relays share one process and its first log.
-    drop(started);
+/// What is shown, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// `None` is off.
+    pub level: Option<Level>,
+    pub format: Format,
+    pub colours: bool,
+}
+
+/// Takes lines, and never blocks: whoever logs has other things to do.
+pub type Keep = Arc<dyn Fn(String) + Send + Sync>;
+
+type Filter = reload::Layer<Targets, Registry>;
+type Lines = Box<dyn Layer<Layered<Filter, Registry>> + Send + Sync>;
+
+/// The log of this process.
+pub struct Log {
+    filter: reload::Handle<Targets, Registry>,
+    lines: reload::Handle<Lines, Layered<Filter, Registry>>,
+    keep: Keep,
+}
+
+impl Log {
+    /// In tests many relays share one process and its first log.
+    pub fn start(view: View, keep: Keep) -> Self {
+        let (filter, shown) = reload::Layer::new(filter(view.level));
+        let (lines, formatted) = reload::Layer::new(lines(view, &keep));
+        drop(tracing_subscriber::registry().with(filter).with(lines).try_init());
+        Self { filter: shown, lines: formatted, keep }
+    }
+
+    pub fn show(&self, view: View) {
+        let filtered = self.filter.reload(filter(view.level));
+        if let Err(error) = filtered.and_then(|()| self.lines.reload(lines(view, &self.keep))) {
+            tracing::error!(%error, "the log stays as it is");
+        }
+    }
+}
+
+fn filter(level: Option<Level>) -> Targets {
+    Targets::new().with_default(LevelFilter::OFF).with_target("hallpass", LevelFilter::from(level))
+}
+
+fn lines(view: View, keep: &Keep) -> Lines {
+    let keep = keep.clone();
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || Line(keep.clone())).with_target(false);
+    match view.format {
+        Format::Text => lines.with_ansi(view.colours).boxed(),
+        Format::Json => lines.json().boxed(),
+    }
+}
+
+/// Gets one event as one piece.
+struct Line(Keep);
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        (self.0)(String::from_utf8_lossy(line).into_owned());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

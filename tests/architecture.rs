@@ -29,6 +29,7 @@ const FLOORS: &[&[&str]] = &[
         "relay",
         "resolver",
         "service",
+        "sink",
         "state",
         "system_proxy",
         "tools",

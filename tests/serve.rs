@@ -25,12 +25,16 @@ impl Serving {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("hallpass.toml");
         fs::write(&file, config).unwrap();
+        Self::start_in(home, &["--config", file.to_str().unwrap()])
+    }
+
+    fn start_in(home: TempDir, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hallpass"))
             .env_clear()
             .env("HOME", home.path())
             .env("XDG_RUNTIME_DIR", home.path())
-            .args(["serve", "--config"])
-            .arg(&file)
+            .arg("serve")
+            .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -40,12 +44,17 @@ impl Serving {
 
     /// The next line of the log that has these words; those before it are dropped.
     fn says(&mut self, words: &str) -> String {
+        self.says_after(words).1
+    }
+
+    /// That line, and all that was said before it.
+    fn says_after(&mut self, words: &str) -> (String, String) {
         let mut seen = String::new();
         loop {
             let mut line = String::new();
             assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "the log ended without {words:?}:\n{seen}");
             if line.contains(words) {
-                return line;
+                return (seen, line);
             }
             seen += &line;
         }
@@ -62,7 +71,7 @@ impl Serving {
     }
 
     /// The exit code, and how long it took from now.
-    fn end(mut self) -> (Option<i32>, Duration) {
+    fn end(&mut self) -> (Option<i32>, Duration) {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -78,8 +87,57 @@ impl Serving {
         self.home.path().join(format!("hallpass/{}.json", self.child.id()))
     }
 
+    fn config_file(&self) -> std::path::PathBuf {
+        self.home.path().join("hallpass.toml")
+    }
+
+    /// By another file that takes the place of the old one, whole: nobody can read half of it.
     fn write_config(&self, text: &str) {
-        fs::write(self.home.path().join("hallpass.toml"), text).unwrap();
+        let new = self.home.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.config_file()).unwrap();
+    }
+
+    /// What `hallpass status` prints.
+    fn status_text(&self) -> String {
+        let status = Command::new(env!("CARGO_BIN_EXE_hallpass"))
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("XDG_RUNTIME_DIR", self.home.path())
+            .arg("status")
+            .output()
+            .unwrap();
+        assert!(status.status.success(), "{status:?}");
+        String::from_utf8(status.stdout).unwrap()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Of a test that failed: it would hold the output of all tests open.
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// What the page `/status` says.
+fn status(addr: SocketAddr) -> serde_json::Value {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+/// Waits until this holds.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -148,6 +206,131 @@ fn sighup_takes_a_right_configuration_and_leaves_a_wrong_one() {
     assert!(mistake.contains("hallpass.toml:2"), "{mistake}");
     serving.says("not reloaded");
     assert!(denied(&ask(addr, request).1), "the former configuration stays");
+    serving.signal("TERM");
+    assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
+fn why_a_configuration_does_not_count_is_told_until_one_does() {
+    let mut serving = Serving::start(ANYWHERE);
+    let addr = serving.addr();
+    let configuration = status(addr)["configuration"].clone();
+    assert_eq!(configuration["files"], serde_json::json!([serving.config_file()]));
+    assert_eq!(configuration["problem"], serde_json::Value::Null);
+    let loaded = configuration["loaded"].clone();
+
+    serving.write_config(&format!("{ANYWHERE}connect_prots = [443]\ngrace = \"soon\"\n"));
+    serving.signal("HUP");
+    serving.says("not reloaded");
+    let configuration = status(addr)["configuration"].clone();
+    let problems: Vec<&str> =
+        configuration["problem"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()).collect();
+    assert!(problems[0].contains("hallpass.toml:2") && problems[0].contains("connect_prots"), "{problems:?}");
+    assert!(problems[1].contains("hallpass.toml:3") && problems[1].contains("grace"), "{problems:?}");
+    assert_eq!(configuration["loaded"], loaded, "the former one still counts");
+    let text = serving.status_text();
+    assert!(text.contains("connect_prots") && text.contains("grace") && text.contains("still counts"), "{text}");
+
+    serving.write_config(ANYWHERE);
+    serving.signal("HUP");
+    serving.says("reloaded");
+    assert_eq!(status(addr)["configuration"]["problem"], serde_json::Value::Null);
+    let text = serving.status_text();
+    assert!(text.contains(&format!("config   {}, loaded ", serving.config_file().display())), "{text}");
+    assert!(!text.contains("still counts"), "{text}");
+    serving.signal("TERM");
+    assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
+fn a_reload_that_fails_half_way_changes_nothing() {
+    let mut serving = Serving::start(ANYWHERE);
+    let addr = serving.addr();
+    let records = serving.home.path().join("records");
+    let denied = || ask(addr, "CONNECT 127.0.0.1:9 HTTP/1.1\r\n\r\n").1.starts_with("HTTP/1.1 403 ");
+    let pem = serving.home.path().join("none.pem");
+    let tls = format!("[upstreams.u]\nurl = \"https://u.test:1\"\nca_file = \"{}\"\n", pem.display());
+    let good_audit = format!("[audit]\nto = \"{}\"\n", records.display());
+    let bad_audit = format!("[audit]\nto = \"{}/nowhere/records\"\n", serving.home.path().display());
+    for (tables, word) in [(format!("{tls}{good_audit}"), "none.pem"), (bad_audit, "nowhere/records")] {
+        // The file is there when the configuration is checked, and is no certificate when it is used.
+        fs::write(&pem, "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").unwrap();
+        serving.write_config(&format!("{ANYWHERE}connect_ports = [443]\n{tables}"));
+        serving.signal("HUP");
+        let why = serving.says("not reloaded");
+        assert!(why.contains(word), "{why}");
+        assert!(!denied(), "{word}: the former configuration stays");
+        let problem = status(addr)["configuration"]["problem"][0].clone();
+        assert!(problem.as_str().unwrap().contains(word), "{problem}");
+    }
+    assert_eq!(fs::read_to_string(&records).unwrap_or_default(), "", "the former sink stays");
+    serving.signal("TERM");
+    assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
+fn a_reload_applies_audit_and_log() {
+    let mut serving = Serving::start(ANYWHERE);
+    let addr = serving.addr();
+    let records = serving.home.path().join("records");
+    let lines = || fs::read_to_string(&records).unwrap_or_default().lines().count();
+    serving.write_config(&format!(
+        "{ANYWHERE}[audit]\nto = \"{}\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\n",
+        records.display()
+    ));
+    serving.signal("HUP");
+    serving.says("\"message\":\"reloaded\"");
+    ask(addr, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let line = serving.says("request ended");
+    let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(event["level"], "DEBUG");
+    until("a record", || lines() == 1);
+
+    // As logrotate does it: the file is moved away, and we are told.
+    fs::rename(&records, serving.home.path().join("rotated")).unwrap();
+    serving.signal("HUP");
+    serving.says("reloaded");
+    ask(addr, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    until("a record in the new file", || lines() == 1);
+    serving.signal("TERM");
+    assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
+fn a_file_that_somebody_changed_is_read_without_a_signal() {
+    let mut serving = Serving::start(ANYWHERE);
+    let addr = serving.addr();
+    let denied = || ask(addr, "CONNECT 127.0.0.1:9 HTTP/1.1\r\n\r\n").1.starts_with("HTTP/1.1 403 ");
+    serving.write_config(&format!("{ANYWHERE}connect_ports = [443]\n"));
+    serving.says("reloaded");
+    assert!(denied());
+
+    // An editor that empties the file first: what it looks like meanwhile worries nobody.
+    fs::write(serving.config_file(), "connect_ports = [").unwrap();
+    serving.says("has changed");
+    fs::write(serving.config_file(), ANYWHERE).unwrap();
+    let (before, _) = serving.says_after("reloaded");
+    assert!(!before.contains("ERROR"), "{before}");
+    assert!(!denied());
+
+    fs::write(serving.config_file(), "connect_ports = [").unwrap();
+    serving.says("not reloaded");
+    assert!(!status(addr)["configuration"]["problem"].is_null());
+    serving.signal("TERM");
+    assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
+fn a_file_that_appears_where_none_was_is_read() {
+    let home = tempfile::tempdir().unwrap();
+    let mut serving = Serving::start_in(home, &["--listen", "127.0.0.1:0"]);
+    let addr = serving.addr();
+    let directory = serving.home.path().join(".config/hallpass");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("hallpass.toml"), "connect_ports = [443]\n").unwrap();
+    serving.says("reloaded");
+    let (_, answer) = ask(addr, "CONNECT 127.0.0.1:9 HTTP/1.1\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     serving.signal("TERM");
     assert_eq!(serving.end().0, Some(0));
 }

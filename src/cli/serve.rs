@@ -2,30 +2,49 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tracing::Level;
 
 use super::flags::Flags;
 use super::output;
-use crate::config::{self, Config, Inputs, Loaded, LogFormat};
-use crate::daemon::{Daemon, StartError};
+use crate::config::{self, Config, Loaded, LogFormat, Mistakes};
+use crate::daemon::{ConfigFiles, Daemon, StartError};
 use crate::process::{RunFile, Signal, Signals, holder_of};
 use crate::proxy::Way;
-use crate::trace;
+use crate::sink::{Lines, Sink};
+use crate::trace::{self, Log, View};
+
+/// What was said last is worth this much waiting for a reader of the log.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 pub fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     let inputs = flags.inputs();
+    let files = ConfigFiles::new(inputs.clone());
     let loaded = config::load(&inputs)?;
-    start_log(&loaded.config);
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(serve(&inputs, &loaded))?;
-    // A name that is being resolved or a command that is being waited for must not hold up the end.
-    runtime.shutdown_background();
-    Ok(ExitCode::SUCCESS)
+    let lines = Arc::new(Lines::new("lines of the log"));
+    lines.switch(lines.prepare(&Sink::Stderr).context("cannot start the log")?);
+    let log = start_log(&loaded.config, lines.clone());
+    let served = serve_in_runtime(files, &loaded, &log, &lines);
+    lines.finish(LAST_WORDS);
+    served.map(|()| ExitCode::SUCCESS)
 }
 
-fn start_log(config: &Config) {
+fn serve_in_runtime(files: ConfigFiles, loaded: &Loaded, log: &Log, lines: &Arc<Lines>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let served = runtime.block_on(serve(files, loaded, log, lines));
+    // A name that is being resolved or a command that is being waited for must not hold up the end.
+    runtime.shutdown_background();
+    served
+}
+
+fn start_log(config: &Config, lines: Arc<Lines>) -> Log {
+    Log::start(view(config), Arc::new(move |line| lines.push(line)))
+}
+
+fn view(config: &Config) -> View {
     let level = match config.log.level {
         config::Level::Off => None,
         config::Level::Error => Some(Level::ERROR),
@@ -38,17 +57,28 @@ fn start_log(config: &Config) {
         LogFormat::Text => trace::Format::Text,
         LogFormat::Json => trace::Format::Json,
     };
-    trace::start(level, format, output::stderr_takes_colours());
+    View { level, format, colours: output::stderr_takes_colours() }
 }
 
-async fn serve(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<()> {
+async fn serve(mut files: ConfigFiles, loaded: &Loaded, log: &Log, lines: &Arc<Lines>) -> anyhow::Result<()> {
     // Before anybody can learn that we run: a signal sent then must not kill us.
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let mut daemon = Daemon::start(&loaded.config).map_err(|error| explain(error, &loaded.config))?;
+    let started = Daemon::start_with(&loaded.config, lines.clone());
+    let mut daemon = started.map_err(|error| explain(error, &loaded.config))?;
     announce(&daemon, loaded);
     let run_file = write_run_file(&daemon, &loaded.config);
-    while signals.next().await == Signal::Reload {
-        reload(&mut daemon, inputs);
+    loop {
+        let read = tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Stop => break,
+                Signal::Reload => files.load().await,
+            },
+            () = files.changed() => {
+                tracing::info!("a file of the configuration has changed");
+                files.load_when_whole().await
+            }
+        };
+        reload(&mut daemon, read, log);
     }
     tracing::info!("stopping");
     daemon.stop(stop_again(&mut signals)).await;
@@ -80,14 +110,15 @@ fn announce(daemon: &Daemon, loaded: &Loaded) {
 }
 
 /// A wrong configuration changes nothing.
-fn reload(daemon: &mut Daemon, inputs: &Inputs) {
-    let loaded = match config::load(inputs) {
+fn reload(daemon: &mut Daemon, read: Result<Loaded, Mistakes>, log: &Log) {
+    let loaded = match read {
         Ok(loaded) => loaded,
         Err(mistakes) => {
             for mistake in &mistakes.0 {
                 tracing::error!("{mistake}");
             }
             tracing::error!("not reloaded: the configuration is wrong, the former one stays");
+            daemon.reject(mistakes.0.iter().map(ToString::to_string).collect());
             return;
         }
     };
@@ -95,7 +126,10 @@ fn reload(daemon: &mut Daemon, inputs: &Inputs) {
         tracing::warn!("{warning}");
     }
     match daemon.reload(&loaded.config) {
-        Ok(()) => tracing::info!("reloaded"),
+        Ok(()) => {
+            log.show(view(&loaded.config));
+            tracing::info!("reloaded");
+        }
         Err(error) => {
             tracing::error!("not reloaded, the former configuration stays: {:#}", anyhow::Error::from(error));
         }

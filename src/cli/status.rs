@@ -59,6 +59,7 @@ fn as_text(page: &Value) -> String {
         word(&page["phase"]),
         listen.join(", ")
     );
+    text += &configuration_as_text(&page["configuration"]);
     let profile = page["profile"]["name"].as_str().unwrap_or("none");
     let _infallible = writeln!(text, "profile  {profile} ({})", word(&page["profile"]["reason"]));
     if let Some(system) = page["system"].as_str() {
@@ -76,5 +77,33 @@ fn as_text(page: &Value) -> String {
         let (name, state, since) = (word(&hop["hop"]), word(&hop["state"]), word(&hop["since"]));
         let _infallible = writeln!(text, "hop      {name} {state} since {since}{problem}");
     }
+    text += &losses_as_text(&page["lost"]);
     text.trim_end().to_owned()
+}
+
+/// What is wrong with a newer one matters more than which one counts.
+fn configuration_as_text(configuration: &Value) -> String {
+    let words = |key: &str| {
+        let list = configuration[key].as_array().into_iter().flatten();
+        list.filter_map(|word| word.as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let (files, problems) = (words("files"), words("problem"));
+    let files = if files.is_empty() { "no file".into() } else { files.join(", ") };
+    let loaded = configuration["loaded"].as_str().unwrap_or_default();
+    let mut text = format!("config   {files}, loaded {loaded}\n");
+    if !problems.is_empty() {
+        text += "config   is wrong since then, the former one still counts:\n";
+    }
+    problems.iter().for_each(|problem| text += &format!("         {problem}\n"));
+    text
+}
+
+/// Nothing, if nothing was lost.
+fn losses_as_text(lost: &Value) -> String {
+    let kinds = [("audit_records", "audit records"), ("log_lines", "lines of the log")];
+    let counted = kinds.iter().filter_map(|(key, name)| {
+        let count = lost[*key].as_u64().filter(|count| *count > 0)?;
+        Some(format!("lost     {count} {name}\n"))
+    });
+    counted.collect()
 }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use super::mistake::Problem;
 use super::reader::Reader;
 use super::{
-    Audit, AuditTo, Config, ConnectPort80, DEFAULT_AUDIT_KEEP, DEFAULT_AUDIT_MAX_SIZE, DEFAULT_CONNECT_TIMEOUT,
-    DEFAULT_GRACE, DEFAULT_HALF_CLOSE_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_HEAD_TIMEOUT, DEFAULT_IDLE_TIMEOUT,
-    DEFAULT_KEEPALIVE, DEFAULT_LISTEN, DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HEAD, Level, Log, LogFormat, Profile,
-    ProfileChoice, Routing, Upstream, credentials, keys, listeners, no_proxy, pac, profiles, rules, tunnels, upstreams,
-    value,
+    Audit, AuditTo, Config, ConnectPort80, DEFAULT_AUDIT_KEEP, DEFAULT_AUDIT_MAX_AGE, DEFAULT_AUDIT_MAX_SIZE,
+    DEFAULT_CONNECT_TIMEOUT, DEFAULT_GRACE, DEFAULT_HALF_CLOSE_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT,
+    DEFAULT_HEAD_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_KEEPALIVE, DEFAULT_LISTEN, DEFAULT_MAX_CLIENTS,
+    DEFAULT_MAX_HEAD, Level, Log, LogFormat, Profile, ProfileChoice, Routing, Upstream, credentials, keys, listeners,
+    no_proxy, pac, profiles, rules, tunnels, upstreams, value,
 };
 use crate::address::Host;
 use crate::route::DirectFallback;
@@ -182,6 +182,7 @@ fn audit(reader: &mut Reader<'_>) -> Audit {
     Audit {
         to: audit_to(reader).unwrap_or(AuditTo::Stderr),
         max_size: reader.parsed(&["audit", "max_size"], audit_max_size).unwrap_or(DEFAULT_AUDIT_MAX_SIZE),
+        max_age: reader.parsed(&["audit", "max_age"], value::duration_or_off).unwrap_or(DEFAULT_AUDIT_MAX_AGE),
         keep: reader
             .parsed(&["audit", "keep"], |text| value::number(text, 0, MAX_AUDIT_KEEP))
             .unwrap_or(DEFAULT_AUDIT_KEEP),

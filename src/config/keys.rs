@@ -74,6 +74,7 @@ const KEYS: &[&str] = &[
     "credentials.*.for",
     "audit.to",
     "audit.max_size",
+    "audit.max_age",
     "audit.keep",
     "log.level",
     "log.format",

@@ -105,13 +105,13 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Machine,
     User,
     Named,
 }
 
-fn candidates(files: &Files) -> Vec<(PathBuf, Kind)> {
+pub(super) fn candidates(files: &Files) -> Vec<(PathBuf, Kind)> {
     match files {
         Files::Nothing => Vec::new(),
         Files::Only(path) => vec![(path.clone(), Kind::Named)],

@@ -24,6 +24,7 @@ mod reader;
 mod rules;
 mod shortcut;
 mod show;
+mod stamps;
 #[cfg(test)]
 mod tests;
 mod tunnels;
@@ -52,6 +53,7 @@ pub use layer::{Layer, Value};
 pub use load::{Files, Inputs, Loaded, load};
 pub use mistake::{Mistake, Mistakes, Origin, Problem};
 pub use places::user_file;
+pub use stamps::Stamps;
 
 use access::{create_private, others_may_write};
 use places::{machine_file, state_directory};
@@ -91,6 +93,8 @@ pub const DEFAULT_MAX_CLIENTS: usize = 10_000;
 pub const DEFAULT_MAX_HEAD: usize = 64 * 1024;
 /// Bytes of an audit file before the next one is begun.
 pub const DEFAULT_AUDIT_MAX_SIZE: u64 = 16 * 1024 * 1024;
+/// A file that few records fill is not written for ever.
+pub const DEFAULT_AUDIT_MAX_AGE: Option<Duration> = Some(Duration::from_secs(30 * 24 * 60 * 60));
 /// Audit files that are kept besides the one being written.
 pub const DEFAULT_AUDIT_KEEP: usize = 5;
 pub const DEFAULT_KDC_PORT: u16 = 88;
@@ -335,6 +339,7 @@ pub struct Audit {
     pub to: AuditTo,
     /// Bytes.
     pub max_size: u64,
+    pub max_age: Option<Duration>,
     pub keep: usize,
 }
 

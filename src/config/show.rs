@@ -245,6 +245,7 @@ impl<'a> Out<'a> {
         };
         self.put(&["audit", "to"], to);
         self.put(&["audit", "max_size"], text(show_size(audit.max_size)));
+        self.put(&["audit", "max_age"], text(audit.max_age.map_or_else(|| "off".into(), show_duration)));
         self.put(&["audit", "keep"], audit.keep.to_string());
     }
 

@@ -53,7 +53,8 @@ fn nothing_configured_is_the_defaults_of_the_manual() {
     assert_eq!((config.upstreams.len(), config.credentials.len()), (0, 0));
     assert_eq!(config.grace, Duration::from_secs(5));
     assert_eq!((config.idle_timeout, config.connect_ports.clone(), config.user_agent.clone()), (None, None, None));
-    assert_eq!(config.audit, Audit { to: AuditTo::Stderr, max_size: 16 << 20, keep: 5 });
+    let max_age = Some(Duration::from_secs(30 * 86_400));
+    assert_eq!(config.audit, Audit { to: AuditTo::Stderr, max_size: 16 << 20, max_age, keep: 5 });
     assert_eq!(config.log, Log { level: Level::Info, format: LogFormat::Text });
 }
 
@@ -436,6 +437,7 @@ password = "${{env:PW}}"
 [audit]
 to = "/var/log/a b.jsonl"
 max_size = "1MiB"
+max_age = "off"
 keep = 0
 [log]
 level = "trace"

@@ -121,7 +121,7 @@ fn asks_alike(one: &Config, other: &Config) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{Audit, Sink};
+    use crate::audit::Audit;
     use crate::config::{Environment, Files, Inputs, Layer, load};
     use crate::route::profile::Choice;
 
@@ -135,8 +135,7 @@ mod tests {
     }
 
     fn core(config: &Config) -> Core {
-        let (audit, _writer) = Audit::start(Sink::Off).unwrap();
-        let fixed = Fixed { listen: Vec::new(), live: Arc::default(), audit, pseudonym: String::new() };
+        let fixed = Fixed { listen: Vec::new(), live: Arc::default(), audit: Audit::off(), pseudonym: String::new() };
         Core::new(config, fixed, State::default()).unwrap()
     }
 

@@ -2,6 +2,8 @@
 
 mod build;
 mod core;
+mod files;
+mod kept;
 mod place;
 mod roaming;
 mod script;
@@ -20,14 +22,16 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::audit::{Audit, Sink, Writer};
-use crate::config::{self, AuditTo, Config};
+use crate::audit::Audit;
+use crate::config::{self, Config};
 use crate::listener::BindError;
-use crate::proxy::{Doubt, Phase, Proxy, Shared, Way};
+use crate::proxy::{Configuration, Doubt, Kept, Phase, Proxy, Shared, Way, chain};
+use crate::sink::Lines;
 use crate::state::State;
 use crate::upstream::{Live, TlsError};
 use build::Fixed;
 use core::Core;
+pub use files::ConfigFiles;
 use roaming::Roaming;
 use ways::Ways;
 
@@ -58,7 +62,8 @@ pub enum StartError {
 pub struct Daemon {
     ways: Vec<(Way, Vec<SocketAddr>)>,
     grace: Duration,
-    writer: Writer,
+    kept: Kept,
+    configuration: watch::Sender<Configuration>,
     core: Arc<Core>,
     started_with: Config,
     /// Has the place looked at by a new configuration.
@@ -73,10 +78,17 @@ pub struct Daemon {
 impl Daemon {
     /// Binds and serves at once; must be called within a runtime.
     pub fn start(config: &Config) -> Result<Self, StartError> {
+        Self::start_with(config, Arc::new(Lines::new("lines of the log")))
+    }
+
+    /// `log` is the one of the process, for those who ask what it lost.
+    pub fn start_with(config: &Config, log: Arc<Lines>) -> Result<Self, StartError> {
         let bound = Ways::bind(config)?;
         let ways = bound.addrs();
         let own: Vec<SocketAddr> = ways.iter().flat_map(|(_, addrs)| addrs).copied().collect();
-        let (audit, writer) = start_audit(config)?;
+        let kept = Kept { records: Arc::new(Lines::new("audit records")), log };
+        kept.records.switch(kept::prepare(&kept.records, &config.audit)?);
+        let audit = Audit::to(kept.records.clone());
         let live = Arc::new(Live::default());
         let fixed = Fixed { listen: own, live: live.clone(), audit, pseudonym: build::pseudonym() };
         let core = Arc::new(Core::new(config, fixed, State::at(config.state_directory.clone()))?);
@@ -86,11 +98,19 @@ impl Daemon {
         let asked = Arc::new(Notify::new());
         let doubt = Doubt::new(asked.clone(), looks.subscribe());
         let roaming = Roaming::new(core.clone(), asked, reloaded.clone(), looks);
-        let shared = Shared { proxies: core.proxies(), phase: phase_seen, doubt };
+        let (configuration, configuration_seen) = watch::channel(Configuration::of_now(config.files.clone()));
+        let shared = Shared {
+            proxies: core.proxies(),
+            phase: phase_seen,
+            doubt,
+            configuration: configuration_seen,
+            kept: kept.clone(),
+        };
         Ok(Self {
             ways,
             grace: config.grace,
-            writer,
+            kept,
+            configuration,
             core,
             started_with: config.clone(),
             reloaded,
@@ -117,9 +137,30 @@ impl Daemon {
         self.core.live()
     }
 
-    /// New requests see the new configuration; those under way and all tunnels keep theirs.
+    /// New requests see the new configuration; those under way and all tunnels keep theirs. All of it or nothing.
     pub fn reload(&mut self, config: &Config) -> Result<(), StartError> {
+        self.take(config).inspect_err(|error| self.reject(vec![chain(error)]))?;
+        self.configuration.send_replace(Configuration::of_now(config.files.clone()));
+        Ok(())
+    }
+
+    /// The configuration that somebody wants instead cannot be used: those who ask are told why.
+    pub fn reject(&self, problems: Vec<String>) {
+        self.configuration.send_modify(|configuration| configuration.problems = problems);
+    }
+
+    /// What can fail comes first, and what cannot comes last.
+    fn take(&mut self, config: &Config) -> Result<(), StartError> {
+        let before = self.core.config();
+        let records = match before.audit == config.audit {
+            true => None,
+            false => Some(kept::prepare(&self.kept.records, &config.audit)?),
+        };
         self.core.reload(config)?;
+        match records {
+            Some(prepared) => self.kept.records.switch(prepared),
+            None => self.kept.records.reopen(),
+        }
         self.grace = config.grace;
         self.reloaded.notify_one();
         for key in needs_restart(&self.started_with, config) {
@@ -145,23 +186,19 @@ impl Daemon {
             let _ = timeout(LAST_WORDS, all_gone(&mut clients)).await;
             clients.shutdown().await;
         }
-        // The last senders of audit records end their writer.
         let _ = self.roaming.await;
-        drop(self.core);
-        let writer = self.writer;
-        let _ = timeout(LAST_WORDS, tokio::task::spawn_blocking(move || writer.finish())).await;
+        let records = self.kept.records;
+        let _ = tokio::task::spawn_blocking(move || records.finish(LAST_WORDS)).await;
     }
 }
 
 /// What requests would go by, were the relay started here and now. Nothing is kept.
 pub async fn survey(config: &Config) -> Result<Arc<Proxy>, StartError> {
     let live = Arc::new(Live::default());
-    let (audit, _writer) =
-        Audit::start(Sink::Off).map_err(|source| StartError::Audit { to: "nowhere".into(), source })?;
     let further = config.listeners.iter().flat_map(config::Listener::addrs);
     let tunnels = config.tunnels.iter().flat_map(|tunnel| tunnel.listen.clone());
     let listen = config.listen.iter().copied().chain(further).chain(tunnels).collect();
-    let fixed = Fixed { listen, live: live.clone(), audit, pseudonym: build::pseudonym() };
+    let fixed = Fixed { listen, live: live.clone(), audit: Audit::off(), pseudonym: build::pseudonym() };
     let core = Arc::new(Core::new(config, fixed, State::read_only(config.state_directory.clone()))?);
     Roaming::new(core.clone(), Arc::default(), Arc::default(), watch::Sender::default()).look().await;
     let proxy = core.proxies().borrow().clone();
@@ -175,8 +212,6 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[[listeners]]", old.listeners != new.listeners),
         ("[[tunnels]]", old.tunnels != new.tunnels),
         ("max_clients", old.max_clients != new.max_clients),
-        ("[audit]", old.audit != new.audit),
-        ("[log]", old.log != new.log),
     ];
     keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
 }
@@ -192,18 +227,6 @@ async fn sweep(live: Arc<Live>) {
         tick.tick().await;
         live.sweep(Instant::now());
     }
-}
-
-fn start_audit(config: &Config) -> Result<(Audit, Writer), StartError> {
-    let (sink, to) = match &config.audit.to {
-        AuditTo::Off => (Sink::Off, "nowhere".to_string()),
-        AuditTo::Stderr => (Sink::Stderr, "stderr".to_string()),
-        AuditTo::File(path) => {
-            let to = path.display().to_string();
-            (Sink::File { path: path.clone(), max_size: config.audit.max_size, keep: config.audit.keep }, to)
-        }
-    };
-    Audit::start(sink).map_err(|source| StartError::Audit { to, source })
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
         ("/readyz", Phase::Draining | Phase::Ending) => {
             Page { status: 503, reason: "Service Unavailable", ..Page::text("draining\n") }
         }
-        ("/status", _) => Page::new("application/json", format!("{:#}\n", status::json(proxy, phase))),
+        ("/status", _) => Page::new("application/json", format!("{:#}\n", status::json(proxy, phase, shared))),
         ("/proxy.pac", _) => {
             // Browsers keep it for hours, so it waits for what is known of the place.
             let proxy = settled(proxy, shared).await;

@@ -33,13 +33,14 @@ use crate::http1::{ReadError, RequestHead, Version, Wire};
 use crate::listener::{Peer, Verdict};
 use crate::relay;
 use crate::route::{NoRoute, Reason, Route, Router};
+use crate::sink::Lines;
 use crate::upstream::{self, ConnectError, Upstreams};
 pub use doubt::{Doubt, Looks};
 use greeting::Greeting;
 use respond::Problem;
 pub use respond::chain;
 pub use routing::{Decision, Wanted};
-pub use status::{PacStatus, Standing};
+pub use status::{Configuration, PacStatus, Standing};
 
 /// All that a request needs; a reload makes a new one.
 pub struct Proxy {
@@ -89,6 +90,15 @@ pub struct Shared {
     pub proxies: watch::Receiver<Arc<Proxy>>,
     pub phase: watch::Receiver<Phase>,
     pub doubt: Doubt,
+    pub configuration: watch::Receiver<Configuration>,
+    pub kept: Kept,
+}
+
+/// What is written about requests, and where it went.
+#[derive(Clone)]
+pub struct Kept {
+    pub records: Arc<Lines>,
+    pub log: Arc<Lines>,
 }
 
 /// A client's connection and what is to be known about it.

@@ -1,11 +1,13 @@
 //! What is known of the relay at the moment, as `/status` tells it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Phase, Proxy};
+use super::{Phase, Proxy, Shared};
 use crate::upstream::Health;
 
 /// Which way requests go at the moment, and why that way.
@@ -33,7 +35,33 @@ pub struct PacStatus {
     pub fetched: Option<String>,
 }
 
-pub(super) fn json(proxy: &Proxy, phase: Phase) -> Value {
+/// What the relay runs by, and why it does not run by what was written since.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// Those that were read.
+    pub files: Vec<PathBuf>,
+    pub loaded: Timestamp,
+    /// Of the last attempt to load another one, each mistake; none if it was loaded.
+    pub problems: Vec<String>,
+}
+
+impl Configuration {
+    /// One that counts from now on.
+    pub fn of_now(files: Vec<PathBuf>) -> Self {
+        Self { files, loaded: Timestamp::now(), problems: Vec::new() }
+    }
+}
+
+fn configuration(shared: &Shared) -> Value {
+    let Configuration { files, loaded, problems } = &*shared.configuration.borrow();
+    json!({
+        "files": files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
+        "loaded": format!("{loaded:.0}"),
+        "problem": (!problems.is_empty()).then_some(problems),
+    })
+}
+
+pub(super) fn json(proxy: &Proxy, phase: Phase, shared: &Shared) -> Value {
     let Standing { profile, why, pac, system, .. } = &proxy.standing;
     let hops: Vec<Value> = proxy
         .upstreams
@@ -57,9 +85,11 @@ pub(super) fn json(proxy: &Proxy, phase: Phase) -> Value {
             Phase::Ending => "ending",
         },
         "listen": proxy.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "configuration": configuration(shared),
         "profile": { "name": profile, "reason": why },
         "pac": pac,
         "system": system,
         "hops": hops,
+        "lost": { "audit_records": shared.kept.records.lost(), "log_lines": shared.kept.log.lost() },
     })
 }

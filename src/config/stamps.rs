@@ -1,0 +1,68 @@
+//! What the files of a configuration look like from outside: whether one was written, put in another's place, or
+//! has appeared where none was.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::Inputs;
+use super::load::candidates;
+
+/// Equal as long as nobody touched a file. No order in time is made of it: clocks jump.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stamps(Vec<Option<Stamp>>);
+
+/// A file that is renamed over another one was created at another time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    created: Option<SystemTime>,
+    length: u64,
+}
+
+impl Inputs {
+    /// Of all files that would be read, those included that are not there. Blocks as little as a file system can.
+    pub fn stamps(&self) -> Stamps {
+        let paths: Vec<PathBuf> = candidates(&self.files).into_iter().map(|(path, _)| path).collect();
+        Stamps(paths.iter().map(|path| stamp(path)).collect())
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    Some(Stamp { modified: found.modified().ok(), created: found.created().ok(), length: found.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Files, Layer};
+
+    #[test]
+    fn whatever_is_done_to_a_file_shows() {
+        let directory = tempfile::tempdir().unwrap();
+        let (machine, user) = (directory.path().join("machine"), directory.path().join("user"));
+        let files = Files::Standard { machine, user: Some(user.clone()) };
+        let inputs = Inputs { files, environment: Environment::default(), flags: Layer::default() };
+        let write = |path: &Path, text: &str| fs::write(path, text).unwrap();
+        let mut seen = vec![inputs.stamps()];
+        let mut must_differ = |what: &str| {
+            let now = inputs.stamps();
+            assert!(!seen.contains(&now), "{what}");
+            assert_eq!(now, inputs.stamps(), "{what}");
+            seen.push(now);
+        };
+        write(&user, "1");
+        must_differ("it appeared");
+        write(&user, "22");
+        must_differ("it was written");
+        let times = fs::metadata(&user).unwrap().modified().unwrap();
+        let other = directory.path().join("other");
+        write(&other, "33");
+        fs::File::options().write(true).open(&other).unwrap().set_modified(times).unwrap();
+        fs::rename(&other, &user).unwrap();
+        must_differ("another one of the same length and time took its place");
+        fs::remove_file(&user).unwrap();
+        assert_eq!(inputs.stamps(), seen[0], "it is gone");
+    }
+}
