@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use super::flags::Flags;
 use super::output;
 use crate::config::{self, Config, DEFAULT_LISTEN, Environment, Files, Inputs, Loaded, Origin, Value};
+use crate::credential::Source;
 use crate::daemon;
 use crate::route::pac::named_hops;
 
@@ -17,7 +18,7 @@ use crate::route::pac::named_hops;
 const TEMPLATE: &str = include_str!("../../examples/hallpass.toml");
 
 const PASSWORD_COMMENT: &str = "\
-# The password comes from HALLPASS_PASSWORD, or from one of these, written below the user:
+# hallpass login puts the password into the system's store; or set HALLPASS_PASSWORD, or write one of these below the user:
 # password = \"${file:/run/secrets/proxy}\"
 # password_command = [\"secret-tool\", \"lookup\", \"service\", \"proxy\"]
 ";
@@ -54,7 +55,27 @@ fn check(loaded: &Loaded) {
     for warning in &loaded.warnings {
         output::complain(format_args!("{warning} [a warning only]"));
     }
+    for account in from_the_store(&loaded.config) {
+        output::say(format_args!(
+            "the password of {account} is read from the system's store, where hallpass login puts it"
+        ));
+    }
     output::say(format_args!("ok: {}", summary(&loaded.config)));
+}
+
+/// Whether it has them is not asked: a check needs no secrets.
+fn from_the_store(config: &Config) -> impl Iterator<Item = &str> {
+    config.credentials.iter().filter_map(|credential| match &credential.secret {
+        Some(Source::Store(account)) => Some(account.as_str()),
+        Some(
+            Source::Literal(_)
+            | Source::Variable { .. }
+            | Source::File(_)
+            | Source::Systemd { .. }
+            | Source::Command(_),
+        )
+        | None => None,
+    })
 }
 
 fn summary(config: &Config) -> String {
@@ -169,7 +190,8 @@ fn office_and_home(config: &Config) -> String {
 /// What the flags say, around the template: top-level keys stand above all tables.
 fn text(loaded: &Loaded) -> String {
     let (top, tables) = loaded.changes_to_toml();
-    let needs_password = loaded.config.credentials.iter().any(|credential| credential.secret.is_none());
+    let needs_password =
+        loaded.config.credentials.iter().any(|credential| matches!(credential.secret, Some(Source::Store(_))));
     let password = if needs_password { PASSWORD_COMMENT } else { "" };
     let profiles = office_and_home(&loaded.config);
     let parts = [top.as_str(), TEMPLATE, tables.trim_start(), password, &profiles];

@@ -5,6 +5,7 @@ mod connect;
 pub mod demo;
 mod explain;
 mod flags;
+mod login;
 mod output;
 mod relay;
 mod serve;
@@ -41,6 +42,10 @@ enum Command {
     Status(status::Status),
     /// Say which way a request would go from here, and why.
     Explain(explain::Explain),
+    /// Put the account's password into the system's store of secrets, from where the relay takes it.
+    Login(login::Login),
+    /// Take the account's password out of the system's store of secrets.
+    Logout(login::Logout),
     /// Write, show or check the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -61,6 +66,8 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Connect(arguments) => connect::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Login(arguments) => login::login(&arguments),
+        Command::Logout(arguments) => login::logout(&arguments),
         Command::Config(command) => config::run(command),
     }
 }

@@ -16,6 +16,11 @@ pub fn complain(text: impl Display) {
     let _reader_went_away = writeln!(io::stderr(), "{text}");
 }
 
+/// A question, to be answered on the same line; what is asked for goes elsewhere than what was asked of us.
+pub fn ask(text: impl Display) {
+    let _reader_went_away = write!(io::stderr(), "{text}");
+}
+
 /// Help, the version, or what is wrong with the arguments.
 pub fn usage(error: &clap::Error) -> ExitCode {
     let _reader_went_away = error.print();

@@ -12,7 +12,7 @@ use super::flags::Flags;
 use super::output;
 use crate::config::{self, Config, Loaded, LogFormat, Mistakes};
 use crate::daemon::{ConfigFiles, Daemon, StartError};
-use crate::process::{RunFile, Signal, Signals, holder_of};
+use crate::process::{RunFile, Signal, Signals, holder_of, leave_no_core};
 use crate::proxy::Way;
 use crate::sink::{Lines, Sink};
 use crate::trace::{self, Log, View};
@@ -21,6 +21,7 @@ use crate::trace::{self, Log, View};
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 pub fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
+    leave_no_core();
     let inputs = flags.inputs();
     let files = ConfigFiles::new(inputs.clone());
     let loaded = config::load(&inputs)?;

@@ -232,6 +232,8 @@ impl<'a> Out<'a> {
             Source::Literal(_) | Source::Command(_) => {
                 return self.put_as(path, "# ", "\"(not shown)\"".into());
             }
+            // There is nothing to write: it is where a user without any other place has it.
+            Source::Store(_) => return self.put_as(path, "# ", "\"(in the system's store: hallpass login)\"".into()),
         };
         self.put(path, quote(&format!("${{{place}}}")));
     }

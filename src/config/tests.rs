@@ -326,7 +326,7 @@ fn a_user_from_above_never_gets_another_users_password() {
         config.credentials[0].clone()
     };
     let other = credential(&[("HALLPASS_USER", "bob")]);
-    assert_eq!((other.name.as_str(), &other.secret), ("default", &None));
+    assert_eq!((other.name.as_str(), &other.secret), ("default", &Some(Source::Store("bob".into()))));
     let same = credential(&[("HALLPASS_USER", r"CORP\alice")]);
     assert_eq!(same.secret, Some(Source::Command(vec!["ask".into()])));
     let with_password = credential(&[("HALLPASS_USER", "bob"), ("HALLPASS_PASSWORD", "x")]);
@@ -365,11 +365,16 @@ fn secrets_are_not_read_by_loading() {
 }
 
 #[test]
-fn a_user_without_any_secret_is_worth_a_warning() {
-    let loaded = load_with("[credentials.c]\nuser = 'a'\n", &[]).unwrap();
-    let warnings: Vec<String> = loaded.warnings.iter().map(|warning| cut(&warning.to_string())).collect();
-    assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].starts_with("2:1: credentials.c.user: a user without a password"), "{warnings:?}");
+fn a_user_without_any_other_secret_has_it_in_the_systems_store() {
+    for user in ["'CORP\\alice'", "'CORP/alice'"] {
+        let loaded = load_with(&format!("[credentials.c]\nuser = {user}\n"), &[]).unwrap();
+        assert_eq!(loaded.config.credentials[0].secret, Some(Source::Store("CORP\\alice".into())));
+        assert_eq!(loaded.warnings.len(), 0);
+    }
+    let elsewhere = load_with("[credentials.c]\nuser = 'a'\nnt_hash = '${env:H}'\n", &[]).unwrap();
+    assert_eq!(elsewhere.config.credentials[0].secret, None);
+    let logged_in = load_with("[credentials.c]\nrealm = 'CORP.EXAMPLE'\n", &[]).unwrap();
+    assert_eq!(logged_in.config.credentials[0].secret, None);
 }
 
 #[test]

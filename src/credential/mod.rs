@@ -1,6 +1,7 @@
 //! Where a secret comes from. It is read when it is first needed, never when the configuration is loaded.
 
 mod command;
+pub mod store;
 
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
@@ -39,6 +40,8 @@ pub enum Source {
     },
     /// What a program prints, run without a shell.
     Command(Vec<String>),
+    /// The system's own store, under this account.
+    Store(String),
 }
 
 #[derive(Debug, Error)]
@@ -59,6 +62,10 @@ pub enum SecretError {
     Start { program: String, cause: io::Error },
     #[error("password_command {program} ended with {status}: run it by hand to see why")]
     Failed { program: String, status: String },
+    #[error("no password of {account} is stored here: run hallpass login{}", besides(unreachable))]
+    NotStored { account: String, unreachable: Vec<String> },
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
     #[error("password_command {program} did not end within {} s: it must not ask anybody", command::LIMIT.as_secs())]
     Slow { program: String },
 }
@@ -72,6 +79,7 @@ impl Source {
             Self::File(path) => self.read_file(path)?,
             Self::Systemd { name, directory } => self.read_file(&systemd_file(name, directory.as_deref())?)?,
             Self::Command(argv) => self.text(command::output(argv)?)?,
+            Self::Store(account) => stored(account)?,
         };
         if secret.expose().is_empty() {
             return Err(SecretError::Empty { from: self.to_string() });
@@ -109,8 +117,21 @@ impl fmt::Display for Source {
             Self::File(path) => write!(f, "the file {}", path.display()),
             Self::Systemd { name, .. } => write!(f, "the systemd credential {name}"),
             Self::Command(argv) => write!(f, "the output of {}", argv.first().map_or("", String::as_str)),
+            Self::Store(account) => write!(f, "the system's store of secrets, under {account}"),
         }
     }
+}
+
+fn stored(account: &str) -> Result<Secret, SecretError> {
+    match store::read(account)? {
+        store::Found::Secret(secret) => Ok(secret),
+        store::Found::Nothing { unreachable } => Err(SecretError::NotStored { account: account.into(), unreachable }),
+    }
+}
+
+/// The places where it might be, were they in reach.
+fn besides(unreachable: &[String]) -> String {
+    if unreachable.is_empty() { String::new() } else { format!(" ({})", unreachable.join("; ")) }
 }
 
 fn systemd_file(name: &str, directory: Option<&Path>) -> Result<PathBuf, SecretError> {

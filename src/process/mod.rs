@@ -1,4 +1,4 @@
-//! This process among others: its signals, the file that says where it listens, who holds a port.
+//! This process among others: its signals, what it leaves when it crashes, the file that says where it listens, who holds a port.
 
 mod run_file;
 
@@ -11,7 +11,7 @@ mod imp;
 mod signals;
 
 pub use run_file::{RunFile, running_relays};
-pub use signals::{Signals, end_stdout};
+pub use signals::{Signals, end_stdout, leave_no_core};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
-//! Signals of Unix: TERM and INT stop, HUP reloads; and how our output ends before we do.
+//! Signals of Unix: TERM and INT stop, HUP reloads; how our output ends before we do; and that a crash writes no secrets to disk.
 
 use std::io;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal as Source, SignalKind, signal};
 
 use super::Signal;
@@ -10,6 +11,15 @@ use super::Signal;
 pub fn end_stdout() -> io::Result<()> {
     let nowhere = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
     Ok(rustix::stdio::dup2_stdout(nowhere)?)
+}
+
+/// A crash leaves no file with our memory, which holds secrets. One byte and not zero: with zero Linux would still
+/// hand the memory to a program that collects dumps (core(5)). Only the soft limit, which children may raise again.
+pub fn leave_no_core() {
+    let limit = Rlimit { current: Some(1), ..getrlimit(Resource::Core) };
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::debug!(%error, "cannot forbid core dumps");
+    }
 }
 
 pub struct Signals {

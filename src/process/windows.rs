@@ -1,12 +1,24 @@
-//! Ctrl-C of a console; a service hears of its end through its manager.
+//! Ctrl-C of a console, and what a crash tells; a service hears of its end through its manager.
 
 use std::io;
+
+use windows_sys::Win32::System::ErrorReporting::{WER_FAULT_REPORTING_FLAG_NOHEAP, WerSetFlags};
 
 use super::Signal;
 
 /// Only the end of the process ends its output here.
 pub fn end_stdout() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// A report of a crash to Windows Error Reporting goes without our heap, which holds secrets.
+#[expect(unsafe_code, reason = "Windows has no other way to say so")]
+pub fn leave_no_core() {
+    // SAFETY: a call without pointers, which changes a flag of this process.
+    let failed = unsafe { WerSetFlags(WER_FAULT_REPORTING_FLAG_NOHEAP) };
+    if failed < 0 {
+        tracing::debug!(failed, "cannot keep the heap out of crash reports");
+    }
 }
 
 pub struct Signals;

@@ -11,6 +11,7 @@ use crate::auth::{Scheme, UnknownScheme};
 use crate::cli::output;
 use crate::config::{self, AuditTo, Environment, Files, Inputs, Layer};
 use crate::daemon::Daemon;
+use crate::process;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -28,6 +29,7 @@ fn practised(text: &str) -> Result<Scheme, String> {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    process::leave_no_core();
     let options =
         DemoOptions { once: arguments.once, scheme: arguments.scheme, colour: output::stdout_takes_colours() };
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
