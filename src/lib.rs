@@ -47,7 +47,8 @@
 //! requests under way keep theirs. `daemon::core` makes it of the configuration and of what was last found out about
 //! the place. What changes beneath is one [`upstream::Live`] (idle connections, what upstreams want and forbid, dead hops, the
 //! addresses of tunnels), which lives as long as the process, and what a script in use remembers ([`route::pac`]). On
-//! disk there are the kept copies of [`state`], nothing else. One client is one task, its tunnel included, so that a
+//! disk there are, by [`state`], the kept copies and the record of [`upstream::lockout`], which outlives the process
+//! because a directory's count of wrong passwords does. One client is one task, its tunnel included, so that a
 //! drain knows when it is done; `daemon::roaming` is one more, and the only one that looks.
 //!
 //! # Life of a CONNECT
@@ -60,8 +61,9 @@
 //!    come last. If none is reached, the request raises a doubt and takes another course if the look shows one.
 //! 5. It writes our CONNECT, with what is remembered of this upstream or bare, and reads the answer.
 //! 6. A 407 goes to [`auth::Exchange`], which picks the strongest allowed scheme and asks [`mechanism`] for a leg;
-//! 7. it says `Send` (same connection), `Reconnect` (a fresh one) or `Refuse` (with the cause). Once a secret was
-//!    judged, nothing made from it is sent again: not here, not elsewhere.
+//! 7. it says `Send` (same connection), `Reconnect` (a fresh one), `Wait` (for leave of [`upstream::lockout`] to show a
+//!    secret) or `Refuse` (with the cause). Once a secret was found bad, nothing made from it is sent again: not here,
+//!    not elsewhere.
 //! 8. On a 2xx the client gets `200 Connection established` in one write. Any other final answer of the upstream
 //!    goes to it as it is; a failure of ours becomes a status and a sentence in `proxy::respond`.
 //! 9. Early bytes first, then [`relay`] moves bytes both ways until both sides have ended.

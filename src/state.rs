@@ -1,6 +1,6 @@
 //! Files that outlive the process: small, for nobody else's eyes, each written whole or not at all.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -50,6 +50,23 @@ impl State {
         self.write(GENERATION, format!("{}\n", self.generation().saturating_add(1)).as_bytes())
     }
 
+    /// Reads, changes and writes a file while no other process does the same. `None` leaves it as it is.
+    pub fn update(&self, name: &str, change: &mut dyn FnMut(Option<Vec<u8>>) -> Option<Vec<u8>>) -> io::Result<()> {
+        let Some(directory) = self.directory.as_ref().filter(|_| !self.read_only) else {
+            change(self.read(name));
+            return Ok(());
+        };
+        fs::create_dir_all(directory)?;
+        // The file itself is replaced with each change: a lock on it would be a lock on what was.
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(directory.join(format!("{name}.lock")))?;
+        lock.lock()?;
+        match change(self.read(name)) {
+            Some(bytes) => self.write(name, &bytes),
+            None => Ok(()),
+        }
+    }
+
     /// A temporary file is its owner's alone from the beginning, and so is what it becomes.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let Some(directory) = self.directory.as_ref().filter(|_| !self.read_only) else { return Ok(()) };
@@ -91,6 +108,23 @@ mod tests {
         assert_eq!(other.generation(), 2);
         other.raise_generation().unwrap();
         assert_eq!(one.generation(), 2, "whoever only looks asks for nothing");
+    }
+
+    #[test]
+    fn two_who_change_a_file_at_once_both_change_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let count = || {
+            let state = State::at(Some(directory.path().into()));
+            for _ in 0..20 {
+                let mut add = |bytes: Option<Vec<u8>>| Some([bytes.unwrap_or_default(), b"x".to_vec()].concat());
+                state.update("count", &mut add).unwrap();
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(count))));
+        let state = State::at(Some(directory.path().into()));
+        assert_eq!(state.read("count").unwrap().len(), 80);
+        state.update("count", &mut |_| None).unwrap();
+        assert_eq!(state.read("count").unwrap().len(), 80);
     }
 
     #[test]

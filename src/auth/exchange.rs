@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::challenge::parse_all;
 use super::digest::strongest;
+use super::lockout::{Closed, Leave, Verdict};
 use super::{Challenge, ChannelBinding, Leg, Mechanism, MechanismError, Mechanisms, RequestLine, Scheme, Start};
 use crate::address::Endpoint;
 use crate::secret::Credentials;
@@ -28,8 +29,6 @@ pub struct Plan {
     pub binding: Option<ChannelBinding>,
     /// What this upstream took the last time: sent without waiting for its 407.
     pub remembered: Option<Start>,
-    /// This upstream accepted this secret before.
-    pub proven: bool,
 }
 
 /// What the caller does next.
@@ -37,9 +36,20 @@ pub struct Plan {
 pub enum Action {
     /// Send the request again with this, on the same connection.
     Send(Credentials),
+    /// Get leave to show the secret of this scheme, give it by [`Exchange::allow`], and say the same once more.
+    Wait(Start),
     /// Open a fresh connection and ask [`Exchange::opening`].
     Reconnect,
     Refuse(Refusal),
+}
+
+/// What the first request on a connection carries.
+#[derive(Debug)]
+pub enum Opening {
+    Bare,
+    With(Credentials),
+    /// As [`Action::Wait`]: then ask again.
+    Wait(Start),
 }
 
 /// Why nothing (more) is sent. Never names a user or a secret.
@@ -48,6 +58,11 @@ pub enum Refusal {
     /// Somebody who knows judged the secret.
     #[error("the upstream rejected the credential ({scheme})")]
     Rejected { scheme: Scheme },
+    /// It was found bad before: nothing was sent.
+    #[error("{}", closed_words(.0))]
+    Closed(Closed),
+    #[error("too many requests wait for their log-in")]
+    Crowded,
     #[error("no credential can be sent: {0}")]
     NoCredential(String),
     #[error(
@@ -67,8 +82,6 @@ pub struct Outcome {
     pub start: Option<Start>,
     /// The credentials of the last leg were taken.
     pub accepted: bool,
-    /// And they showed the secret: it is good.
-    pub proven: bool,
 }
 
 /// A mechanism on the present connection.
@@ -82,6 +95,8 @@ struct Current {
 pub struct Exchange {
     plan: Plan,
     current: Option<Current>,
+    /// Until somebody has judged what it let us show.
+    leave: Option<Leave>,
     /// What the next connection opens with, and the challenge that it answers.
     next: Option<(Start, Option<Challenge>)>,
     failed: Vec<(Start, String)>,
@@ -102,25 +117,40 @@ impl fmt::Debug for Exchange {
 impl Exchange {
     pub fn new(plan: Plan) -> Self {
         let next = plan.remembered.map(|start| (start, None));
-        Self { plan, current: None, next, failed: Vec::new(), legs: 0, restarts: 0, resent: 0 }
+        Self { plan, current: None, leave: None, next, failed: Vec::new(), legs: 0, restarts: 0, resent: 0 }
     }
 
-    /// What the first request on a fresh connection carries; `None` is the bare request.
-    pub fn opening(&mut self, request: &RequestLine) -> Result<Option<Credentials>, Refusal> {
+    /// What the first request on a fresh connection carries.
+    pub fn opening(&mut self, request: &RequestLine) -> Result<Opening, Refusal> {
         self.current = None;
-        let Some((start, challenge)) = self.next.clone() else { return Ok(None) };
+        let Some((start, challenge)) = self.next.clone() else { return Ok(Opening::Bare) };
         match self.begin(start, request, challenge.as_ref()) {
-            Ok(credentials) => Ok(Some(credentials)),
+            Ok(credentials) => Ok(Opening::With(credentials)),
+            Err(MechanismError::NeedsLeave) => Ok(Opening::Wait(start)),
             Err(MechanismError::Rejected(_)) => Err(self.rejected(start.scheme())),
+            Err(_) if self.is_closed() => Err(self.closed()),
             // Without a challenge there may just be nothing to say yet (a Digest without a nonce): ask bare.
             Err(error) => {
                 self.next = None;
                 if challenge.is_some() {
                     self.fail(start, &error);
                 }
-                Ok(None)
+                Ok(Opening::Bare)
             }
         }
+    }
+
+    /// Leave to show the secret, as it was asked for.
+    pub fn allow(&mut self, leave: Leave) {
+        self.leave = Some(leave);
+    }
+
+    /// There is no way to the secret of this scheme; others may do.
+    pub fn forgo(&mut self, start: Start, error: &MechanismError) {
+        if matches!(&self.next, Some((next, _)) if *next == start) {
+            self.next = None;
+        }
+        self.fail(start, error);
     }
 
     /// A 407 to what was sent last. `persists`: the connection can carry another request.
@@ -147,7 +177,8 @@ impl Exchange {
         let proved = self.proves_now();
         // What showed the secret may have been counted: only one that was good before is worth a second try.
         let tries = if proved { &mut self.resent } else { &mut self.restarts };
-        if *tries >= MAX_RESTARTS || (proved && !self.plan.proven) {
+        let proven = self.leave.as_ref().is_some_and(|leave| leave.permit().is_proven());
+        if *tries >= MAX_RESTARTS || (proved && !proven) {
             return Err(Refusal::Broken);
         }
         *tries += 1;
@@ -155,16 +186,24 @@ impl Exchange {
         if self.legs >= MAX_LEGS { Err(Refusal::Endless) } else { Ok(()) }
     }
 
-    /// After a final answer, any but a 407.
-    pub fn outcome(&self, status: u16) -> Outcome {
+    /// The head of a final answer, any but a 407: the leave is used up.
+    pub fn conclude(&mut self, status: u16) {
+        let Some(leave) = self.leave.take() else { return };
+        if self.proves_now() {
+            // A proxy in trouble may not have looked.
+            leave.permit().judge(if status < 500 { Verdict::Accepted } else { Verdict::Unclear });
+        }
+    }
+
+    /// What there is to remember after a final answer.
+    pub fn outcome(&self) -> Outcome {
         match &self.current {
             Some(Current { start, proved, .. }) => {
                 // A ticket is taken in one leg; an NTLM type 1 that is let through means that nobody asked.
                 let accepted = *proved || *start == Start::Scheme(Scheme::Negotiate);
-                // A proxy in trouble may not have looked.
-                Outcome { start: Some(*start), accepted, proven: *proved && status < 500 }
+                Outcome { start: Some(*start), accepted }
             }
-            None => Outcome { start: None, accepted: false, proven: false },
+            None => Outcome { start: None, accepted: false },
         }
     }
 
@@ -216,6 +255,7 @@ impl Exchange {
                 Action::Send(credentials)
             }
             Err(MechanismError::Rejected(_)) => Action::Refuse(self.rejected(scheme)),
+            Err(_) if self.is_closed() => Action::Refuse(self.closed()),
             Err(_) if self.legs >= MAX_LEGS => Action::Refuse(Refusal::Endless),
             Err(error) => {
                 self.fail(current.start, &error);
@@ -242,6 +282,7 @@ impl Exchange {
                 Action::Send(credentials)
             }
             Err(MechanismError::Rejected(_)) => Action::Refuse(self.rejected(current.start.scheme())),
+            Err(_) if self.is_closed() => Action::Refuse(self.closed()),
             Err(_) if self.legs >= MAX_LEGS => Action::Refuse(Refusal::Endless),
             Err(error) => {
                 self.fail(current.start, &error);
@@ -259,7 +300,9 @@ impl Exchange {
             }
             match self.begin(start, request, challenge.as_ref()) {
                 Ok(credentials) => return Action::Send(credentials),
+                Err(MechanismError::NeedsLeave) => return Action::Wait(start),
                 Err(MechanismError::Rejected(_)) => return Action::Refuse(self.rejected(start.scheme())),
+                Err(_) if self.is_closed() => return Action::Refuse(self.closed()),
                 Err(_) if self.legs >= MAX_LEGS => return Action::Refuse(Refusal::Endless),
                 Err(error) => self.fail(start, &error),
             }
@@ -294,7 +337,16 @@ impl Exchange {
         request: &RequestLine,
         challenge: Option<&Challenge>,
     ) -> Result<Credentials, MechanismError> {
-        let mechanism = self.plan.mechanisms.start(start, &self.plan.upstream, self.plan.binding.as_ref())?;
+        // What was judged meanwhile, by a KDC, stands for nothing more.
+        self.leave.take_if(|leave| leave.permit().is_spent());
+        let Plan { upstream, mechanisms, binding, .. } = &self.plan;
+        let begun = mechanisms.start(start, upstream, binding.as_ref(), self.leave.as_ref());
+        let mechanism = begun.inspect_err(|error| {
+            // One for another secret is of no use, and would be in the way of the next one.
+            if *error == MechanismError::NeedsLeave {
+                self.leave = None;
+            }
+        })?;
         let mut current = Current { start, mechanism, proved: false };
         let credentials = self.leg(&mut current, request, challenge)?;
         self.current = Some(current);
@@ -313,12 +365,35 @@ impl Exchange {
         }
         self.legs += 1;
         let Leg { credentials, proves_secret } = current.mechanism.step(request, challenge)?;
+        if proves_secret {
+            self.show()?;
+        }
         current.proved = proves_secret;
         let scheme = current.start.scheme();
         // How long a Basic leg is tells how long the password is.
         let length = (scheme != Scheme::Basic).then_some(credentials.expose().len());
         tracing::trace!(upstream = %self.plan.upstream, leg = self.legs, %scheme, length, proves_secret, "leg made");
         Ok(credentials)
+    }
+
+    /// Whoever was given leave some time ago asks whether it still holds.
+    fn show(&self) -> Result<(), MechanismError> {
+        let Some(leave) = &self.leave else { return Err(MechanismError::NeedsLeave) };
+        if self.is_closed() {
+            return Err(MechanismError::Unavailable("the secret was found bad in the meantime".into()));
+        }
+        leave.permit().show();
+        Ok(())
+    }
+
+    fn is_closed(&self) -> bool {
+        self.leave.as_ref().is_some_and(|leave| !leave.permit().is_good())
+    }
+
+    fn closed(&mut self) -> Refusal {
+        self.current = None;
+        let closed = self.leave.take().map(|leave| leave.permit().closed());
+        closed.map_or(Refusal::Broken, Refusal::Closed)
     }
 
     fn reopen(&mut self) -> Action {
@@ -333,7 +408,9 @@ impl Exchange {
 
     fn rejected(&mut self, scheme: Scheme) -> Refusal {
         self.current = None;
-        self.plan.mechanisms.rejected(&self.plan.upstream);
+        if let Some(leave) = self.leave.take() {
+            leave.permit().judge(Verdict::Rejected);
+        }
         Refusal::Rejected { scheme }
     }
 
@@ -361,6 +438,18 @@ impl Exchange {
 fn says_stale(challenges: &[Challenge]) -> bool {
     let stale = |c: &Challenge| c.param("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true"));
     challenges.iter().any(|challenge| challenge.is(Scheme::Digest) && stale(challenge))
+}
+
+fn closed_words(closed: &Closed) -> String {
+    let what = if closed.rejected {
+        "the credential was rejected before, and is not sent again"
+    } else {
+        "nobody has said whether the credential is good, and it is not sent again"
+    };
+    match closed.next {
+        Some(next) => format!("{what} before {} s have passed", next.as_secs().max(1)),
+        None => format!("{what} until it is changed"),
+    }
 }
 
 fn words(list: &[&str]) -> String {

@@ -8,6 +8,7 @@
 //! connect ──────────────▶ write ──▶ read ──▶ 407: on_challenge()
 //!    ▲                      ▲                 │
 //!    │                      └─────────────────┼─── Send        next leg, same connection
+//!    │                                        ├─── Wait        ask for leave to show the secret, then the same again
 //!    └────────────────────────────────────────┼─── Reconnect   a fresh connection, then opening() again
 //!                                             └──▶ Refuse      nothing (more) to send; says why
 //! ```
@@ -17,20 +18,23 @@ pub mod basic;
 pub mod challenge;
 pub mod digest;
 mod exchange;
+pub mod lockout;
 pub mod ntlm;
 pub mod spnego;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use thiserror::Error;
 
 pub use account::User;
 pub use challenge::Challenge;
-pub use exchange::{Action, Exchange, MAX_LEGS, Outcome, Plan, Refusal};
+pub use exchange::{Action, Exchange, MAX_LEGS, Opening, Outcome, Plan, Refusal};
 
 use crate::address::Endpoint;
-use crate::secret::{Credentials, Secret};
+use crate::secret::Credentials;
+use lockout::{Leave, Stake};
 
 /// The schemes we speak, strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,6 +119,9 @@ pub enum MechanismError {
     /// The other side's token makes no sense.
     #[error("{0}")]
     BadChallenge(String),
+    /// It would show the secret, and has no leave to.
+    #[error("there is no leave to show the secret")]
+    NeedsLeave,
 }
 
 /// One scheme on one connection. May block (tickets, key derivation): callers run it where blocking is allowed.
@@ -166,28 +173,32 @@ pub fn binding_data(end_point: &[u8]) -> Vec<u8> {
     [b"tls-server-end-point:", end_point].concat()
 }
 
-/// Who logs in, and how the password is come by when it is asked for; that may block.
+/// Who logs in where user and password go as they are.
 pub struct Login {
     pub user: String,
-    pub password: Box<dyn FnOnce() -> Result<Secret, MechanismError> + Send>,
+    pub stake: Arc<dyn Stake>,
 }
 
 /// Where credentials live, and the list of upstreams that may receive them.
 pub trait Mechanisms: Send + Sync {
     /// `Err(Unavailable)` where this upstream gets no credential for this scheme, with the reason in words.
-    /// May block, as a step may.
+    /// Without `leave` nothing is made of the secret: `Err(NeedsLeave)` where it would have to be. May block, as a
+    /// step may.
     fn start(
         &self,
         start: Start,
         upstream: &Endpoint,
         binding: Option<&ChannelBinding>,
+        leave: Option<&Leave>,
     ) -> Result<Box<dyn Mechanism>, MechanismError>;
+
+    /// What the scheme would put at risk there. Does not block.
+    fn stake(&self, start: Start, upstream: &Endpoint) -> Result<Arc<dyn Stake>, MechanismError> {
+        Err(MechanismError::Unavailable(format!("{start} has no secret for {upstream}")))
+    }
 
     /// User and password as they are, for an upstream that speaks no HTTP. Does not block.
     fn login(&self, upstream: &Endpoint) -> Result<Login, MechanismError> {
         Err(MechanismError::Unavailable(format!("no user and password for {upstream}")))
     }
-
-    /// The secret this upstream gets was refused: read it anew the next time, it may have been changed.
-    fn rejected(&self, upstream: &Endpoint);
 }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::address::Host;
 use crate::route::DirectFallback;
+use crate::upstream::lockout::DEFAULT_MAX_LOGONS;
 
 /// Bytes: smaller heads would not hold a Kerberos token of a user in many groups.
 const MIN_MAX_HEAD: u64 = 4 * 1024;
@@ -21,6 +22,8 @@ const MIN_MAX_HEAD: u64 = 4 * 1024;
 const MAX_MAX_HEAD: u64 = 16 * 1024 * 1024;
 /// More clients than a machine has ports for.
 const MAX_MAX_CLIENTS: usize = 1_000_000;
+/// A password that was changed may cost as many bad logons at once.
+const MAX_MAX_LOGONS: usize = 1000;
 const MAX_AUDIT_KEEP: usize = 1000;
 /// Bytes: smaller files would rotate with every few records.
 const MIN_AUDIT_MAX_SIZE: u64 = 4 * 1024;
@@ -77,6 +80,7 @@ pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>, state_directory: Opti
         half_close_timeout: reader.parsed(&["half_close_timeout"], timeout).unwrap_or(DEFAULT_HALF_CLOSE_TIMEOUT),
         keepalive: reader.parsed(&["keepalive"], keepalive).unwrap_or(DEFAULT_KEEPALIVE),
         max_clients: reader.parsed(&["max_clients"], max_clients).unwrap_or(DEFAULT_MAX_CLIENTS),
+        max_logons: reader.parsed(&["max_logons"], max_logons).unwrap_or(DEFAULT_MAX_LOGONS),
         max_head: reader.parsed(&["max_head"], max_head).unwrap_or(DEFAULT_MAX_HEAD),
         connect_ports: connect_ports(reader),
         connect_port_80: reader
@@ -142,6 +146,10 @@ fn keepalive(text: &str) -> Result<Option<std::time::Duration>, Problem> {
 
 fn max_clients(text: &str) -> Result<usize, Problem> {
     value::number(text, 1, MAX_MAX_CLIENTS)
+}
+
+fn max_logons(text: &str) -> Result<usize, Problem> {
+    value::number(text, 1, MAX_MAX_LOGONS)
 }
 
 fn max_head(text: &str) -> Result<usize, Problem> {

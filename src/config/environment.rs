@@ -150,7 +150,7 @@ mod tests {
             ("HALLPASS_PASSWORD", "hunter2"),
             ("HALLPASS_CONFIG", "/x"),
             ("HALLPASS_UPSTREM", "x"),
-            ("HALLPASS_MAX_LOGONS", "1"),
+            ("HALLPASS_WARM_HANDSHAKES", "1"),
             ("HALLPASS_UPSTREAM", ""),
             ("HTTPS_PROXY", "x"),
         ]);
@@ -163,9 +163,9 @@ mod tests {
         assert_eq!(
             mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>(),
             [
-                "HALLPASS_MAX_LOGONS: max_logons is not supported by this version",
                 "HALLPASS_UPSTREAM: the variable is empty (unset it to leave the key alone)",
                 "HALLPASS_UPSTREM: no such variable (did you mean HALLPASS_UPSTREAM?)",
+                "HALLPASS_WARM_HANDSHAKES: warm_handshakes is not supported by this version",
             ]
         );
     }

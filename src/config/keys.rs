@@ -11,6 +11,7 @@ const KEYS: &[&str] = &[
     "half_close_timeout",
     "keepalive",
     "max_clients",
+    "max_logons",
     "max_head",
     "local_hosts",
     "connect_ports",
@@ -82,7 +83,7 @@ const KEYS: &[&str] = &[
 
 /// Keys that have a meaning which this version cannot give them. Ignoring them could send a request
 /// where its sender forbade it to go.
-const LATER: &[&str] = &["listeners.#.allow", "listeners.#.token", "access", "warm_handshakes", "max_logons"];
+const LATER: &[&str] = &["listeners.#.allow", "listeners.#.token", "access", "warm_handshakes"];
 
 /// What people write, and where it belongs.
 const ELSEWHERE: &[(&str, &str)] = &[

@@ -135,6 +135,8 @@ pub struct Config {
     pub half_close_timeout: Duration,
     pub keepalive: Option<Duration>,
     pub max_clients: usize,
+    /// Logons of one account in flight.
+    pub max_logons: usize,
     /// Bytes.
     pub max_head: usize,
     /// `None`: any.

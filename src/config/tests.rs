@@ -147,7 +147,7 @@ fn every_mistake_has_its_own_words() {
             listener("interface = \"lo\"\nport = 1\ntoken = \"x\""),
             "4:1: listeners.1.token: listeners.1.token is not supported by this version",
         ),
-        ("max_logons = 3".into(), "1:1: max_logons: max_logons is not supported by this version"),
+        ("max_logons = 0".into(), "1:1: max_logons: \"0\" is not a whole number from 1 to 1000"),
         ("profile = \"office\"".into(), "1:1: profile: there is no profile \"office\" (add [profiles.office])"),
         ("direct_fallback = \"on-error\"".into(), "1:1: direct_fallback: \"on-error\" is none of the choices"),
         ("never_direct = [\"claude.ai\", \"10.0.0.0/8\"]".into(), "1:30: never_direct: a host, not a network"),

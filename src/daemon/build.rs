@@ -90,6 +90,7 @@ impl Parts {
         let list = listed.collect::<Result<_, _>>()?;
         let unlisted =
             Unlisted::new(generations.of(Seen::Unlisted(for_unlisted(config).cloned().collect(), found.to_vec())));
+        fixed.live.lockout().allow_at_a_time(config.max_logons);
         let dialer = Dialer {
             resolver: Arc::new(SystemResolver),
             connect_timeout: config.connect_timeout,
@@ -199,16 +200,33 @@ fn for_unlisted(config: &Config) -> impl Iterator<Item = &Arc<Credential>> {
 }
 
 /// Upstreams that share a credential share its account, and with it its tickets.
-#[derive(Default)]
-struct Accounts<'a>(Vec<(&'a Credential, Arc<Account>)>);
+struct Accounts<'a> {
+    made: Vec<(&'a Credential, Arc<Account>)>,
+    all: &'a [Arc<Credential>],
+}
 
 impl<'a> Accounts<'a> {
+    fn new(config: &'a Config) -> Self {
+        Self { made: Vec::new(), all: &config.credentials }
+    }
+
+    /// A user who names no domain is taken for one of the same name who does.
+    fn domain_of(&self, credential: &Credential) -> Option<String> {
+        let name = credential.user.as_ref()?.name.to_lowercase();
+        let others = self.all.iter().filter(|other| !other.separate_account);
+        let mut users = others.filter_map(|other| Some((other.user.as_ref()?, other.realm.as_ref())));
+        users.find_map(|(user, realm)| {
+            let domain = user.domain.as_ref().or(user.realm.as_ref()).or(realm)?;
+            (user.name.to_lowercase() == name).then(|| domain.clone())
+        })
+    }
+
     fn of(&mut self, credential: &'a Credential) -> Arc<Account> {
-        if let Some((_, account)) = self.0.iter().find(|(seen, _)| *seen == credential) {
+        if let Some((_, account)) = self.made.iter().find(|(seen, _)| *seen == credential) {
             return account.clone();
         }
-        let account = Arc::new(Account::new(settings(credential)));
-        self.0.push((credential, account.clone()));
+        let account = Arc::new(Account::new(settings(credential, self.domain_of(credential))));
+        self.made.push((credential, account.clone()));
         account
     }
 }
@@ -216,7 +234,7 @@ impl<'a> Accounts<'a> {
 /// An upstream that is configured gets its own credential whatever the patterns of others say.
 fn identities(config: &Config, found: &[Endpoint]) -> Identities {
     let logged_in = Credential::logged_in();
-    let mut accounts = Accounts::default();
+    let mut accounts = Accounts::new(config);
     let mut grants = Vec::new();
     for upstream in &config.upstreams {
         grants.push(Grant {
@@ -262,7 +280,7 @@ fn identities(config: &Config, found: &[Endpoint]) -> Identities {
     Identities::new(grants, outside)
 }
 
-fn settings(credential: &Credential) -> Settings {
+fn settings(credential: &Credential, domain: Option<String>) -> Settings {
     Settings {
         user: credential.user.clone(),
         password: reader(credential.secret.as_ref()),
@@ -270,6 +288,8 @@ fn settings(credential: &Credential) -> Settings {
         keytab: credential.keytab.clone(),
         realm: credential.realm.clone(),
         kdc: credential.kdc.clone(),
+        domain,
+        apart: credential.separate_account.then(|| credential.name.clone()),
     }
 }
 
@@ -313,7 +333,7 @@ mod tests {
         let receives = |host: &str, port: u16| {
             let target = Target::parse(&format!("{host}:{port}"), None).unwrap();
             let endpoint = Endpoint { target, protocol: Protocol::Http };
-            let begun = identities.start(Start::Scheme(Scheme::Ntlm), &endpoint, None);
+            let begun = identities.start(Start::Scheme(Scheme::Ntlm), &endpoint, None, None);
             begun.map(|_| ()).map_err(|error| error.to_string())
         };
         let nothing = |host: &str| receives(host, 8080).unwrap_err().contains("no credential is meant for");

@@ -1,13 +1,18 @@
-//! An account and its secrets: read when first needed, kept, forgotten when somebody refuses them.
+//! An account and its secrets: read when first needed, kept, read anew when somebody has refused them.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use zeroize::Zeroizing;
 
 use super::named::Tickets;
 use crate::address::{Endpoint, Target};
+use crate::auth::MechanismError;
 use crate::auth::account::User;
 use crate::auth::digest::{ClientNonce, Session};
+use crate::auth::lockout::{AccountName, Proof, Stake};
 use crate::secret::Secret;
 
 /// Reads a secret from where the configuration says it is. `Ok(None)` when it names no such place; the error
@@ -25,37 +30,72 @@ pub struct Settings {
     pub realm: Option<String>,
     /// KDCs of that realm, instead of those that `krb5.conf` and DNS name.
     pub kdc: Vec<Target>,
+    /// The domain of a user who names none, as far as it is known from elsewhere.
+    pub domain: Option<String>,
+    /// The name of the credential, where its failed logons are counted apart from those of the directory.
+    pub apart: Option<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let nothing: ReadSecret = Arc::new(|| Ok(None));
-        Self { user: None, password: nothing.clone(), nt_hash: nothing, keytab: None, realm: None, kdc: Vec::new() }
+        Self {
+            user: None,
+            password: nothing.clone(),
+            nt_hash: nothing,
+            keytab: None,
+            realm: None,
+            kdc: Vec::new(),
+            domain: None,
+            apart: None,
+        }
     }
 }
 
 pub struct Account {
     pub(super) user: Option<User>,
-    pub(super) password: Stored,
-    pub(super) nt_hash: Stored,
-    pub(super) keytab: Option<PathBuf>,
     pub(super) realm: Option<String>,
     pub(super) kdc: Vec<Target>,
     pub(super) tickets: Tickets,
+    keytab: Option<PathBuf>,
+    name: AccountName,
+    secrets: [Stored; 3],
     digests: Mutex<HashMap<Endpoint, Session>>,
+}
+
+/// The kinds of secret, each with its place among those that are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Password,
+    NtHash,
+    Keytab,
 }
 
 impl Account {
     pub fn new(settings: Settings) -> Self {
-        let Settings { user, password, nt_hash, keytab, realm, kdc } = settings;
+        let Settings { user, password, nt_hash, keytab, realm, kdc, domain, apart } = settings;
+        let name = match (&user, &keytab) {
+            (Some(user), _) => AccountName::of_user(user, realm.as_deref().or(domain.as_deref())),
+            (None, Some(keytab)) => AccountName::of_keytab(&keytab.display().to_string()),
+            (None, None) => AccountName::of_keytab("that is not there"),
+        };
+        let path = keytab.clone();
+        let secrets = [
+            Stored::new(move || Ok(password()?.map(Proof::Password))),
+            Stored::new(move || Ok(nt_hash()?.map(Proof::NtHash))),
+            Stored::new(move || path.as_deref().map(read_keytab).transpose()),
+        ];
         Self {
             user,
-            password: Stored::new(password),
-            nt_hash: Stored::new(nt_hash),
-            keytab,
             realm,
             kdc,
             tickets: Tickets::default(),
+            keytab,
+            name: match apart {
+                Some(credential) => name.apart(&credential),
+                None => name,
+            },
+            secrets,
             digests: Mutex::default(),
         }
     }
@@ -65,36 +105,106 @@ impl Account {
         digests.entry(upstream.clone()).or_insert_with(|| Session::new(client_nonce.clone())).clone()
     }
 
-    /// What was derived from the secrets goes with them.
-    pub(super) fn forget(&self) {
-        self.password.forget();
-        self.nt_hash.forget();
-        self.tickets.forget();
+    pub(super) fn has_keytab(&self) -> bool {
+        self.keytab.is_some()
+    }
+
+    fn stored(&self, kind: Kind) -> &Stored {
+        &self.secrets[kind as usize]
     }
 }
 
+fn read_keytab(path: &Path) -> Result<Proof, String> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Proof::Keytab(Arc::new(Zeroizing::new(bytes)))),
+        Err(error) => Err(format!("cannot read the keytab {}: {error}", path.display())),
+    }
+}
+
+/// What a scheme that wants one of these kinds puts at risk: the first that is configured.
+pub(super) struct AccountStake {
+    account: Arc<Account>,
+    kinds: &'static [Kind],
+}
+
+impl AccountStake {
+    pub(super) fn new(account: &Arc<Account>, kinds: &'static [Kind]) -> Self {
+        Self { account: account.clone(), kinds }
+    }
+
+    fn first(&self, get: impl Fn(&Stored) -> Result<Option<Proof>, String>) -> Result<Proof, MechanismError> {
+        for kind in self.kinds {
+            match get(self.account.stored(*kind)) {
+                Ok(None) => {}
+                Ok(Some(proof)) => return Ok(proof),
+                Err(error) => return Err(MechanismError::Unavailable(error)),
+            }
+        }
+        let what = if self.kinds.contains(&Kind::Keytab) { "neither a password nor a keytab" } else { "no password" };
+        Err(MechanismError::Unavailable(format!("the account has {what}")))
+    }
+}
+
+impl Stake for AccountStake {
+    fn account(&self) -> &AccountName {
+        &self.account.name
+    }
+
+    fn known(&self) -> Option<Proof> {
+        self.kinds.iter().find_map(|kind| self.account.stored(*kind).known())
+    }
+
+    fn read(&self) -> Result<Proof, MechanismError> {
+        self.first(Stored::get)
+    }
+
+    fn read_anew(&self) -> Result<Proof, MechanismError> {
+        let before = self.known();
+        let proof = self.first(Stored::get_anew)?;
+        if before.is_some_and(|before| before != proof) {
+            self.account.tickets.forget();
+        }
+        Ok(proof)
+    }
+}
+
+type ReadProof = Box<dyn Fn() -> Result<Option<Proof>, String> + Send + Sync>;
+
 /// A secret with its place.
-pub(super) struct Stored {
-    read: ReadSecret,
-    kept: Mutex<Option<Secret>>,
+struct Stored {
+    read: ReadProof,
+    /// Held while reading: ten connections at start must not ask the user ten times.
+    reading: Mutex<()>,
+    kept: Mutex<Option<Proof>>,
 }
 
 impl Stored {
-    fn new(read: ReadSecret) -> Self {
-        Self { read, kept: Mutex::new(None) }
+    fn new(read: impl Fn() -> Result<Option<Proof>, String> + Send + Sync + 'static) -> Self {
+        Self { read: Box::new(read), reading: Mutex::new(()), kept: Mutex::new(None) }
     }
 
-    /// The lock is held while reading: ten connections at start must not ask the user ten times.
-    pub(super) fn get(&self) -> Result<Option<Secret>, String> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.is_none() {
-            *kept = (self.read)()?;
+    fn known(&self) -> Option<Proof> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn get(&self) -> Result<Option<Proof>, String> {
+        let _one_at_a_time = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.known() {
+            Some(proof) => Ok(Some(proof)),
+            None => self.fetch(),
         }
-        Ok(kept.clone())
     }
 
-    fn forget(&self) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// One that cannot be read stays what it was.
+    fn get_anew(&self) -> Result<Option<Proof>, String> {
+        let _one_at_a_time = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.fetch()
+    }
+
+    fn fetch(&self) -> Result<Option<Proof>, String> {
+        let read = (self.read)()?;
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&read);
+        Ok(read)
     }
 }
 
@@ -104,33 +214,45 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_secret_is_read_once_until_it_is_refused() {
-        let reads = Arc::new(AtomicUsize::new(0));
-        let counted = reads.clone();
+    fn stake(password: impl Fn(usize) -> Result<Option<Secret>, String> + Send + Sync + 'static) -> AccountStake {
+        let reads = AtomicUsize::new(0);
         let account = Account::new(Settings {
-            password: Arc::new(move || Ok(Some(Secret::new(counted.fetch_add(1, Ordering::Relaxed).to_string())))),
+            user: "CORP\\alice".parse().ok(),
+            password: Arc::new(move || password(reads.fetch_add(1, Ordering::Relaxed))),
             ..Settings::default()
         });
-        assert_eq!(reads.load(Ordering::Relaxed), 0, "not before it is needed");
-        for _ in 0..3 {
-            assert_eq!(account.password.get(), Ok(Some(Secret::new("0"))));
-        }
-        account.forget();
-        assert_eq!(account.password.get(), Ok(Some(Secret::new("1"))));
+        AccountStake::new(&Arc::new(account), &[Kind::NtHash, Kind::Password])
+    }
+
+    fn password(text: impl Into<String>) -> Proof {
+        Proof::Password(Secret::new(text))
     }
 
     #[test]
-    fn a_failure_to_read_is_not_remembered() {
-        let reads = AtomicUsize::new(0);
-        let account = Account::new(Settings {
-            password: Arc::new(move || match reads.fetch_add(1, Ordering::Relaxed) {
-                0 => Err("the key ring is locked".into()),
-                _ => Ok(Some(Secret::new("p"))),
-            }),
-            ..Settings::default()
-        });
-        assert_eq!(account.password.get(), Err("the key ring is locked".into()));
-        assert_eq!(account.password.get(), Ok(Some(Secret::new("p"))));
+    fn a_secret_is_read_when_it_is_needed_and_kept_until_it_is_wanted_anew() {
+        let stake = stake(|reads| Ok(Some(Secret::new(reads.to_string()))));
+        assert_eq!(stake.known(), None, "not before it is needed");
+        for _ in 0..3 {
+            assert_eq!((stake.read(), stake.known()), (Ok(password("0")), Some(password("0"))));
+        }
+        assert_eq!(stake.read_anew(), Ok(password("1")));
+        assert_eq!(stake.read(), Ok(password("1")));
+    }
+
+    #[test]
+    fn a_failure_to_read_is_not_remembered_and_loses_nothing() {
+        let locked = || Err("the key ring is locked".to_string());
+        let failed = || Err(MechanismError::Unavailable("the key ring is locked".into()));
+        let stake = stake(move |reads| if reads == 1 { Ok(Some(Secret::new("p"))) } else { locked() });
+        assert_eq!(stake.read(), failed());
+        assert_eq!(stake.read(), Ok(password("p")));
+        assert_eq!(stake.read_anew(), failed());
+        assert_eq!(stake.read(), Ok(password("p")));
+    }
+
+    #[test]
+    fn what_is_not_configured_is_said() {
+        let error = stake(|_| Ok(None)).read().unwrap_err();
+        assert_eq!(error.to_string(), "the account has no password");
     }
 }

@@ -154,8 +154,8 @@ impl Ticket {
 }
 
 /// The AS exchange. One wrong secret is one failed pre-authentication: the first request carries none, and the
-/// second is sent to one KDC only.
-pub(super) fn log_on(principal: &Principal, secret: &LongTerm<'_>, kdc: &Kdc) -> Result<Ticket> {
+/// second is sent to one KDC only, after `show`.
+pub(super) fn log_on(principal: &Principal, secret: &LongTerm<'_>, kdc: &Kdc, show: &dyn Fn()) -> Result<Ticket> {
     let body = logon_body(principal)?;
     let first = kdc.exchange(&as_request(&body, Vec::new())?, Retry::Anywhere)?;
     let hints = match read::<AsRep>(&first.reply)? {
@@ -178,6 +178,7 @@ pub(super) fn log_on(principal: &Principal, secret: &LongTerm<'_>, kdc: &Kdc) ->
         with_pre_auth: true,
     });
     let second = as_request(&body, proof.map_err(malformed)?)?;
+    show();
     let answer = kdc.exchange_with(&first.server, &second)?;
     match read::<AsRep>(&answer)? {
         Ok(reply) => open_logon(reply.0, principal, secret, &body),

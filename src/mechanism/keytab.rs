@@ -1,8 +1,5 @@
 //! Keytab files, as MIT and Heimdal write them (format 5.2).
 
-use std::path::Path;
-use std::{fs, io};
-
 use zeroize::Zeroizing;
 
 const FORMAT: [u8; 2] = [5, 2];
@@ -20,12 +17,7 @@ struct Entry {
 }
 
 impl Keytab {
-    pub(super) fn load(path: &Path) -> io::Result<Self> {
-        let bytes = Zeroizing::new(fs::read(path)?);
-        Self::parse(&bytes).ok_or_else(|| io::Error::other("it is not a keytab"))
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut rest = Reader(bytes.strip_prefix(&FORMAT)?);
         let mut entries = Vec::new();
         while !rest.0.is_empty() {

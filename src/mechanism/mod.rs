@@ -42,9 +42,11 @@ use crate::address::{Endpoint, Target};
 use crate::auth::account::User;
 use crate::auth::basic::Basic;
 use crate::auth::digest::{ClientNonce, Digest};
+use crate::auth::lockout::{Leave, Proof, Stake};
 use crate::auth::ntlm::NtHash;
 use crate::auth::{ChannelBinding, Login, Mechanism, MechanismError, Mechanisms, Scheme, Start};
 use crate::secret::Secret;
+use account::{AccountStake, Kind};
 
 pub type CanonicalName = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 pub type ServiceRecords = Arc<dyn Fn(&str) -> Vec<Target> + Send + Sync>;
@@ -108,24 +110,37 @@ impl Mechanisms for Identities {
         start: Start,
         upstream: &Endpoint,
         binding: Option<&ChannelBinding>,
+        leave: Option<&Leave>,
     ) -> Result<Box<dyn Mechanism>, MechanismError> {
         let grant = self.granted(upstream)?;
         if !grant.schemes.contains(&start.means()) {
             return unavailable(format!("{} is not among the schemes for {upstream}", start.means()));
         }
         match start {
-            Start::Scheme(Scheme::Negotiate) => grant.negotiate(upstream, binding, &self.outside),
-            Start::Scheme(Scheme::Ntlm) | Start::NtlmInNegotiate => grant.ntlm(start.scheme(), upstream, binding),
+            Start::Scheme(Scheme::Negotiate) => grant.negotiate(upstream, binding, &self.outside, leave),
+            Start::Scheme(Scheme::Ntlm) | Start::NtlmInNegotiate => {
+                grant.ntlm(start.scheme(), upstream, binding, leave)
+            }
             Start::Scheme(Scheme::Digest) => {
-                let (user, password) = grant.user_and_password()?;
+                let (user, password) = grant.user_and_password(leave)?;
                 let session = grant.account.digest(upstream, &self.client_nonce);
                 Ok(Box::new(Digest::new(&user.to_string(), password, session)?))
             }
             Start::Scheme(Scheme::Basic) => {
-                let (user, password) = grant.user_and_password()?;
+                let (user, password) = grant.user_and_password(leave)?;
                 Ok(Box::new(Basic::new(&user.to_string(), password)?))
             }
         }
+    }
+
+    fn stake(&self, start: Start, upstream: &Endpoint) -> Result<Arc<dyn Stake>, MechanismError> {
+        let account = &self.granted(upstream)?.account;
+        let kinds: &[Kind] = match start.means() {
+            Scheme::Negotiate if account.has_keytab() => &[Kind::Keytab],
+            Scheme::Negotiate | Scheme::Digest | Scheme::Basic => &[Kind::Password],
+            Scheme::Ntlm => &[Kind::NtHash, Kind::Password],
+        };
+        Ok(Arc::new(AccountStake::new(account, kinds)))
     }
 
     fn login(&self, upstream: &Endpoint) -> Result<Login, MechanismError> {
@@ -135,15 +150,8 @@ impl Mechanisms for Identities {
                 "{upstream} would show the password to everyone on the way; schemes = [\"basic\"] allows that"
             ));
         }
-        let user = grant.user()?.to_string();
-        let account = grant.account.clone();
-        Ok(Login { user, password: Box::new(move || password(&account)) })
-    }
-
-    fn rejected(&self, upstream: &Endpoint) {
-        if let Some(grant) = self.grant(upstream) {
-            grant.account.forget();
-        }
+        let stake = self.stake(Start::Scheme(Scheme::Basic), upstream)?;
+        Ok(Login { user: grant.user()?.to_string(), stake })
     }
 }
 
@@ -154,20 +162,21 @@ impl Grant {
         upstream: &Endpoint,
         binding: Option<&ChannelBinding>,
         outside: &Outside,
+        leave: Option<&Leave>,
     ) -> Result<Box<dyn Mechanism>, MechanismError> {
         let services = service::candidates(upstream, self.spn.as_deref(), self.canonicalize, outside)
             .map_err(MechanismError::Unavailable)?;
         let account = &self.account;
         let mut reasons = Vec::new();
         // A keytab without a user is an identity of its own.
-        if account.user.is_some() || account.keytab.is_none() {
+        if account.user.is_some() || !account.has_keytab() {
             match ticket::start(account.user.as_ref(), account.realm.as_deref(), &services, binding) {
                 Ok(mechanism) => return Ok(mechanism),
                 Err(reason) => reasons.push(reason),
             }
         }
-        if account.user.is_some() || account.keytab.is_some() {
-            match named::start(account, &services, binding, outside) {
+        if account.user.is_some() || account.has_keytab() {
+            match named::start(account, &services, binding, outside, leave) {
                 Err(MechanismError::Unavailable(reason)) => reasons.push(reason),
                 decided => return decided,
             }
@@ -175,27 +184,33 @@ impl Grant {
         unavailable(reasons.join("; "))
     }
 
+    /// The hash is made with the leave, before the first message: whoever waits for leave in the middle of a
+    /// handshake keeps a place at the upstream that others need.
     fn ntlm(
         &self,
         scheme: Scheme,
         upstream: &Endpoint,
         binding: Option<&ChannelBinding>,
+        leave: Option<&Leave>,
     ) -> Result<Box<dyn Mechanism>, MechanismError> {
         let user = self.user()?;
-        let hash = self.nt_hash()?;
+        let hash = match leave.map(Leave::proof) {
+            Some(Proof::NtHash(hash)) => {
+                NtHash::parse(hash.expose()).map_err(|error| MechanismError::Unavailable(error.to_string()))?
+            }
+            Some(Proof::Password(password)) => NtHash::of_password(password.expose()),
+            Some(Proof::Keytab(_)) | None => return Err(MechanismError::NeedsLeave),
+        };
         let spn = service::for_ntlm(upstream, self.spn.as_deref());
         Ok(Box::new(ntlm::Ntlm::new(scheme, user, hash, &spn, binding.cloned())))
     }
 
-    fn nt_hash(&self) -> Result<NtHash, MechanismError> {
-        if let Some(hash) = self.account.nt_hash.get().map_err(MechanismError::Unavailable)? {
-            return NtHash::parse(hash.expose()).map_err(|error| MechanismError::Unavailable(error.to_string()));
+    fn user_and_password(&self, leave: Option<&Leave>) -> Result<(&User, Secret), MechanismError> {
+        let user = self.user()?;
+        match leave.map(Leave::proof) {
+            Some(Proof::Password(password)) => Ok((user, password.clone())),
+            Some(Proof::NtHash(_) | Proof::Keytab(_)) | None => Err(MechanismError::NeedsLeave),
         }
-        Ok(NtHash::of_password(self.password()?.expose()))
-    }
-
-    fn user_and_password(&self) -> Result<(&User, Secret), MechanismError> {
-        Ok((self.user()?, self.password()?))
     }
 
     fn user(&self) -> Result<&User, MechanismError> {
@@ -203,18 +218,6 @@ impl Grant {
             .user
             .as_ref()
             .ok_or_else(|| MechanismError::Unavailable("no user is named, and only Negotiate can do without".into()))
-    }
-
-    fn password(&self) -> Result<Secret, MechanismError> {
-        password(&self.account)
-    }
-}
-
-fn password(account: &Account) -> Result<Secret, MechanismError> {
-    match account.password.get() {
-        Ok(Some(password)) => Ok(password),
-        Ok(None) => unavailable("the account has no password".into()),
-        Err(error) => unavailable(error),
     }
 }
 
@@ -236,6 +239,7 @@ mod tests {
     use super::*;
     use crate::address::Protocol;
     use crate::auth::RequestLine;
+    use crate::auth::lockout::{Closed, Permit, Verdict};
 
     fn endpoint(target: &str) -> Endpoint {
         Endpoint { target: Target::parse(target, None).unwrap(), protocol: Protocol::Http }
@@ -258,8 +262,43 @@ mod tests {
         Identities::new(vec![grant], Outside::none())
     }
 
-    fn reason(identities: &Identities, start: Start, upstream: &str) -> Option<String> {
-        match identities.start(start, &endpoint(upstream), None) {
+    /// As an exchange goes about it: with leave where leave is needed.
+    fn start(identities: &Identities, start: Start, upstream: &str) -> Result<Box<dyn Mechanism>, MechanismError> {
+        match identities.start(start, &endpoint(upstream), None, None) {
+            Err(MechanismError::NeedsLeave) => {
+                let leave = Leave::new(identities.stake(start, &endpoint(upstream))?.read()?, Box::new(Always));
+                identities.start(start, &endpoint(upstream), None, Some(&leave))
+            }
+            decided => decided,
+        }
+    }
+
+    struct Always;
+
+    impl Permit for Always {
+        fn is_good(&self) -> bool {
+            true
+        }
+
+        fn is_spent(&self) -> bool {
+            false
+        }
+
+        fn is_proven(&self) -> bool {
+            false
+        }
+
+        fn show(&self) {}
+
+        fn judge(&self, _: Verdict) {}
+
+        fn closed(&self) -> Closed {
+            Closed { rejected: false, since: 0, next: None }
+        }
+    }
+
+    fn reason(identities: &Identities, how: Start, upstream: &str) -> Option<String> {
+        match start(identities, how, upstream) {
             Err(MechanismError::Unavailable(reason)) => Some(reason),
             Err(other) => panic!("{other:?}"),
             Ok(_) => None,
@@ -281,7 +320,7 @@ mod tests {
             }
         }
         let elsewhere = Endpoint { protocol: Protocol::Https, ..endpoint(OFFICE) };
-        assert!(identities.start(Start::Scheme(Scheme::Basic), &elsewhere, None).is_err());
+        assert!(identities.start(Start::Scheme(Scheme::Basic), &elsewhere, None, None).is_err());
         assert_eq!(reason(&identities, Start::Scheme(Scheme::Basic), OFFICE), None);
     }
 
@@ -309,7 +348,7 @@ mod tests {
         for user in ["CORP\\alice", "alice@corp.example", "alice"] {
             let identities = identities(Some(user), Some("p"), &ALL);
             let request = RequestLine { method: "CONNECT".into(), uri: "h:443".into() };
-            let mut basic = identities.start(Start::Scheme(Scheme::Basic), &endpoint(OFFICE), None).unwrap();
+            let mut basic = start(&identities, Start::Scheme(Scheme::Basic), OFFICE).unwrap();
             let mut expected = Basic::new(user, Secret::new("p")).unwrap();
             let (sent, expected) = (basic.step(&request, None).unwrap(), expected.step(&request, None).unwrap());
             assert_eq!(sent.credentials, expected.credentials);
@@ -320,7 +359,7 @@ mod tests {
     fn digest_nonces_are_shared_by_the_connections_to_one_upstream() {
         let identities = identities(Some("alice"), Some("p"), &ALL);
         let request = RequestLine { method: "CONNECT".into(), uri: "h:443".into() };
-        let digest = || identities.start(Start::Scheme(Scheme::Digest), &endpoint(OFFICE), None).unwrap();
+        let digest = || start(&identities, Start::Scheme(Scheme::Digest), OFFICE).unwrap();
         assert!(digest().step(&request, None).is_err());
         let offered = crate::auth::challenge::parse_all([&b"Digest realm=r, nonce=n, qop=auth"[..]]);
         digest().step(&request, offered.first()).unwrap();

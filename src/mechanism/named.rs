@@ -1,9 +1,7 @@
 //! Negotiate with an account that the configuration names: by password or keytab, from its own KDC.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Outside;
@@ -15,6 +13,7 @@ use super::krb5_conf::Krb5Conf;
 use super::service::Service;
 use super::token::OneToken;
 use crate::auth::account::User;
+use crate::auth::lockout::{Leave, Proof, Verdict};
 use crate::auth::{ChannelBinding, Mechanism, MechanismError};
 use crate::secret::Secret;
 
@@ -23,74 +22,81 @@ const MAX_TICKET_AGE: Duration = Duration::from_secs(15 * 60);
 /// After silence from the KDCs, connections do not wait for them again so soon.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// The tickets of an account. One logon at a time: ten connections at start are one question to the KDC.
+/// The tickets of an account. One question to the KDC at a time.
 #[derive(Default)]
-pub(super) struct Tickets {
-    kept: Mutex<Kept>,
-    /// Counts what was refused, so that those who waited for the lock do not ask again with the same secret.
-    refusals: AtomicU64,
-}
+pub(super) struct Tickets(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
     tgt: Option<Ticket>,
     services: HashMap<String, (Ticket, Instant)>,
     silent: Option<(String, Instant)>,
+    /// Whose they are, where only the keytab names somebody.
+    owner: Option<Principal>,
 }
 
 impl Tickets {
     pub(super) fn forget(&self) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+        *self.kept() = Kept::default();
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// `leave` is needed where there is no ticket yet.
 pub(super) fn start(
     account: &Account,
     services: &[Service],
     binding: Option<&ChannelBinding>,
     outside: &Outside,
+    leave: Option<&Leave>,
 ) -> Result<Box<dyn Mechanism>, MechanismError> {
-    let refusals = account.tickets.refusals.load(Ordering::Acquire);
-    let unavailable = |reason: String| MechanismError::Unavailable(reason);
-    let conf = Krb5Conf::load();
-    let proof = Proof::read(account)?;
-    let logon = Logon { principal: proof.principal(account).map_err(unavailable)?, proof, account, conf, outside };
-
-    let mut kept = account.tickets.kept.lock().unwrap_or_else(PoisonError::into_inner);
-    if account.tickets.refusals.load(Ordering::Acquire) != refusals {
-        return Err(MechanismError::Rejected("the KDC has just refused this secret".into()));
-    }
+    let mut kept = account.tickets.kept();
     if let Some((reason, _)) = kept.silent.as_ref().filter(|(_, since)| since.elapsed() < SILENCE) {
         return Err(MechanismError::Unavailable(reason.clone()));
     }
-    let result =
-        logon.ticket(&mut kept, services).and_then(|ticket| kerberos::token(&ticket, binding.map(Vec::as_slice)));
-    let token = result.map_err(|error| match error {
-        KerberosError::Refused(..) => {
-            account.tickets.refusals.fetch_add(1, Ordering::AcqRel);
-            MechanismError::Rejected(error.to_string())
-        }
-        KerberosError::Unreachable(_) | KerberosError::NoKdc(_) => {
+    let proof = leave.map(|leave| Key::read(leave.proof())).transpose().map_err(MechanismError::Unavailable)?;
+    let principal = match (&account.user, &proof, kept.owner.take()) {
+        (Some(user), ..) => principal_of(user, account.realm.as_deref()).map_err(MechanismError::Unavailable)?,
+        (None, Some(Key::Keytab(keytab)), _) => owner_of(keytab).map_err(MechanismError::Unavailable)?,
+        (None, None, Some(owner)) => owner,
+        (None, ..) => return Err(MechanismError::NeedsLeave),
+    };
+    kept.owner = Some(principal.clone());
+    let logon = Logon { principal, key: proof, leave, account, conf: Krb5Conf::load(), outside };
+    let result = logon.ticket(&mut kept, services);
+    let token = result.and_then(|ticket| Ok(kerberos::token(&ticket, binding.map(Vec::as_slice))?));
+    let token = token.map_err(|stop| match stop {
+        Stop::NeedsLeave => MechanismError::NeedsLeave,
+        Stop::Failed(error @ KerberosError::Refused(..)) => MechanismError::Rejected(error.to_string()),
+        Stop::Failed(error @ (KerberosError::Unreachable(_) | KerberosError::NoKdc(_))) => {
             kept.silent = Some((error.to_string(), Instant::now()));
             MechanismError::Unavailable(error.to_string())
         }
-        KerberosError::UnknownUser(..)
-        | KerberosError::NotAscii(_)
-        | KerberosError::UnknownService(_)
-        | KerberosError::ClockSkew(_)
-        | KerberosError::WrongRealm(..)
-        | KerberosError::Other(..)
-        | KerberosError::NoKey(..)
-        | KerberosError::Undecipherable
-        | KerberosError::Malformed(_) => MechanismError::Unavailable(error.to_string()),
+        Stop::Failed(error) => MechanismError::Unavailable(error.to_string()),
     })?;
     Ok(Box::new(OneToken::kerberos(&token)))
+}
+
+/// Why there is no ticket.
+enum Stop {
+    NeedsLeave,
+    Failed(KerberosError),
+}
+
+impl From<KerberosError> for Stop {
+    fn from(error: KerberosError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// All that one logon needs to know.
 struct Logon<'a> {
     principal: Principal,
-    proof: Proof,
+    key: Option<Key>,
+    leave: Option<&'a Leave>,
     account: &'a Account,
     conf: Krb5Conf,
     outside: &'a Outside,
@@ -98,7 +104,7 @@ struct Logon<'a> {
 
 impl Logon<'_> {
     /// For the first of the services that the KDC knows.
-    fn ticket(&self, kept: &mut Kept, services: &[Service]) -> Result<Ticket, KerberosError> {
+    fn ticket(&self, kept: &mut Kept, services: &[Service]) -> Result<Ticket, Stop> {
         kept.services.retain(|_, (ticket, since)| ticket.is_good() && since.elapsed() < MAX_TICKET_AGE);
         for service in services {
             if let Some((ticket, _)) = kept.services.get(service.principal()) {
@@ -107,7 +113,7 @@ impl Logon<'_> {
         }
         let tgt = match kept.tgt.take().filter(Ticket::is_good) {
             Some(tgt) => tgt,
-            None => kerberos::log_on(&self.principal, &self.proof.as_long_term(), &self.kdc(&self.principal.realm)?)?,
+            None => self.log_on()?,
         };
         kept.tgt = Some(tgt.clone());
         let mut unknown = KerberosError::UnknownService("(none)".into());
@@ -121,11 +127,23 @@ impl Logon<'_> {
                 Err(error) => {
                     // Perhaps the KDC does not take this logon's ticket any more; the next try makes a new one.
                     kept.tgt = None;
-                    return Err(error);
+                    return Err(error.into());
                 }
             }
         }
-        Err(unknown)
+        Err(unknown.into())
+    }
+
+    /// A ticket for tickets is a verdict; its refusal is for the exchange to report.
+    fn log_on(&self) -> Result<Ticket, Stop> {
+        let kdc = self.kdc(&self.principal.realm)?;
+        let (Some(key), Some(leave)) = (&self.key, self.leave) else { return Err(Stop::NeedsLeave) };
+        if !leave.permit().is_good() {
+            return Err(Stop::NeedsLeave);
+        }
+        let tgt = kerberos::log_on(&self.principal, &key.as_long_term(), &kdc, &|| leave.permit().show())?;
+        leave.permit().judge(Verdict::Accepted);
+        Ok(tgt)
     }
 
     /// From the account's own list, `krb5.conf`, DNS; in this order.
@@ -145,21 +163,18 @@ impl Logon<'_> {
     }
 }
 
-/// What the account proves itself with.
-enum Proof {
+/// What the account proves itself with towards a KDC.
+enum Key {
     Password(Secret),
     Keytab(Keytab),
 }
 
-impl Proof {
-    fn read(account: &Account) -> Result<Self, MechanismError> {
-        if let Some(path) = &account.keytab {
-            return load_keytab(path).map(Self::Keytab).map_err(MechanismError::Unavailable);
-        }
-        match account.password.get() {
-            Ok(Some(password)) => Ok(Self::Password(password)),
-            Ok(None) => Err(MechanismError::Unavailable("the account has neither a password nor a keytab".into())),
-            Err(error) => Err(MechanismError::Unavailable(error)),
+impl Key {
+    fn read(proof: &Proof) -> Result<Self, String> {
+        match proof {
+            Proof::Password(password) => Ok(Self::Password(password.clone())),
+            Proof::Keytab(bytes) => Keytab::parse(bytes).map(Self::Keytab).ok_or("the keytab is no keytab".into()),
+            Proof::NtHash(_) => Err("an NT hash is of no use with Kerberos here".into()),
         }
     }
 
@@ -169,21 +184,11 @@ impl Proof {
             Self::Keytab(keytab) => LongTerm::Keytab(keytab),
         }
     }
-
-    fn principal(&self, account: &Account) -> Result<Principal, String> {
-        match (&account.user, self) {
-            (Some(user), _) => principal_of(user, account.realm.as_deref()),
-            (None, Self::Keytab(keytab)) => {
-                let (name, realm) = keytab.owner().ok_or("the keytab is empty")?;
-                Ok(Principal { name: name.into(), enterprise: false, realm: realm.into() })
-            }
-            (None, Self::Password(_)) => Err("a password needs a user name".into()),
-        }
-    }
 }
 
-fn load_keytab(path: &Path) -> Result<Keytab, String> {
-    Keytab::load(path).map_err(|error| format!("cannot read the keytab {}: {error}", path.display()))
+fn owner_of(keytab: &Keytab) -> Result<Principal, String> {
+    let (name, realm) = keytab.owner().ok_or("the keytab is empty")?;
+    Ok(Principal { name: name.into(), enterprise: false, realm: realm.into() })
 }
 
 /// Only a realm that is stated: a NetBIOS domain is none, and to guess one would send the password's proof to a
@@ -206,41 +211,59 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
     use super::super::account::Settings;
     use super::super::service::{Canonicalize, candidates};
     use super::*;
     use crate::address::{Endpoint, Host, Protocol, Target};
+    use crate::auth::lockout::{Closed, Permit};
+
+    struct Counted(AtomicUsize);
+
+    impl Permit for Arc<Counted> {
+        fn is_good(&self) -> bool {
+            true
+        }
+
+        fn is_spent(&self) -> bool {
+            false
+        }
+
+        fn is_proven(&self) -> bool {
+            false
+        }
+
+        fn show(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn judge(&self, _: Verdict) {}
+
+        fn closed(&self) -> Closed {
+            Closed { rejected: false, since: 0, next: None }
+        }
+    }
 
     #[test]
-    fn whoever_waited_while_a_secret_was_refused_does_not_try_it_again() {
+    fn without_leave_no_kdc_is_asked_and_its_refusal_is_a_verdict() {
         // A KDC that answers every request with a failed pre-authentication, and counts.
         let (kdc, asked) = refusing_kdc();
-        let account = Account::new(Settings {
-            user: "alice@CORP.EXAMPLE".parse().ok(),
-            password: Arc::new(|| Ok(Some(Secret::new("wrong")))),
-            kdc: vec![kdc],
-            ..Settings::default()
-        });
-        let services = candidates(
-            &Endpoint { target: Target::parse("proxy.corp.example:8080", None).unwrap(), protocol: Protocol::Http },
-            None,
-            Canonicalize::Never,
-            &Outside::none(),
-        );
-        let services = services.unwrap();
-        let everyone_waits = account.tickets.kept.lock().unwrap();
-        let outcomes = thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..5).map(|_| scope.spawn(|| start(&account, &services, None, &Outside::none()).err())).collect();
-            thread::sleep(Duration::from_millis(200));
-            drop(everyone_waits);
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
-        });
-        assert!(outcomes.iter().all(|error| matches!(error, Some(MechanismError::Rejected(_)))), "{outcomes:?}");
-        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        let account =
+            Account::new(Settings { user: "alice@CORP.EXAMPLE".parse().ok(), kdc: vec![kdc], ..Settings::default() });
+        let upstream =
+            Endpoint { target: Target::parse("proxy.corp.example:8080", None).unwrap(), protocol: Protocol::Http };
+        let services = candidates(&upstream, None, Canonicalize::Never, &Outside::none()).unwrap();
+        let begin = |leave: Option<&Leave>| start(&account, &services, None, &Outside::none(), leave).err();
+        assert_eq!(begin(None), Some(MechanismError::NeedsLeave));
+        assert_eq!(asked.load(Ordering::Relaxed), 0);
+        let shown = Arc::new(Counted(AtomicUsize::new(0)));
+        let leave = Leave::new(Proof::Password(Secret::new("wrong")), Box::new(shown.clone()));
+        let outcome = begin(Some(&leave));
+        assert!(matches!(outcome, Some(MechanismError::Rejected(_))), "{outcome:?}");
+        // The first request carries nothing of the secret.
+        assert_eq!((asked.load(Ordering::Relaxed), shown.0.load(Ordering::Relaxed)), (1, 0));
     }
 
     fn refusing_kdc() -> (Target, Arc<AtomicUsize>) {

@@ -183,6 +183,17 @@ impl Problem {
                 "check user and password in the configuration (wrong, changed, expired or locked); each further try \
                  counts towards the account's lock-out",
             ),
+            ConnectCause::Refused(Refusal::Closed(_)) => Self::new(
+                407,
+                End::BreakerOpen,
+                "http_request_denied",
+                cause,
+                "change the password where it is configured, or run `hallpass login`, or `hallpass status --retry` for \
+                 one more try",
+            ),
+            ConnectCause::Refused(Refusal::Crowded) => {
+                Self::new(503, End::Limit, "connection_limit_reached", cause, "try again")
+            }
             ConnectCause::Refused(Refusal::NoCredential(_)) => Self::new(
                 407,
                 End::NoCredential,

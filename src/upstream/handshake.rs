@@ -136,15 +136,13 @@ impl Upstreams {
         loop {
             let mut credentials = None;
             if !begun.authenticated {
-                let opened;
-                (exchange, opened) = opening(exchange, &line).await?;
-                credentials = opened?;
+                (exchange, credentials) = self.opening(upstream, exchange, &line).await?;
             }
             loop {
                 proved.fetch_or(exchange.proves_now(), Ordering::Relaxed);
                 let answer = match begun.leg(&head, credentials.as_ref()).await {
                     Ok(answer) if answer.status == 407 => answer,
-                    Ok(answer) => return self.finish(upstream, &exchange, begun, answer),
+                    Ok(answer) => return self.finish(upstream, exchange, begun, answer),
                     // It may have ended before it was asked.
                     Err(error) if begun.reused && !exchange.proves_now() && is_break(&error) => break,
                     Err(error) => {
@@ -158,10 +156,10 @@ impl Upstreams {
                 (begun.reused, begun.authenticated) = (false, false);
                 let action;
                 let wire = &mut begun.dialled.wire;
-                (exchange, action) = respond(exchange, wire, &line.method, &line, &answer).await?;
+                (exchange, action) = self.respond(upstream, exchange, wire, &line.method, &line, &answer).await?;
                 match action {
                     Action::Send(next) => credentials = Some(next),
-                    Action::Reconnect => break,
+                    Action::Reconnect | Action::Wait(_) => break,
                     Action::Refuse(refusal) => return Err(self.refused(upstream, refusal)),
                 }
             }
@@ -171,15 +169,36 @@ impl Upstreams {
         }
     }
 
+    /// Skips a 407's body if the connection is to be used again, and asks the exchange what comes next. `method` is
+    /// what was answered, `line` what is to be sent next: they differ where the legs are safe ones.
+    pub(super) async fn respond(
+        &self,
+        upstream: &Upstream,
+        exchange: Exchange,
+        wire: &mut Wire<Stream>,
+        method: &str,
+        line: &RequestLine,
+        answer: &ResponseHead,
+    ) -> Result<(Exchange, Action), ConnectCause> {
+        tracing::trace!(method, status = answer.status, "answered");
+        // Many close with their 407 and do not say so: what is sent then is lost, and may have been the proof. What
+        // stands behind the page would be taken for the answer to the next leg.
+        let ended = |wire: &Wire<Stream>| wire.stream.has_ended() || has_surplus(&wire.buffer);
+        let persists = answer.persists() && skip_page(wire, method, answer).await && !ended(wire);
+        let challenges: Vec<Vec<u8>> = answer.fields.all("proxy-authenticate").map(<[u8]>::to_vec).collect();
+        self.answer(upstream, exchange, &challenges, persists, line).await
+    }
+
     fn finish(
         &self,
         upstream: &Upstream,
-        exchange: &Exchange,
+        mut exchange: Exchange,
         begun: Begun,
         head: ResponseHead,
     ) -> Result<Connected, ConnectCause> {
         let Begun { dialled: Dialled { wire, binding }, key, authenticated, era, .. } = begun;
-        let outcome = exchange.outcome(head.status);
+        exchange.conclude(head.status);
+        let outcome = exchange.outcome();
         // On an authenticated connection nobody asks, which says nothing about others.
         if !authenticated {
             self.live.learn(&self.key(upstream), outcome);
@@ -268,34 +287,6 @@ pub(super) fn may_send_again(exchange: &mut Exchange, error: ReadError) -> Resul
     Err(if proved || refusal != Refusal::Broken { refusal.into() } else { ConnectCause::Broken(error) })
 }
 
-/// The exchange's first message may need a ticket or a key: off the runtime's threads.
-pub(super) async fn opening(
-    exchange: Exchange,
-    line: &RequestLine,
-) -> Result<(Exchange, Result<Option<Credentials>, Refusal>), ConnectCause> {
-    let line = line.clone();
-    think(exchange, move |exchange| exchange.opening(&line)).await
-}
-
-/// Skips a 407's body if the connection is to be used again, and asks the exchange what comes next. `method` is
-/// what was answered, `line` what is to be sent next: they differ where the legs are safe ones.
-pub(super) async fn respond(
-    exchange: Exchange,
-    wire: &mut Wire<Stream>,
-    method: &str,
-    line: &RequestLine,
-    answer: &ResponseHead,
-) -> Result<(Exchange, Action), ConnectCause> {
-    tracing::trace!(method, status = answer.status, "answered");
-    // Many close with their 407 and do not say so: what is sent then is lost, and may have been the proof. What stands
-    // behind the page would be taken for the answer to the next leg.
-    let ended = |wire: &Wire<Stream>| wire.stream.has_ended() || has_surplus(&wire.buffer);
-    let persists = answer.persists() && skip_page(wire, method, answer).await && !ended(wire);
-    let challenges: Vec<Vec<u8>> = answer.fields.all("proxy-authenticate").map(<[u8]>::to_vec).collect();
-    let line = line.clone();
-    think(exchange, move |exchange| exchange.on_challenge(challenges.iter().map(Vec::as_slice), persists, &line)).await
-}
-
 async fn skip_page(wire: &mut Wire<Stream>, method: &str, answer: &ResponseHead) -> bool {
     match Body::of_response(method, answer) {
         // It says keep-alive and no length: old proxies mean that there is no page.
@@ -312,16 +303,4 @@ fn has_surplus(buffer: &[u8]) -> bool {
 
 fn says_keep_alive(fields: &Fields) -> bool {
     fields.has_member("connection", "keep-alive") || fields.has_member("proxy-connection", "keep-alive")
-}
-
-async fn think<T: Send + 'static>(
-    mut exchange: Exchange,
-    step: impl FnOnce(&mut Exchange) -> T + Send + 'static,
-) -> Result<(Exchange, T), ConnectCause> {
-    tokio::task::spawn_blocking(move || {
-        let result = step(&mut exchange);
-        (exchange, result)
-    })
-    .await
-    .map_err(|_| ConnectCause::Refused(Refusal::NoCredential("the mechanism failed within itself".into())))
 }

@@ -6,7 +6,6 @@ use std::time::Instant;
 use tokio::time::timeout;
 
 use super::attempts::Patience;
-use super::handshake::opening;
 use super::legs::has_several_legs;
 use super::live::{Idle, PoolKey};
 use super::stream::Stream;
@@ -46,6 +45,17 @@ pub struct Lease {
     pub(super) key: PoolKey,
 }
 
+pub struct Hearing<'a>(Option<&'a mut Exchange>);
+
+impl Hearing<'_> {
+    /// The status of an answer that is no challenge.
+    pub fn hears(&mut self, status: u16) {
+        if let Some(exchange) = &mut self.0 {
+            exchange.conclude(status);
+        }
+    }
+}
+
 /// Whether what is sent through a hop is read by the origin itself: nothing on the way understands HTTP.
 pub fn reaches_origin(hop: &Hop) -> bool {
     match hop {
@@ -57,6 +67,11 @@ pub fn reaches_origin(hop: &Hop) -> bool {
 impl Lease {
     pub fn scheme(&self) -> Option<Scheme> {
         self.start().map(Start::scheme)
+    }
+
+    /// The connection, and whoever is to hear the head of the answer: a verdict, long before the body's end.
+    pub fn parts(&mut self) -> (&mut Wire<Stream>, Hearing<'_>) {
+        (&mut self.wire, Hearing(self.exchange.as_mut()))
     }
 
     pub(super) fn start(&self) -> Option<Start> {
@@ -135,7 +150,7 @@ impl Upstreams {
                 };
                 let proved = AtomicBool::new(false);
                 let prepare = async {
-                    self.open(&mut lease, line).await?;
+                    self.open(upstream, &mut lease, line).await?;
                     if self.needs_safe_legs(upstream, &lease, body) {
                         self.safe_legs(upstream, &mut lease, line, &proved).await?;
                     }
@@ -169,24 +184,30 @@ impl Upstreams {
     }
 
     /// What the first request on this connection carries.
-    pub(super) async fn open(&self, lease: &mut Lease, line: &RequestLine) -> Result<(), ConnectCause> {
+    pub(super) async fn open(
+        &self,
+        upstream: &Upstream,
+        lease: &mut Lease,
+        line: &RequestLine,
+    ) -> Result<(), ConnectCause> {
         if lease.authenticated {
             return Ok(());
         }
         let Some(exchange) = lease.exchange.take() else { return Ok(()) };
-        let (exchange, opened) = opening(exchange, line).await?;
+        let (exchange, credentials) = self.opening(upstream, exchange, line).await?;
         lease.exchange = Some(exchange);
-        lease.credentials = opened?;
+        lease.credentials = credentials;
         Ok(())
     }
 
     /// After a final answer: what was learnt about the upstream.
     pub fn settle(&self, lease: &mut Lease, status: u16) {
-        let (Hop::Upstream(endpoint), Some(exchange)) = (&lease.hop, &lease.exchange) else { return };
+        let (Hop::Upstream(endpoint), Some(exchange)) = (&lease.hop, &mut lease.exchange) else { return };
+        exchange.conclude(status);
         if lease.authenticated {
             return;
         }
-        let outcome = exchange.outcome(status);
+        let outcome = exchange.outcome();
         self.live.learn(&self.key(&self.find(endpoint)), outcome);
         lease.authenticated = binds(outcome);
     }
@@ -212,9 +233,9 @@ impl Upstreams {
         if endpoint.is_socks() {
             return Ok(lease);
         }
-        let plan = self.plan(&self.find(endpoint), lease.binding.clone());
-        lease.exchange = Some(Exchange::new(plan));
-        let opened = timeout(self.handshake_timeout, self.open(&mut lease, line)).await;
+        let upstream = self.find(endpoint);
+        lease.exchange = Some(Exchange::new(self.plan(&upstream, lease.binding.clone())));
+        let opened = timeout(self.handshake_timeout, self.open(&upstream, &mut lease, line)).await;
         match opened.unwrap_or_else(|_| Err(self.timed_out(&AtomicBool::new(false)))) {
             Ok(()) => Ok(lease),
             Err(cause) => Err(ConnectError::new(&lease.key.origin, &lease.hop, cause)),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::timeout;
 
 use super::attempts::Patience;
-use super::handshake::{leg, may_send_again, respond};
+use super::handshake::{leg, may_send_again};
 use super::lease::{BodyHint, Lease};
 use super::{ConnectCause, Upstream, Upstreams};
 use crate::auth::{Action, Exchange, RequestLine, Scheme, Start};
@@ -53,9 +53,9 @@ impl Upstreams {
                 }
             };
             // What answers the challenge goes with the request itself where it is the last message.
-            match self.next_leg(lease, &head.method, line, &answer).await? {
+            match self.next_leg(upstream, lease, &head.method, line, &answer).await? {
                 Action::Send(credentials) => lease.credentials = Some(credentials),
-                Action::Reconnect => {
+                Action::Reconnect | Action::Wait(_) => {
                     self.redial(upstream, lease, &safe_line).await?;
                     continue;
                 }
@@ -81,18 +81,19 @@ impl Upstreams {
         }
         lease.credentials = None;
         // Known now: a scheme of single requests opens again with the request's own line.
-        self.open(lease, line).await
+        self.open(upstream, lease, line).await
     }
 
     async fn next_leg(
         &self,
+        upstream: &Upstream,
         lease: &mut Lease,
         method: &str,
         line: &RequestLine,
         answer: &ResponseHead,
     ) -> Result<Action, ConnectCause> {
         let exchange = lease.exchange.take().ok_or(ConnectCause::Unknown)?;
-        let (exchange, action) = respond(exchange, &mut lease.wire, method, line, answer).await?;
+        let (exchange, action) = self.respond(upstream, exchange, &mut lease.wire, method, line, answer).await?;
         lease.exchange = Some(exchange);
         Ok(action)
     }
@@ -107,7 +108,7 @@ impl Upstreams {
         lease.reused = false;
         lease.authenticated = false;
         lease.credentials = None;
-        self.open(lease, line).await
+        self.open(upstream, lease, line).await
     }
 
     /// A 407 to a leased request. `body_done`: nothing of the request is left to send on this connection.
@@ -145,13 +146,13 @@ impl Upstreams {
         }
         // The rest of the body cannot be called back: this connection is spent.
         let seen = if body_done { answer.clone() } else { closing(answer) };
-        match self.next_leg(lease, &line.method, line, &seen).await? {
+        match self.next_leg(upstream, lease, &line.method, line, &seen).await? {
             Action::Send(credentials) => {
                 lease.credentials = Some(credentials);
                 lease.authenticated = false;
                 lease.reused = false;
             }
-            Action::Reconnect => self.redial(upstream, lease, line).await?,
+            Action::Reconnect | Action::Wait(_) => self.redial(upstream, lease, line).await?,
             Action::Refuse(refusal) => return Err(self.refused(upstream, refusal)),
         }
         // What was refused once is sent again with the proof, not with the messages before it: a connection that
@@ -172,9 +173,9 @@ impl Upstreams {
     ) -> Option<ConnectCause> {
         let upstream = &self.upstream_of(&lease)?;
         self.live.demands(&self.key(upstream));
-        match self.next_leg(&mut lease, &line.method, line, &closing(answer)).await {
+        match self.next_leg(upstream, &mut lease, &line.method, line, &closing(answer)).await {
             Ok(Action::Refuse(refusal)) => Some(self.refused(upstream, refusal)),
-            Ok(Action::Send(_) | Action::Reconnect) | Err(_) => None,
+            Ok(Action::Send(_) | Action::Reconnect | Action::Wait(_)) | Err(_) => None,
         }
     }
 

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::footing::{Footing, Footings};
 use super::forbidden::Forbidden;
+use super::lockout::Lockout;
 use super::marks::{Health, Marks};
 use super::stream::Stream;
 use crate::address::{Endpoint, Target};
@@ -39,8 +40,6 @@ pub struct UpstreamKey {
 pub struct Known {
     /// What it took the last time.
     pub start: Option<Start>,
-    /// It accepted this credential before.
-    pub proven: bool,
     /// It let a request through without a log-in.
     pub open: bool,
     /// It asked for a log-in at least once; then it may ask for one target and not for another.
@@ -92,9 +91,18 @@ pub struct Live {
     /// Counts the networks that were left.
     left: watch::Sender<u64>,
     footings: Footings,
+    lockout: Lockout,
 }
 
 impl Live {
+    pub fn with(lockout: Lockout) -> Self {
+        Self { lockout, ..Self::default() }
+    }
+
+    pub fn lockout(&self) -> &Lockout {
+        &self.lockout
+    }
+
     pub fn known(&self, key: &UpstreamKey) -> Known {
         lock(&self.known).get(key).copied().unwrap_or_default()
     }
@@ -103,8 +111,8 @@ impl Live {
         let mut known = lock(&self.known);
         let entry = known.entry(key.clone()).or_default();
         match outcome {
-            Outcome { start: Some(start), accepted: true, proven } => {
-                *entry = Known { start: Some(start), proven: entry.proven || proven, demands: true, ..*entry };
+            Outcome { start: Some(start), accepted: true } => {
+                *entry = Known { start: Some(start), demands: true, ..*entry };
             }
             // Let through with nothing, or with a first message that nobody had asked for.
             Outcome { .. } => entry.open = true,
@@ -119,12 +127,9 @@ impl Live {
         entry.per_request = entry.start == Some(Start::Scheme(Scheme::Negotiate));
     }
 
-    /// A secret that was refused is not one that was accepted before any more, and what it took is out of date: the
-    /// next request asks what it takes.
-    pub fn forget_proof(&self, key: &UpstreamKey) {
-        let mut known = lock(&self.known);
-        let entry = known.entry(key.clone()).or_default();
-        *entry = Known { start: None, proven: false, ..*entry };
+    /// It refused what it took before: the next request asks what it takes.
+    pub fn forget_start(&self, key: &UpstreamKey) {
+        lock(&self.known).entry(key.clone()).or_default().start = None;
     }
 
     pub fn demands(&self, key: &UpstreamKey) {

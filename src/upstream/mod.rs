@@ -10,8 +10,10 @@ mod footing;
 mod forbidden;
 mod handshake;
 mod lease;
+mod leave;
 mod legs;
 mod live;
+pub mod lockout;
 mod marks;
 mod port80;
 mod reach;
@@ -31,7 +33,7 @@ pub use dial::{Addresses, DialError, Dialer, Resolve, tune};
 pub use footing::Footing;
 pub use forbidden::{MAX_PAGE, Page};
 pub use handshake::{Answer, Connected, Tunnel};
-pub use lease::{BodyHint, Lease, reaches_origin};
+pub use lease::{BodyHint, Hearing, Lease, reaches_origin};
 pub use legs::Verdict;
 pub use live::Live;
 pub use marks::Health;
@@ -132,7 +134,12 @@ impl ConnectError {
         match &self.cause {
             ConnectCause::Refused(Refusal::Rejected { scheme }) => Some(*scheme),
             ConnectCause::Refused(
-                Refusal::NoCredential(_) | Refusal::NoScheme { .. } | Refusal::Broken | Refusal::Endless,
+                Refusal::Closed(_)
+                | Refusal::Crowded
+                | Refusal::NoCredential(_)
+                | Refusal::NoScheme { .. }
+                | Refusal::Broken
+                | Refusal::Endless,
             )
             | ConnectCause::Dial(_)
             | ConnectCause::Tls(_)
@@ -164,7 +171,13 @@ impl ConnectError {
             | ConnectCause::Tls(_)
             | ConnectCause::HandshakeTimeout { proved: false, .. }
             | ConnectCause::Broken(_)
-            | ConnectCause::Refused(Refusal::NoCredential(_) | Refusal::NoScheme { .. } | Refusal::Endless)
+            | ConnectCause::Refused(
+                Refusal::Closed(_)
+                | Refusal::Crowded
+                | Refusal::NoCredential(_)
+                | Refusal::NoScheme { .. }
+                | Refusal::Endless,
+            )
             | ConnectCause::Unknown => true,
         }
     }
@@ -218,7 +231,7 @@ impl Upstreams {
     /// What a refusal of the exchange means for this request, and for the next ones.
     fn refused(&self, upstream: &Upstream, refusal: Refusal) -> ConnectCause {
         if matches!(refusal, Refusal::Rejected { .. }) {
-            self.live.forget_proof(&self.key(upstream));
+            self.live.forget_start(&self.key(upstream));
         }
         refusal.into()
     }
@@ -231,7 +244,6 @@ impl Upstreams {
             mechanisms: self.mechanisms.clone(),
             binding,
             remembered: known.start,
-            proven: known.proven,
         }
     }
 }

@@ -1,15 +1,18 @@
 //! A tunnel through a SOCKS upstream; no HTTP is spoken with it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::attempts::Patience;
+use super::lockout::NoLeave;
 use super::stream::Stream;
 use super::{ConnectCause, Upstream, Upstreams};
 use crate::address::Target;
-use crate::auth::{Login, MechanismError, Refusal, Scheme};
+use crate::auth::lockout::{Leave, Proof, Stake, Verdict};
+use crate::auth::{Refusal, Scheme};
 use crate::http1::{ReadError, Wire};
 use crate::socks::client::{Handshake, SocksError, Step, login};
 
@@ -33,6 +36,14 @@ impl Upstreams {
         Ok((wire, outcome?))
     }
 
+    async fn leave_for(&self, stake: &Arc<dyn Stake>, upstream: &Upstream) -> Result<Leave, Refusal> {
+        let admitted = self.live.lockout().admit(stake, &upstream.endpoint.to_string(), Scheme::Basic).await;
+        admitted.map_err(|stopped| match stopped {
+            NoLeave::Refused(refusal) => refusal,
+            NoLeave::Unreadable(error) => Refusal::NoCredential(error.to_string()),
+        })
+    }
+
     async fn shake_socks(
         &self,
         upstream: &Upstream,
@@ -45,12 +56,13 @@ impl Upstreams {
         let mut reason = granted.as_ref().err().map(ToString::to_string);
         let mut granted = granted.ok();
         let mut scheme = None;
+        let mut leave = None;
         send(wire, &handshake.opening()).await?;
         loop {
             let (used, step) = match handshake.step(&wire.buffer) {
                 Ok(step) => step,
                 Err(SocksError::Rejected) => {
-                    self.mechanisms.rejected(&upstream.endpoint);
+                    judge(leave.take(), Verdict::Rejected).await;
                     return Err(self.refused(upstream, Refusal::Rejected { scheme: Scheme::Basic }));
                 }
                 Err(SocksError::NoMethod) => {
@@ -65,12 +77,17 @@ impl Upstreams {
                 Step::Send(bytes) => {
                     // Whoever answers a log-in with the next step has found it good.
                     proved.store(false, Ordering::Relaxed);
+                    judge(leave.take(), Verdict::Accepted).await;
                     send(wire, &bytes).await?;
                 }
                 Step::LogIn => {
                     let Some(granted) = granted.take() else { return Err(SocksError::NoMethod.into()) };
-                    let message = read(granted).await?;
+                    let given = self.leave_for(&granted.stake, upstream).await?;
+                    let Proof::Password(password) = given.proof() else { return Err(SocksError::NoMethod.into()) };
+                    let message = login(&granted.user, password)?;
                     proved.store(true, Ordering::Relaxed);
+                    given.permit().show();
+                    leave = Some(given);
                     scheme = Some(Scheme::Basic);
                     send(wire, &message).await?;
                 }
@@ -80,14 +97,13 @@ impl Upstreams {
     }
 }
 
-/// A password may come from a program: off the runtime's threads.
-async fn read(granted: Login) -> Result<zeroize::Zeroizing<Vec<u8>>, ConnectCause> {
-    let Login { user, password } = granted;
-    let password = tokio::task::spawn_blocking(password)
-        .await
-        .unwrap_or_else(|_| Err(MechanismError::Unavailable("the secret could not be read".into())))
-        .map_err(|error| Refusal::NoCredential(error.to_string()))?;
-    Ok(login(&user, &password)?)
+/// A rejection is written to disk: off the runtime's threads.
+async fn judge(leave: Option<Leave>, verdict: Verdict) {
+    let Some(leave) = leave else { return };
+    let judged = tokio::task::spawn_blocking(move || leave.permit().judge(verdict)).await;
+    if judged.is_err() {
+        tracing::error!("what became of a log-in is lost");
+    }
 }
 
 async fn send(wire: &mut Wire<Stream>, bytes: &[u8]) -> Result<(), ConnectCause> {

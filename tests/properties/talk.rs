@@ -1,11 +1,13 @@
 //! The one place that knows how the exchange is spoken to.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hallpass::address::{Endpoint, Protocol, Target};
+use hallpass::auth::lockout::{Closed, Leave, Permit, Verdict};
 use hallpass::auth::{
-    Action, ChannelBinding, Exchange, Leg, Mechanism, MechanismError, Mechanisms, Refusal, RequestLine, Scheme, Start,
-    challenge,
+    Action, ChannelBinding, Exchange, Leg, Mechanism, MechanismError, Mechanisms, Opening, Refusal, RequestLine,
+    Scheme, Start, challenge,
 };
 use hallpass::mechanism::{Account, Canonicalize, Grant, Identities, Outside, Recipient, Settings};
 use hallpass::secret::{Credentials, Secret};
@@ -59,42 +61,65 @@ pub struct Why {
     text: String,
 }
 
-#[derive(Debug)]
 pub struct Talk {
     exchange: Exchange,
+    world: Arc<World>,
+    upstream: Endpoint,
+    heard: Arc<Heard>,
     request: RequestLine,
+}
+
+/// What a log would show of it.
+impl fmt::Debug for Talk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.exchange.fmt(f)
+    }
 }
 
 impl Talk {
     pub fn begin(plan: &Plan) -> Self {
         let upstream =
             Endpoint { target: Target::parse("proxy.example:8080", None).unwrap(), protocol: Protocol::Http };
-        let mechanisms = Arc::new(World { identities: identities(&upstream, &plan.schemes), ticket: plan.ticket });
+        let world = Arc::new(World { identities: identities(&upstream, &plan.schemes), ticket: plan.ticket });
         let exchange = Exchange::new(hallpass::auth::Plan {
-            upstream,
+            upstream: upstream.clone(),
             schemes: plan.schemes.clone().into(),
-            mechanisms,
+            mechanisms: world.clone(),
             binding: None,
             remembered: plan.remembered,
-            proven: plan.proven,
         });
-        Self { exchange, request: RequestLine { method: "CONNECT".into(), uri: "h.example:443".into() } }
+        let heard = Arc::new(Heard { proven: plan.proven, verdicts: Mutex::default() });
+        let request = RequestLine { method: "CONNECT".into(), uri: "h.example:443".into() };
+        Self { exchange, world, upstream, heard, request }
     }
 
     pub fn opening(&mut self) -> Next {
-        match self.exchange.opening(&self.request) {
-            Ok(None) => Next::Bare,
-            Ok(Some(credentials)) => Next::Send(credentials),
-            Err(refusal) => refuse(&refusal),
+        loop {
+            match self.exchange.opening(&self.request) {
+                Ok(Opening::Bare) => return Next::Bare,
+                Ok(Opening::With(credentials)) => return Next::Send(credentials),
+                Ok(Opening::Wait(start)) => self.allow(start),
+                Err(refusal) => return refuse(&refusal),
+            }
         }
     }
 
     pub fn challenged(&mut self, fields: &[Vec<u8>], persists: bool) -> Next {
-        match self.exchange.on_challenge(fields.iter().map(Vec::as_slice), persists, &self.request) {
-            Action::Send(credentials) => Next::Send(credentials),
-            Action::Reconnect => Next::Reconnect,
-            Action::Refuse(refusal) => refuse(&refusal),
+        loop {
+            match self.exchange.on_challenge(fields.iter().map(Vec::as_slice), persists, &self.request) {
+                Action::Send(credentials) => return Next::Send(credentials),
+                Action::Wait(start) => self.allow(start),
+                Action::Reconnect => return Next::Reconnect,
+                Action::Refuse(refusal) => return refuse(&refusal),
+            }
         }
+    }
+
+    /// Every wish for leave is granted: the exchange alone has to stop.
+    fn allow(&mut self, start: Start) {
+        let proof = self.world.identities.stake(start, &self.upstream).unwrap().read().unwrap();
+        self.exchange
+            .allow(Leave::new(proof, Box::new(Granted { heard: self.heard.clone(), spent: Mutex::default() })));
     }
 
     pub fn broken(&mut self) -> Next {
@@ -106,7 +131,51 @@ impl Talk {
 
     /// Whether the secret is found good.
     pub fn ended(&mut self, status: u16) -> bool {
-        self.exchange.outcome(status).proven
+        self.exchange.conclude(status);
+        self.heard.verdicts().contains(&Verdict::Accepted)
+    }
+}
+
+/// What the exchange tells of the secret.
+#[derive(Debug)]
+struct Heard {
+    proven: bool,
+    verdicts: Mutex<Vec<Verdict>>,
+}
+
+impl Heard {
+    fn verdicts(&self) -> MutexGuard<'_, Vec<Verdict>> {
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Granted {
+    heard: Arc<Heard>,
+    spent: Mutex<bool>,
+}
+
+impl Permit for Granted {
+    fn is_good(&self) -> bool {
+        !self.heard.verdicts().contains(&Verdict::Rejected)
+    }
+
+    fn is_spent(&self) -> bool {
+        *self.spent.lock().unwrap()
+    }
+
+    fn is_proven(&self) -> bool {
+        self.heard.proven
+    }
+
+    fn show(&self) {}
+
+    fn judge(&self, verdict: Verdict) {
+        *self.spent.lock().unwrap() = true;
+        self.heard.verdicts().push(verdict);
+    }
+
+    fn closed(&self) -> Closed {
+        Closed { rejected: true, since: 0, next: None }
     }
 }
 
@@ -146,16 +215,13 @@ impl Mechanisms for World {
         start: Start,
         upstream: &Endpoint,
         binding: Option<&ChannelBinding>,
+        leave: Option<&Leave>,
     ) -> Result<Box<dyn Mechanism>, MechanismError> {
         match start {
             Start::Scheme(Scheme::Negotiate) if self.ticket => Ok(Box::new(Ticket(false))),
             Start::Scheme(Scheme::Negotiate) => Err(MechanismError::Unavailable("no ticket".into())),
-            Start::Scheme(_) | Start::NtlmInNegotiate => self.identities.start(start, upstream, binding),
+            Start::Scheme(_) | Start::NtlmInNegotiate => self.identities.start(start, upstream, binding, leave),
         }
-    }
-
-    fn rejected(&self, upstream: &Endpoint) {
-        self.identities.rejected(upstream);
     }
 }
 

@@ -20,6 +20,7 @@ mod forbidden;
 mod forwarding;
 mod heads;
 mod hyper_or_http1;
+mod lockout;
 mod mechanisms;
 mod pac;
 mod pinned;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hallpass::address::{Endpoint, Protocol, Target};
+use hallpass::auth::lockout::Leave;
 use hallpass::auth::{
     Challenge, ChannelBinding, Leg, Mechanism, MechanismError, Mechanisms, RequestLine, Scheme, Start,
 };
@@ -60,11 +61,15 @@ async fn connects(upstreams: &Upstreams, route: &Route) -> bool {
 struct Large;
 
 impl Mechanisms for Large {
-    fn start(&self, _: Start, _: &Endpoint, _: Option<&ChannelBinding>) -> Result<Box<dyn Mechanism>, MechanismError> {
+    fn start(
+        &self,
+        _: Start,
+        _: &Endpoint,
+        _: Option<&ChannelBinding>,
+        _: Option<&Leave>,
+    ) -> Result<Box<dyn Mechanism>, MechanismError> {
         Ok(Box::new(Large))
     }
-
-    fn rejected(&self, _: &Endpoint) {}
 }
 
 impl Mechanism for Large {
@@ -104,15 +109,19 @@ struct Slow {
 struct Waits(Option<Arc<Mutex<Receiver<()>>>>);
 
 impl Mechanisms for Slow {
-    fn start(&self, _: Start, _: &Endpoint, _: Option<&ChannelBinding>) -> Result<Box<dyn Mechanism>, MechanismError> {
+    fn start(
+        &self,
+        _: Start,
+        _: &Endpoint,
+        _: Option<&ChannelBinding>,
+        _: Option<&Leave>,
+    ) -> Result<Box<dyn Mechanism>, MechanismError> {
         let first = self.first.swap(false, Ordering::Relaxed);
         if first {
             self.began.send(()).unwrap();
         }
         Ok(Box::new(Waits(first.then(|| self.go_on.clone()))))
     }
-
-    fn rejected(&self, _: &Endpoint) {}
 }
 
 impl Mechanism for Waits {

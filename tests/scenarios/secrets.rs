@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use hallpass::practice::{DigestAlgorithm, Logons, Offer};
 
@@ -71,6 +72,7 @@ async fn a_proof_without_an_answer_is_sent_again_only_for_a_secret_that_was_good
             office.proxy.hang_up(1);
             assert_eq!(office.relay.client().await.ask(request).await.status(), 502, "{context}");
             assert_eq!(office.logons().attempted, 1, "{context}: an unproved secret");
+            office.relay.skip(Duration::from_secs(60));
             let mut client = office.relay.client().await;
             client.send(request).await;
             assert_eq!(client.head().await.status(), 200, "{context}");
@@ -157,7 +159,7 @@ async fn a_clients_own_proxy_credentials_never_leave() {
 }
 
 #[tokio::test]
-async fn a_password_that_stops_being_good_is_refused_after_one_try_and_read_anew_for_the_next_request() {
+async fn a_password_that_stops_being_good_is_refused_after_one_try_and_tried_again_after_a_minute() {
     let refusing = Arc::new(AtomicBool::new(false));
     let (guard, strict) = (Guard::new("NTLM"), refusing.clone());
     let upstream = Upstream::start(move |heard| match guard.challenge(heard) {
@@ -177,5 +179,8 @@ async fn a_password_that_stops_being_good_is_refused_after_one_try_and_read_anew
     assert_eq!(relay.client().await.ask_head(connect).await.status(), 407);
     assert_eq!(upstream.types(), [0, 1, 3, 1, 3]);
     refusing.store(false, Ordering::SeqCst);
+    assert_eq!(relay.client().await.ask_head(connect).await.status(), 407);
+    assert_eq!(upstream.types(), [0, 1, 3, 1, 3, 0]);
+    relay.skip(Duration::from_secs(60));
     assert_eq!(relay.client().await.ask_head(connect).await.status(), 200);
 }

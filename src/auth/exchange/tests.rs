@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::address::{Protocol, Target};
+use crate::auth::lockout::{Permit, Proof};
+use crate::secret::Secret;
 
 /// What a mechanism says leg by leg: its credentials and whether they show the secret.
 type Script = Vec<Result<(&'static str, bool), MechanismError>>;
@@ -13,10 +15,64 @@ type Script = Vec<Result<(&'static str, bool), MechanismError>>;
 #[derive(Default)]
 struct Scripted {
     scripts: Mutex<HashMap<Start, Script>>,
-    rejections: AtomicUsize,
+}
+
+/// What the breaker hears of the leaves that it gave.
+#[derive(Default)]
+struct Breaker {
+    heard: Mutex<Vec<&'static str>>,
+    proven: AtomicBool,
+    open: AtomicBool,
+}
+
+struct Given {
+    breaker: Arc<Breaker>,
+    spent: AtomicBool,
+}
+
+impl Permit for Given {
+    fn is_good(&self) -> bool {
+        !self.breaker.open.load(Ordering::Relaxed)
+    }
+
+    fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    fn is_proven(&self) -> bool {
+        self.breaker.proven.load(Ordering::Relaxed)
+    }
+
+    fn show(&self) {
+        self.breaker.hear("shown");
+    }
+
+    fn judge(&self, verdict: Verdict) {
+        self.spent.store(true, Ordering::Relaxed);
+        self.breaker.hear(match verdict {
+            Verdict::Accepted => "accepted",
+            Verdict::Rejected => "rejected",
+            Verdict::Unclear => "unclear",
+        });
+    }
+
+    fn closed(&self) -> Closed {
+        Closed { rejected: true, since: 0, next: None }
+    }
+}
+
+impl Breaker {
+    fn hear(&self, what: &'static str) {
+        self.heard.lock().unwrap().push(what);
+    }
 }
 
 struct Player(std::vec::IntoIter<Result<(&'static str, bool), MechanismError>>);
+
+/// As mechanisms do that need the secret from the beginning.
+fn shows_the_secret(script: &Script) -> bool {
+    script.iter().any(|leg| matches!(leg, Ok((_, true)) | Err(MechanismError::Rejected(_))))
+}
 
 impl Mechanism for Player {
     fn step(&mut self, _: &RequestLine, _: Option<&Challenge>) -> Result<Leg, MechanismError> {
@@ -32,15 +88,13 @@ impl Mechanisms for Scripted {
         start: Start,
         _: &Endpoint,
         _: Option<&ChannelBinding>,
+        leave: Option<&Leave>,
     ) -> Result<Box<dyn Mechanism>, MechanismError> {
         match self.scripts.lock().unwrap().get(&start) {
+            Some(script) if shows_the_secret(script) && leave.is_none() => Err(MechanismError::NeedsLeave),
             Some(script) => Ok(Box::new(Player(script.clone().into_iter()))),
             None => unavailable(),
         }
-    }
-
-    fn rejected(&self, _: &Endpoint) {
-        self.rejections.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -59,7 +113,7 @@ fn ntlm() -> Script {
 
 struct Stage {
     exchange: Exchange,
-    mechanisms: Arc<Scripted>,
+    breaker: Arc<Breaker>,
     request: RequestLine,
 }
 
@@ -69,26 +123,36 @@ impl Stage {
     }
 
     fn with(scripts: impl IntoIterator<Item = (Start, Script)>, remembered: Option<Start>, proven: bool) -> Self {
-        let mechanisms =
-            Arc::new(Scripted { scripts: Mutex::new(scripts.into_iter().collect()), ..Scripted::default() });
+        let mechanisms = Arc::new(Scripted { scripts: Mutex::new(scripts.into_iter().collect()) });
         let plan = Plan {
             upstream: Endpoint { target: Target::parse("proxy.example:8080", None).unwrap(), protocol: Protocol::Http },
             schemes: [Scheme::Negotiate, Scheme::Ntlm, Scheme::Digest, Scheme::Basic].into(),
-            mechanisms: mechanisms.clone(),
+            mechanisms,
             binding: None,
             remembered,
-            proven,
         };
+        let breaker = Arc::new(Breaker { proven: proven.into(), ..Breaker::default() });
         let request = RequestLine { method: "CONNECT".into(), uri: "h:443".into() };
-        Self { exchange: Exchange::new(plan), mechanisms, request }
+        Self { exchange: Exchange::new(plan), breaker, request }
     }
 
     fn opening(&mut self) -> String {
-        match self.exchange.opening(&self.request) {
-            Ok(Some(credentials)) => String::from_utf8_lossy(credentials.expose()).into_owned(),
-            Ok(None) => "bare".into(),
-            Err(refusal) => format!("refuse: {refusal}"),
+        loop {
+            return match self.exchange.opening(&self.request) {
+                Ok(Opening::With(credentials)) => String::from_utf8_lossy(credentials.expose()).into_owned(),
+                Ok(Opening::Bare) => "bare".into(),
+                Ok(Opening::Wait(_)) => {
+                    self.allow();
+                    continue;
+                }
+                Err(refusal) => format!("refuse: {refusal}"),
+            };
         }
+    }
+
+    fn allow(&mut self) {
+        let permit = Given { breaker: self.breaker.clone(), spent: AtomicBool::new(false) };
+        self.exchange.allow(Leave::new(Proof::Password(Secret::new("p")), Box::new(permit)));
     }
 
     fn hears(&mut self, status: u16, challenges: &[&str]) -> String {
@@ -99,8 +163,13 @@ impl Stage {
         if status != 407 {
             return "final".into();
         }
-        let values = challenges.iter().map(|value| value.as_bytes());
-        shown(self.exchange.on_challenge(values, persists, &self.request))
+        loop {
+            let values = challenges.iter().map(|value| value.as_bytes());
+            match self.exchange.on_challenge(values, persists, &self.request) {
+                Action::Wait(_) => self.allow(),
+                action @ (Action::Send(_) | Action::Reconnect | Action::Refuse(_)) => return shown(action),
+            }
+        }
     }
 
     fn breaks(&mut self) -> String {
@@ -108,7 +177,13 @@ impl Stage {
     }
 
     fn rejections(&self) -> usize {
-        self.mechanisms.rejections.load(Ordering::Relaxed)
+        self.breaker.heard.lock().unwrap().iter().filter(|what| **what == "rejected").count()
+    }
+
+    /// What the breaker has heard, the final answer's status included.
+    fn concluded(&mut self, status: u16) -> Vec<&'static str> {
+        self.exchange.conclude(status);
+        self.breaker.heard.lock().unwrap().clone()
     }
 }
 
@@ -116,6 +191,7 @@ fn shown(action: Action) -> String {
     match action {
         Action::Send(credentials) => String::from_utf8_lossy(credentials.expose()).into_owned(),
         Action::Reconnect => "reconnect".into(),
+        Action::Wait(start) => format!("wait: {start}"),
         Action::Refuse(refusal) => format!("refuse: {refusal}"),
     }
 }
@@ -127,7 +203,8 @@ fn ntlm_takes_three_legs_on_one_connection() {
     assert_eq!(stage.hears(407, &["NTLM", "Basic realm=x"]), "type 1");
     assert_eq!(stage.hears(407, &["NTLM dHlwZTI="]), "type 3");
     assert_eq!(stage.hears(200, &[]), "final");
-    assert_eq!(stage.exchange.outcome(200), Outcome { start: Some(NTLM), accepted: true, proven: true });
+    assert_eq!(stage.exchange.outcome(), Outcome { start: Some(NTLM), accepted: true });
+    assert_eq!(stage.concluded(200), ["shown", "accepted"]);
 }
 
 #[test]
@@ -153,7 +230,8 @@ fn a_first_message_that_nobody_asked_for_proves_nothing() {
     let mut stage = Stage::with([(NTLM, ntlm())], Some(NTLM), true);
     assert_eq!(stage.opening(), "type 1");
     assert_eq!(stage.hears(200, &[]), "final");
-    assert_eq!(stage.exchange.outcome(200), Outcome { start: Some(NTLM), accepted: false, proven: false });
+    assert_eq!(stage.exchange.outcome(), Outcome { start: Some(NTLM), accepted: false });
+    assert_eq!(stage.concluded(200), [""; 0]);
 }
 
 #[test]
@@ -233,13 +311,52 @@ fn a_refused_nonce_that_is_not_said_to_be_stale_is_a_verdict_even_for_a_proven_p
 
 #[test]
 fn an_upstream_in_trouble_proves_nothing() {
-    for (status, proven) in [(200, true), (403, true), (404, true), (500, false), (503, false)] {
+    for (status, verdict) in
+        [(200, "accepted"), (403, "accepted"), (404, "accepted"), (500, "unclear"), (503, "unclear")]
+    {
         let mut stage = Stage::new([(NTLM, ntlm())]);
         stage.opening();
         stage.hears(407, &["NTLM"]);
         stage.hears(407, &["NTLM dHlwZTI="]);
-        assert_eq!(stage.exchange.outcome(status), Outcome { start: Some(NTLM), accepted: true, proven }, "{status}");
+        assert_eq!(stage.exchange.outcome(), Outcome { start: Some(NTLM), accepted: true });
+        assert_eq!(stage.concluded(status), ["shown", verdict], "{status}");
     }
+}
+
+#[test]
+fn what_shows_the_secret_waits_for_leave_and_keeps_its_place() {
+    let mut stage = Stage::new([(NTLM, ntlm())]);
+    stage.opening();
+    for _ in 0..3 {
+        let action = stage.exchange.on_challenge([&b"NTLM"[..]], true, &stage.request);
+        assert_eq!(shown(action), "wait: NTLM");
+    }
+    stage.allow();
+    assert_eq!(stage.hears(407, &["NTLM"]), "type 1");
+    assert_eq!(stage.hears(407, &["NTLM dHlwZTI="]), "type 3");
+    assert_eq!(stage.concluded(200), ["shown", "accepted"]);
+}
+
+#[test]
+fn a_secret_that_was_found_bad_in_the_middle_of_a_handshake_is_not_shown_in_it() {
+    let mut stage = Stage::new([(NTLM, ntlm()), (BASIC, vec![Ok(("Basic", true))])]);
+    stage.opening();
+    assert_eq!(stage.hears(407, &["NTLM", "Basic realm=x"]), "type 1");
+    stage.breaker.open.store(true, Ordering::Relaxed);
+    let refused = "refuse: the credential was rejected before, and is not sent again until it is changed";
+    assert_eq!(stage.hears(407, &["NTLM dHlwZTI=", "Basic realm=x"]), refused);
+    assert_eq!(stage.concluded(407), [""; 0]);
+}
+
+#[test]
+fn a_scheme_whose_secret_cannot_be_read_makes_way_for_the_next() {
+    let mut stage = Stage::new([(NTLM, ntlm()), (BASIC, vec![Ok(("Basic", true))])]);
+    stage.opening();
+    let challenges = ["NTLM", "Basic realm=x"];
+    let action = stage.exchange.on_challenge(challenges.iter().map(|value| value.as_bytes()), true, &stage.request);
+    assert_eq!(shown(action), "wait: NTLM");
+    stage.exchange.forgo(NTLM, &MechanismError::Unavailable("the account has no password".into()));
+    assert_eq!(stage.hears(407, &challenges), "Basic");
 }
 
 #[test]

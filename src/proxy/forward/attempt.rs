@@ -13,7 +13,7 @@ use super::{MAX_AHEAD, Story};
 use crate::audit::End;
 use crate::http1::{Body, HttpError, ReadError, Reader, ResponseHead, Wire};
 use crate::proxy::pump::{self, DownloadError, Replay, UploadError, client_end};
-use crate::upstream::{Lease, MAX_RESPONSE_HEAD, reaches_origin};
+use crate::upstream::{Hearing, Lease, MAX_RESPONSE_HEAD, reaches_origin};
 
 /// How long the body waits for a `100 Continue` that we asked for ourselves (RFC 9110 §10.1.1).
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
@@ -87,7 +87,8 @@ impl Sending<'_> {
         };
         let head = self.request.head_for(&lease.hop, self.ask_first).to_bytes(lease.credentials.as_ref());
         let (mut from_client, mut to_client) = client.split();
-        let (mut from_upstream, mut to_upstream) = lease.wire.split();
+        let (wire, mut hearing) = lease.parts();
+        let (mut from_upstream, mut to_upstream) = wire.split();
         if let Err(error) = send_head(&mut to_upstream, &head).await {
             return Attempt::NoAnswer(error.into());
         }
@@ -96,7 +97,7 @@ impl Sending<'_> {
             // In this order, so that an answer that is here already never finds the body unsent.
             biased;
             attempt = self.send_body(&mut from_client, &mut to_upstream, body, replay, &signals) => attempt,
-            attempt = self.pass_answer(&mut from_upstream, &mut to_client, to_origin, &limits, &signals, story) => attempt,
+            attempt = self.pass_answer(&mut from_upstream, &mut to_client, to_origin, &limits, &signals, story, &mut hearing) => attempt,
         }
     }
 
@@ -141,11 +142,15 @@ impl Sending<'_> {
         limits: &Limits,
         signals: &Signals,
         story: &mut Story,
+        hearing: &mut Hearing<'_>,
     ) -> Attempt {
         let head = match self.final_head(upstream, client, limits, signals).await {
             Ok(head) => head,
             Err(attempt) => return attempt,
         };
+        if head.status != 407 || to_origin {
+            hearing.hears(head.status);
+        }
         if head.status == 101 {
             return Attempt::Switching(self.switching(&head));
         }

@@ -8,7 +8,7 @@ mod socks;
 mod ways;
 
 pub use faulty::{Fault, Faulty, Kind, Leg};
-pub use office::{Office, PASSWORD, Relay, RelayPlan};
+pub use office::{Office, OfficePlan, PASSWORD, Relay, RelayPlan};
 pub use peer::{Answer, Head, Peer, soon, until};
 pub use scripted::{BlackHole, Closed, Guard, Heard, Say, Scripted, Upstream};
 pub use socks::{SocksPlan, SocksServer};

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hallpass::config::{Config, Environment, Files, Inputs, Layer, load};
 use hallpass::daemon::Daemon;
@@ -140,8 +141,18 @@ impl Relay {
         self.plan.config(&self.directory)
     }
 
+    /// For another relay like this one.
+    pub fn plan(&self) -> RelayPlan {
+        self.plan.clone()
+    }
+
     pub fn addr(&self) -> SocketAddr {
         self.daemon.addrs()[0]
+    }
+
+    /// As if so much time had passed for the lock-out breaker.
+    pub fn skip(&self, time: Duration) {
+        self.daemon.live().lockout().skip(time);
     }
 
     pub async fn client(&self) -> Peer {

@@ -1,0 +1,202 @@
+//! What this process knows of one account: its secrets, who shows one at the moment, who waits for that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+
+use super::record::MAX_SECRETS;
+use crate::auth::lockout::{Ask, Closed, Entry, Now, Scope, Trials, Window};
+
+/// A request whose verdict does not come (its target is slow or dead) holds up the others for so long.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The same, while nobody has ever said that the secret is good.
+const PATIENCE_WITH_A_TRIAL: Duration = Duration::from_secs(10);
+
+/// Tells secrets apart in memory: keyed with what only this process knows.
+pub(super) type Tag = [u8; 32];
+
+pub(super) struct Account {
+    /// As it is configured.
+    pub shown: String,
+    /// What salts the digests on disk.
+    pub id: Option<String>,
+    secrets: Vec<Known>,
+    current: Option<Tag>,
+    window: Window,
+    slots: Vec<Slot>,
+    next_slot: u64,
+    /// How many wait for a place.
+    pub waiting: usize,
+    pub places: Arc<Notify>,
+    /// One at a time looks on disk.
+    pub loading: Arc<AsyncMutex<()>>,
+    pub read_anew: Option<Duration>,
+    pub generation: u64,
+    /// The upstream that was the last to reject.
+    pub rejected_by: Option<String>,
+}
+
+struct Known {
+    tag: Tag,
+    entry: Entry,
+    /// Its last trial was ours.
+    tried_here: bool,
+}
+
+/// Who may show the secret at the moment.
+struct Slot {
+    number: u64,
+    tag: Tag,
+    trial: Option<(Scope, String)>,
+    shown: Option<Duration>,
+}
+
+pub(super) enum Asked {
+    /// The number of the place.
+    Go(u64),
+    /// The same, and it is to be written down before.
+    Trial(u64, Scope, Trials),
+    /// Nobody knows this secret yet.
+    Unknown,
+    Wait,
+    Closed(Closed),
+}
+
+impl Account {
+    pub fn new(shown: &str, generation: u64) -> Self {
+        Self {
+            shown: shown.into(),
+            id: None,
+            secrets: Vec::new(),
+            current: None,
+            window: Window::default(),
+            slots: Vec::new(),
+            next_slot: 0,
+            waiting: 0,
+            places: Arc::new(Notify::new()),
+            loading: Arc::default(),
+            read_anew: None,
+            generation,
+            rejected_by: None,
+        }
+    }
+
+    /// `woken`: it has waited, and it is its turn.
+    pub fn ask(&mut self, tag: &Tag, upstream: &str, now: Now, most: usize, woken: bool) -> Asked {
+        self.lose_patience(now);
+        if self.current != Some(*tag) {
+            self.current = Some(*tag);
+            self.window.reset();
+        }
+        let Some(entry) = self.entry(tag) else { return Asked::Unknown };
+        let asked = entry.ask(upstream, now);
+        let is_tried = self.slots.iter().any(|slot| slot.trial.is_some() && slot.tag == *tag);
+        let free = match asked {
+            _ if is_tried => 0,
+            Ask::Closed(closed) => return Asked::Closed(closed),
+            Ask::Trial(_) => 1_usize.saturating_sub(self.slots.len()),
+            Ask::Free => self.window.size(now.moment, most).saturating_sub(self.slots.len()),
+        };
+        if free == 0 || (self.waiting > 0 && !woken) {
+            return Asked::Wait;
+        }
+        if free > 1 && self.waiting > 0 {
+            self.places.notify_one();
+        }
+        self.next_slot += 1;
+        let number = self.next_slot;
+        let Ask::Trial(scope) = asked else {
+            self.slots.push(Slot { number, tag: *tag, trial: None, shown: None });
+            return Asked::Go(number);
+        };
+        let before = self.entry(tag).map(|entry| entry.before(scope, upstream)).unwrap_or_default();
+        self.slots.push(Slot { number, tag: *tag, trial: Some((scope, upstream.into())), shown: None });
+        Asked::Trial(number, scope, before)
+    }
+
+    pub fn entry(&mut self, tag: &Tag) -> Option<&mut Entry> {
+        self.secrets.iter_mut().find(|known| known.tag == *tag).map(|known| &mut known.entry)
+    }
+
+    pub fn learn(&mut self, tag: &Tag, entry: Entry) {
+        self.secrets.retain(|known| known.tag != *tag);
+        self.secrets.push(Known { tag: *tag, entry, tried_here: false });
+        let excess = self.secrets.len().saturating_sub(MAX_SECRETS);
+        self.secrets.drain(..excess);
+    }
+
+    /// It has begun, here or in another process.
+    pub fn tried(&mut self, tag: &Tag, here: bool) {
+        if let Some(known) = self.secrets.iter_mut().find(|known| known.tag == *tag) {
+            known.tried_here = here;
+        }
+    }
+
+    pub fn is_foreign(&self, tag: &Tag) -> bool {
+        self.secrets.iter().any(|known| known.tag == *tag && !known.tried_here)
+    }
+
+    /// A person asked for a fresh start. Whether that was news.
+    pub fn renew(&mut self, generation: u64) -> bool {
+        let news = self.generation < generation;
+        if news {
+            self.generation = generation;
+            self.window.reset();
+            self.secrets.iter_mut().for_each(|known| known.entry.renew(generation));
+            self.places.notify_waiters();
+        }
+        news
+    }
+
+    pub fn shown_at(&mut self, number: u64, moment: Duration) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) {
+            slot.shown = Some(moment);
+        }
+    }
+
+    /// The place is free for others.
+    pub fn give_back(&mut self, number: u64) {
+        let before = self.slots.len();
+        self.slots.retain(|slot| slot.number != number);
+        if self.slots.len() < before {
+            self.places.notify_one();
+        }
+    }
+
+    pub fn success(&mut self, now: Now, most: usize) {
+        self.window.success(now.moment, most);
+    }
+
+    /// Everybody who waits hears of it.
+    pub fn close(&mut self) {
+        self.window.reset();
+        self.places.notify_waiters();
+    }
+
+    fn lose_patience(&mut self, now: Now) {
+        let late = |slot: &mut Slot| {
+            let patience = if slot.trial.is_some() { PATIENCE_WITH_A_TRIAL } else { PATIENCE };
+            slot.shown.is_some_and(|shown| now.moment.saturating_sub(shown) >= patience)
+        };
+        for slot in self.slots.extract_if(.., late) {
+            let Some((scope, upstream)) = slot.trial else { continue };
+            if let Some(known) = self.secrets.iter_mut().find(|known| known.tag == slot.tag) {
+                known.entry.pardon(scope, &upstream);
+            }
+        }
+    }
+
+    /// Whether nothing is sent for it at the moment, or who is passed over.
+    pub fn trouble(&mut self, now: Now) -> Option<(Closed, Option<String>)> {
+        let current = self.current?;
+        let last = self.rejected_by.clone();
+        let entry = self.entry(&current)?;
+        if entry.trials.failures > 0 {
+            return Some((entry.closed("", now), last));
+        }
+        let (upstream, _) = entry.refused_by.first()?;
+        let upstream = upstream.clone();
+        Some((entry.closed(&upstream, now), Some(upstream)))
+    }
+}
