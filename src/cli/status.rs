@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use super::flags::Flags;
 use super::{output, relay};
+use crate::config;
+use crate::state::State;
 
 /// How often a watched relay is asked.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -23,11 +25,17 @@ pub struct Status {
     /// Go on, and print it again whenever it changes.
     #[arg(long)]
     watch: bool,
+    /// Have every log-in that was rejected, or that nobody judged, tried once more. Needs no relay that runs.
+    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    retry: bool,
     #[command(flatten)]
     flags: Flags,
 }
 
 pub fn run(arguments: &Status) -> anyhow::Result<ExitCode> {
+    if arguments.retry {
+        return retry(&arguments.flags);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let mut last = String::new();
     loop {
@@ -47,6 +55,21 @@ pub fn run(arguments: &Status) -> anyhow::Result<ExitCode> {
         last = text;
         sleep(PAUSE);
     }
+}
+
+/// Every relay that keeps its record in this directory sees it within a second.
+fn retry(flags: &Flags) -> anyhow::Result<ExitCode> {
+    let config = config::load(&flags.inputs())?.config;
+    let directory = config.state_directory.context(
+        "nothing outlives hallpass here, so there is nothing to ask for: set XDG_STATE_HOME or HOME to what the relay has",
+    )?;
+    let state = State::at(Some(directory.clone()));
+    state.raise_generation().with_context(|| format!("cannot write in {}", directory.display()))?;
+    output::say(&format!(
+        "each log-in that was rejected is tried once more with the next request that needs it (noted in {})",
+        directory.display()
+    ));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn as_text(page: &Value) -> String {
@@ -78,6 +101,15 @@ fn as_text(page: &Value) -> String {
         let _infallible = writeln!(text, "hop      {name} {state} since {since}{problem}");
     }
     text += &losses_as_text(&page["lost"]);
+    for trouble in page["lockout"].as_array().into_iter().flatten() {
+        let upstream = trouble["upstream"].as_str().map(|upstream| format!(" by {upstream}")).unwrap_or_default();
+        let next = match trouble["next_trial_seconds"].as_u64() {
+            Some(seconds) => format!("tried again in {seconds} s"),
+            None => "not tried again before it changes, or hallpass login or hallpass status --retry asks for it".into(),
+        };
+        let (account, reason, since) = (word(&trouble["account"]), word(&trouble["reason"]), word(&trouble["since"]));
+        let _infallible = writeln!(text, "account  {account} {reason}{upstream} since {since}: {next}");
+    }
     text.trim_end().to_owned()
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Phase, Proxy, Shared};
 use crate::upstream::Health;
+use crate::upstream::lockout::Trouble;
 
 /// Which way requests go at the moment, and why that way.
 #[derive(Debug, Clone, Default)]
@@ -91,5 +92,22 @@ pub(super) fn json(proxy: &Proxy, phase: Phase, shared: &Shared) -> Value {
         "system": system,
         "hops": hops,
         "lost": { "audit_records": shared.kept.records.lost(), "log_lines": shared.kept.log.lost() },
+        "lockout": lockout(proxy),
     })
+}
+
+/// Accounts for which nothing is sent at the moment, or not to every upstream.
+fn lockout(proxy: &Proxy) -> Vec<Value> {
+    let troubles = proxy.upstreams.live.lockout().troubles().into_iter();
+    let entry = |Trouble { account, upstream, closed }| {
+        let since = i64::try_from(closed.since).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        json!({
+            "account": account,
+            "upstream": upstream,
+            "reason": if closed.rejected { "rejected" } else { "no verdict" },
+            "since": since.map(|since| since.to_string()),
+            "next_trial_seconds": closed.next.map(|next| next.as_secs()),
+        })
+    };
+    troubles.map(entry).collect()
 }

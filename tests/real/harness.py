@@ -182,12 +182,13 @@ class Relay:
 
     def launch(self, test, toml, listen="127.0.0.1:0", within=(), flags=(), env=None):
         """`within`: a command that runs the relay elsewhere, as the process that it is itself."""
+        self.started_by = lambda: self.launch(test, toml, listen, within, flags, env)
         runtime, config = self.dir / "run", self.dir / "hallpass.toml"
-        runtime.mkdir(0o700)
+        runtime.mkdir(0o700, exist_ok=True)
         config.write_text(toml)
         config.chmod(0o600)
         self.log = self.dir / "log"
-        with self.log.open("wb") as log:
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*within, HALLPASS, "serve", "--config", config, "--listen", listen, *flags], cwd=self.dir, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log,
@@ -196,6 +197,19 @@ class Relay:
         self.facts = runtime / "hallpass" / f"{self.process.pid}.json"
         self.address = wait_for("the relay to listen", self.listening)
         self.url = "http://%s:%d" % self.address
+
+    def kill_and_restart(self):
+        """kill -9, and the same again: what it knows afterwards stands on disk."""
+        self.process.kill()
+        self.process.wait()
+        self.started_by()
+
+    def set_password(self, password):
+        """Where the relay reads it; nobody tells the relay."""
+        fresh = self.dir / "password.new"
+        fresh.touch(0o600)
+        fresh.write_text(password)
+        fresh.rename(self.dir / "password")
 
     def toml(self, upstreams, schemes, more, credential):
         quote = lambda value: json.dumps(value, ensure_ascii=False)
