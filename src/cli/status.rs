@@ -105,7 +105,9 @@ fn as_text(page: &Value) -> String {
         let upstream = trouble["upstream"].as_str().map(|upstream| format!(" by {upstream}")).unwrap_or_default();
         let next = match trouble["next_trial_seconds"].as_u64() {
             Some(seconds) => format!("tried again in {seconds} s"),
-            None => "not tried again before it changes, or hallpass login or hallpass status --retry asks for it".into(),
+            None => {
+                "not tried again before it changes, or hallpass login or hallpass status --retry asks for it".into()
+            }
         };
         let (account, reason, since) = (word(&trouble["account"]), word(&trouble["reason"]), word(&trouble["since"]));
         let _infallible = writeln!(text, "account  {account} {reason}{upstream} since {since}: {next}");

@@ -198,6 +198,8 @@ fn read_records(directory: &TempDir) -> Vec<Value> {
 pub struct Office {
     pub origin: Origin,
     pub proxy: CorporateProxy,
+    /// Whom the proxy knows; to be changed under it.
+    pub accounts: Accounts,
     pub relay: Relay,
 }
 
@@ -278,6 +280,7 @@ impl OfficePlan {
     }
 
     pub async fn start(self) -> Office {
+        let accounts = self.accounts.clone();
         let origin = Origin::start(OriginOptions { accounts: self.accounts, tls: None }).await.unwrap();
         let proxy = CorporateProxy::start(ProxyOptions {
             gate: self.gate,
@@ -293,6 +296,6 @@ impl OfficePlan {
             None => format!("http://{}", proxy.addr()),
         };
         let relay = self.relay.upstream_at(&url, &self.upstream).start();
-        Office { origin, proxy, relay }
+        Office { origin, proxy, accounts, relay }
     }
 }
