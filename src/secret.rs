@@ -56,4 +56,21 @@ mod tests {
             "[secret] [credentials]"
         );
     }
+
+    #[test]
+    fn a_panic_does_not_quote_a_secret() {
+        let said = |panic: fn()| {
+            let payload = std::panic::catch_unwind(panic).unwrap_err();
+            payload.downcast_ref::<String>().cloned().unwrap()
+        };
+        let texts = [
+            said(|| Err::<(), _>(Secret::new("hunter2")).unwrap()),
+            said(|| Err::<(), _>(Credentials::new("Basic hunter2")).expect("a login")),
+            said(|| assert_eq!(Secret::new("hunter2"), Secret::new("hunter3"))),
+        ];
+        for text in texts {
+            assert!(text.contains("[secret]") || text.contains("[credentials]"), "{text}");
+            assert!(!text.contains("hunter"), "{text}");
+        }
+    }
 }

@@ -7,6 +7,8 @@ use zeroize::Zeroizing;
 use super::{Challenge, Leg, Mechanism, MechanismError, RequestLine};
 use crate::secret::{Credentials, Secret};
 
+const PREFIX: &str = "Basic ";
+
 pub struct Basic {
     user: String,
     password: Secret,
@@ -24,9 +26,13 @@ impl Basic {
 
 impl Mechanism for Basic {
     fn step(&mut self, _: &RequestLine, _: Option<&Challenge>) -> Result<Leg, MechanismError> {
-        let pair = Zeroizing::new(format!("{}:{}", self.user, self.password.expose()));
-        let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
-        Ok(Leg { credentials: Credentials::new(format!("Basic {}", *encoded)), proves_secret: true })
+        // All room at once: growing would leave copies behind that are not wiped.
+        let mut pair = Zeroizing::new(String::with_capacity(self.user.len() + 1 + self.password.expose().len()));
+        pair.extend([&self.user, ":", self.password.expose()]);
+        let mut value = String::with_capacity(PREFIX.len() + pair.len().div_ceil(3) * 4);
+        value.push_str(PREFIX);
+        STANDARD.encode_string(pair.as_bytes(), &mut value);
+        Ok(Leg { credentials: Credentials::new(value), proves_secret: true })
     }
 }
 

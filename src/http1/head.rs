@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use super::{Fields, HttpError};
 use crate::secret::Credentials;
 
@@ -104,13 +106,15 @@ impl RequestHead {
     }
 
     /// The whole head; `credentials` go into `Proxy-Authorization` and nowhere else.
-    pub fn to_bytes(&self, credentials: Option<&Credentials>) -> Vec<u8> {
-        let mut out = Vec::with_capacity(512);
+    pub fn to_bytes(&self, credentials: Option<&Credentials>) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(512));
         for part in [self.method.as_bytes(), b" ", self.target.as_bytes(), b" HTTP/1.1\r\n"] {
             out.extend_from_slice(part);
         }
         self.fields.write(&mut out);
         if let Some(credentials) = credentials {
+            // Growing afterwards would leave a copy behind that is not wiped.
+            out.reserve(credentials.expose().len() + b"Proxy-Authorization: \r\n\r\n".len());
             out.extend_from_slice(b"Proxy-Authorization: ");
             out.extend_from_slice(credentials.expose());
             out.extend_from_slice(b"\r\n");
@@ -292,7 +296,7 @@ mod tests {
     fn a_head_reads_back_as_it_was_written() {
         let text = b"POST http://h/p HTTP/1.1\r\nHost: h\r\nX-cAsE: v\r\n\r\n";
         let head = RequestHead::parse(text).unwrap();
-        assert_eq!(head.to_bytes(None), text);
+        assert_eq!(*head.to_bytes(None), text);
         let with = head.to_bytes(Some(&Credentials::new("Basic eA==")));
         assert!(with.ends_with(b"X-cAsE: v\r\nProxy-Authorization: Basic eA==\r\n\r\n"));
     }
