@@ -141,4 +141,7 @@ fn check_together(reader: &mut Reader<'_>, credential: &Credential) {
     {
         reader.wrong(&at("keytab"), Problem::new(format!("there is no file {}", keytab.display())));
     }
+    if let Some(keytab) = &credential.keytab {
+        reader.check_private(&at("keytab"), keytab);
+    }
 }

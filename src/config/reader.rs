@@ -120,11 +120,16 @@ impl<'a> Reader<'a> {
                     .hint(format!("chmod 600 {}, or \"${{file:/path}}\"", file.display()));
                 self.wrong(path, problem);
             }
-            (Source::File(file), _) if exposed(file) => {
-                let problem = Problem::new(format!("others can read {}", file.display()));
-                self.warn(path, problem.hint(format!("chmod 600 {}", file.display())));
-            }
+            (Source::File(file), _) => self.check_private(path, file),
             _ => {}
+        }
+    }
+
+    /// A file that holds nothing but a secret.
+    pub fn check_private(&mut self, path: &[&str], file: &Path) {
+        if exposed(file) {
+            let problem = Problem::new(format!("others can read the secret in {}", file.display()));
+            self.wrong(path, problem.hint(format!("chmod 600 {}", file.display())));
         }
     }
 

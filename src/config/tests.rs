@@ -257,6 +257,48 @@ fn a_plain_text_password_is_only_taken_from_a_file_that_others_cannot_read() {
 }
 
 #[test]
+fn a_file_that_holds_a_secret_is_only_taken_where_others_cannot_read_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    fs::write(&secret, "hunter2").unwrap();
+    let place = secret.display();
+    for line in [
+        format!("password = '${{file:{place}}}'"),
+        format!("nt_hash = '${{file:{place}}}'"),
+        format!("keytab = '{place}'\nrealm = 'R'"),
+    ] {
+        let text = format!("[credentials.c]\nuser = 'a'\n{line}\n");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(load_with(&text, &[]).is_ok(), "{line}");
+        for mode in [0o640, 0o644] {
+            fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+            let found = mistakes(&text, &[]);
+            assert_eq!(found.len(), 1, "{line} {found:?}");
+            assert!(found[0].contains("others can read the secret in") && found[0].contains("chmod 600"), "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn basic_that_everybody_on_the_way_can_read_is_worth_a_warning() {
+    for (url, schemes, warned) in [
+        ("http://proxy.corp.example:1", "\"ntlm\", \"basic\"", true),
+        ("socks5://proxy.corp.example:1", "\"basic\"", true),
+        ("http://10.0.0.1:1", "\"basic\"", true),
+        ("https://proxy.corp.example:1", "\"basic\"", false),
+        ("http://127.0.0.1:1", "\"basic\"", false),
+        ("http://localhost:1", "\"basic\"", false),
+        ("http://proxy.corp.example:1", "\"ntlm\"", false),
+    ] {
+        let loaded = load_with(&format!("[upstreams.a]\nurl = \"{url}\"\nschemes = [{schemes}]\n"), &[]).unwrap();
+        let warnings: Vec<String> = loaded.warnings.iter().map(|warning| cut(&warning.to_string())).collect();
+        assert_eq!(warnings.len(), usize::from(warned), "{url} {schemes} {warnings:?}");
+        let starts = |warning: &String| warning.starts_with("3:1: upstreams.a.schemes: basic shows the password");
+        assert!(warnings.iter().all(starts), "{warnings:?}");
+    }
+}
+
+#[test]
 fn a_machine_wide_file_that_others_may_write_is_refused() {
     let (directory, path) = written("grace = \"1s\"\n");
     let inputs = inputs(Files::Standard { machine: path.clone(), user: None }, &[]);
@@ -393,6 +435,7 @@ client_cert = \"./f.toml\"\nclient_key = \"f.toml\"\n",
 fn everything(directory: &Path) -> String {
     let pem = directory.join("c.pem");
     fs::write(&pem, "-----BEGIN CERTIFICATE-----\n").unwrap();
+    fs::set_permissions(&pem, fs::Permissions::from_mode(0o600)).unwrap();
     format!(
         r#"
 listen = ["127.0.0.1:0", "[::1]:8080"]

@@ -47,6 +47,7 @@ fn upstream(
     let client = client(reader, name);
     let endpoint = endpoint?;
     check_tls(reader, name, &endpoint);
+    check_basic(reader, name, &endpoint, &schemes);
     Some(Upstream {
         name: name.into(),
         endpoint,
@@ -183,4 +184,13 @@ fn check_tls(reader: &mut Reader<'_>, name: &str, endpoint: &Endpoint) {
             reader.wrong(&path, problem);
         }
     }
+}
+
+/// Whoever names Basic may have it; that it stands in clear on the wire is not for everybody to know.
+fn check_basic(reader: &mut Reader<'_>, name: &str, endpoint: &Endpoint, schemes: &[Scheme]) {
+    if endpoint.is_tls() || endpoint.target.host.is_local() || !schemes.contains(&Scheme::Basic) {
+        return;
+    }
+    let problem = Problem::new(format!("basic shows the password to everyone on the way to {endpoint}"));
+    reader.warn(&["upstreams", name, "schemes"], problem.hint("an https:// upstream hides it; else leave basic out"));
 }

@@ -50,6 +50,8 @@ pub enum SecretError {
     NoVariable(String),
     #[error("cannot read the secret in {}: {cause}", path.display())]
     File { path: PathBuf, cause: io::Error },
+    #[error("others can read the secret in {path}: chmod 600 {path}", path = .0.display())]
+    Exposed(PathBuf),
     #[error("the systemd credential {0} is not there: add LoadCredential={0}:/path to the unit")]
     NoCredential(String),
     #[error("{from} is empty: put the secret there")]
@@ -76,7 +78,13 @@ impl Source {
         let secret = match self {
             Self::Literal(secret) => secret.clone(),
             Self::Variable { name, value } => value.clone().ok_or_else(|| SecretError::NoVariable(name.clone()))?,
-            Self::File(path) => self.read_file(path)?,
+            Self::File(path) => {
+                // It may have been opened to others since the configuration was read.
+                if others_may_read(path).unwrap_or(false) {
+                    return Err(SecretError::Exposed(path.clone()));
+                }
+                self.read_file(path)?
+            }
             Self::Systemd { name, directory } => self.read_file(&systemd_file(name, directory.as_deref())?)?,
             Self::Command(argv) => self.text(command::output(argv)?)?,
             Self::Store(account) => stored(account)?,
@@ -146,13 +154,20 @@ fn without_newline(bytes: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn file(content: &[u8]) -> (tempfile::TempDir, Source) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pw");
         std::fs::write(&path, content).unwrap();
+        set_mode(&path, 0o600);
         (directory, Source::File(path))
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
     fn shell(script: &str) -> Source {
@@ -177,6 +192,16 @@ mod tests {
         assert!(source.read().unwrap_err().to_string().ends_with("/pw is empty: put the secret there"));
         let text = Source::File("/nowhere/pw".into()).read().unwrap_err().to_string();
         assert!(text.contains("/nowhere/pw"), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_others_have_come_to_read_is_refused_and_one_of_systemd_is_not() {
+        let (directory, source) = file(b"hunter2");
+        set_mode(&directory.path().join("pw"), 0o644);
+        let text = source.read().unwrap_err().to_string();
+        assert!(text.contains("others can read") && text.contains("chmod 600") && !text.contains("hunter2"), "{text}");
+        let systemd = Source::Systemd { name: "pw".into(), directory: Some(directory.path().into()) };
+        assert_eq!(systemd.read().unwrap().expose(), "hunter2");
     }
 
     #[test]
