@@ -47,6 +47,8 @@ impl fmt::Debug for Credentials {
 
 #[cfg(test)]
 mod tests {
+    use std::hint::black_box;
+
     use super::*;
 
     #[test]
@@ -64,8 +66,8 @@ mod tests {
             payload.downcast_ref::<String>().cloned().unwrap()
         };
         let texts = [
-            said(|| Err::<(), _>(Secret::new("hunter2")).unwrap()),
-            said(|| Err::<(), _>(Credentials::new("Basic hunter2")).expect("a login")),
+            said(|| black_box(Err::<(), _>(Secret::new("hunter2"))).unwrap()),
+            said(|| black_box(Err::<(), _>(Credentials::new("Basic hunter2"))).expect("a login")),
             said(|| assert_eq!(Secret::new("hunter2"), Secret::new("hunter3"))),
         ];
         for text in texts {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hallpass::practice::{DigestAlgorithm, Logons, Offer};
 
-use crate::support::{Answer, Guard, Office, Relay, Say, Upstream};
+use crate::support::{Answer, Guard, Office, Relay, RelayPlan, Say, Upstream};
 
 const CONNECT: &str = "CONNECT o.practice:80 HTTP/1.1\r\nHost: o.practice:80\r\n\r\n";
 const GET: &str = "GET http://o.practice/hello HTTP/1.1\r\nHost: o.practice\r\n\r\n";
@@ -122,16 +122,62 @@ async fn the_strongest_scheme_that_is_allowed_is_used_whatever_the_order_of_the_
 
 #[tokio::test]
 async fn a_direct_target_never_sees_a_credential_even_when_it_asks_for_one() {
-    let target = Upstream::start(|_| {
-        Say::answer("HTTP/1.1 407 X\r\nProxy-Authenticate: NTLM\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 2\r\n\r\nno")
-    })
-    .await;
-    let proxy = Upstream::start(Say::welcome).await;
-    let relay = Relay::before(proxy.addr).start();
-    let answer = relay.client().await.ask(format!("GET http://{}/ HTTP/1.1\r\nHost: x\r\n\r\n", target.addr)).await;
-    assert_eq!((answer.status(), answer.text()), (407, "no"));
-    assert!(target.heard().iter().all(|heard| !heard.head.has("proxy-authorization")));
-    assert_eq!((target.heard().len(), proxy.heard().len()), (1, 0));
+    for (status, field) in [("407", "Proxy-Authenticate"), ("401", "WWW-Authenticate")] {
+        let asking = ALL_SCHEMES.replace("Proxy-Authenticate", field);
+        let target = Upstream::start(move |_| {
+            Say::answer(format!("HTTP/1.1 {status} X\r\n{asking}Content-Length: 2\r\n\r\nno"))
+        })
+        .await;
+        let proxy = Upstream::start(Say::welcome).await;
+        let relay = Relay::before(proxy.addr).upstream_schemes("[\"ntlm\", \"digest\", \"basic\"]").start();
+        for request in ["GET", "POST"] {
+            let length = if request == "POST" { "Content-Length: 1\r\n\r\nx" } else { "\r\n" };
+            let request = format!("{request} http://{}/ HTTP/1.1\r\nHost: x\r\n{length}", target.addr);
+            let answer = relay.client().await.ask(request).await;
+            assert_eq!((answer.status().to_string().as_str(), answer.text()), (status, "no"));
+        }
+        assert!(target.heard().iter().all(|heard| !heard.head.0.to_ascii_lowercase().contains("authorization")));
+        assert_eq!((target.heard().len(), proxy.heard().len()), (2, 0));
+    }
+}
+
+/// Every scheme we know, so that a careless program would take one.
+const ALL_SCHEMES: &str = "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\nProxy-Authenticate: Digest \
+    realm=\"r\", nonce=\"n\", qop=\"auth\"\r\nProxy-Authenticate: Basic realm=\"r\"\r\n";
+
+/// A relay whose script names `localhost` as the only way, and whose credential is for these.
+fn by_script(upstream: &Upstream, patterns: &str) -> Relay {
+    let script = format!("function%20FindProxyForURL(){{return'PROXY%20localhost:{}'}}", upstream.addr.port());
+    let plan = RelayPlan::default().tables(&format!("[pac]\nurl = \"data:,{script}\"\n"));
+    plan.variable("HALLPASS_CREDENTIAL_FOR", patterns).start()
+}
+
+#[tokio::test]
+async fn a_proxy_that_only_a_script_names_gets_nothing_unless_it_is_on_the_list() {
+    let not_this_one = "*.localhost,ocalhost,localhost.test,localhost:1,127.0.0.1,xlocalhost";
+    for status in ["407 X", "407 X\r\nConnection: close", "401 X", "302 X\r\nLocation: http://localhost/", "200 X"] {
+        for request in [CONNECT, GET, POST] {
+            let upstream = Upstream::start(move |heard| {
+                let length =
+                    if heard.head.method() == "CONNECT" && status == "200 X" { "" } else { "Content-Length: 0\r\n" };
+                Say::answer(format!("HTTP/1.1 {status}\r\n{ALL_SCHEMES}{length}\r\n")).to(heard.head.method())
+            })
+            .await;
+            let relay = by_script(&upstream, not_this_one);
+            let answered = relay.client().await.ask_head(request).await;
+            let context = format!("{status} {request:.8} {answered:?}");
+            assert!(!upstream.heard().is_empty(), "{context}");
+            for heard in upstream.heard() {
+                assert!(!heard.head.0.to_ascii_lowercase().contains("authorization"), "{context} {heard:?}");
+                assert_eq!((heard.ntlm_type(), heard.body.windows(7).any(|part| part == b"NTLMSSP")), (0, false));
+            }
+        }
+    }
+    let upstream =
+        Upstream::start(|_| Say::answer(format!("HTTP/1.1 407 X\r\n{ALL_SCHEMES}Content-Length: 0\r\n\r\n"))).await;
+    let relay = by_script(&upstream, "localhost");
+    assert_eq!(relay.client().await.ask_head(CONNECT).await.status(), 407);
+    assert!(upstream.heard().iter().any(|heard| heard.ntlm_type() == 1), "{:?}", upstream.heard());
 }
 
 #[tokio::test]

@@ -30,19 +30,17 @@ impl Native {
 
     fn fault(&self, error: &Error) -> Fault {
         let text = format!("{}: {}", self.name, said(error));
-        match error {
-            Error::NoStorageAccess(_) => Fault::Failed(format!("{text}; unlock it")),
-            _ => Fault::Failed(text),
-        }
+        let hint = if matches!(error, Error::NoStorageAccess(_)) { "; unlock it" } else { "" };
+        Fault::Failed(text + hint)
     }
 }
 
 /// Two of the errors carry what was read, which their text must not.
 fn said(error: &Error) -> String {
-    match error {
-        Error::BadEncoding(_) | Error::BadDataFormat(..) => "what it has of this account is not text".into(),
-        other => other.to_string(),
+    if matches!(error, Error::BadEncoding(_) | Error::BadDataFormat(..)) {
+        return "what it has of this account is not text".into();
     }
+    error.to_string()
 }
 
 impl Keeper for Native {
@@ -54,11 +52,13 @@ impl Keeper for Native {
         match self.entry(account)?.get_password() {
             Ok(text) => Ok(Some(Secret::new(text))),
             Err(Error::NoEntry) => Ok(None),
-            Err(Error::BadEncoding(bytes)) => {
-                drop(Zeroizing::new(bytes));
-                Err(Fault::Failed(format!("{}: what it has of this account is not text", self.name)))
+            Err(error) => {
+                let fault = self.fault(&error);
+                if let Error::BadEncoding(bytes) = error {
+                    drop(Zeroizing::new(bytes));
+                }
+                Err(fault)
             }
-            Err(error) => Err(self.fault(&error)),
         }
     }
 

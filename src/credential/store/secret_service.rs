@@ -91,11 +91,13 @@ fn locked() -> Fault {
 }
 
 fn failed(error: Error) -> Fault {
-    match error {
-        Error::Locked => locked(),
-        Error::Prompt => Fault::Failed("the desktop's key ring was not unlocked".into()),
-        error => Fault::Failed(format!("the desktop's key ring: {error}")),
+    if matches!(error, Error::Locked) {
+        return locked();
     }
+    if matches!(error, Error::Prompt) {
+        return Fault::Failed("the desktop's key ring was not unlocked".into());
+    }
+    Fault::Failed(format!("the desktop's key ring: {error}"))
 }
 
 /// On a thread that is the store's own, so that a runtime can be made for this one question.

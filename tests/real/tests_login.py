@@ -1,0 +1,64 @@
+"""A password in the key ring of a desktop: put there by `hallpass login`, found there by the relay."""
+import subprocess
+from contextlib import contextmanager
+
+from harness import HALLPASS, bad_logons, equal, passed, test, wait_for
+from layout import ACCOUNTS
+
+KEY_RING = "/org/freedesktop/secrets/collection/login"
+
+
+@contextmanager
+def desktop(t):
+    """A session bus and GNOME's key ring, unlocked as at a log-in; gives what programs of the session have in their environment."""
+    bus = t.dir / "bus"
+    session = {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={bus}"}
+    with (t.dir / "desktop.log").open("ab") as log:
+        start = lambda *command: subprocess.Popen(command, env=t.env(**session), stdin=subprocess.PIPE, stdout=log, stderr=log)
+        daemon = start("dbus-daemon", "--session", "--nofork", f"--address=unix:path={bus}")
+        keyring = None
+        try:
+            wait_for("the session bus", bus.exists)
+            keyring = start("gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets")
+            keyring.stdin.write(b"log-in password")
+            keyring.stdin.close()
+            call = ("gdbus", "call", "--session", "--dest", "org.freedesktop.DBus", "--object-path", "/org/freedesktop/DBus",
+                    "--method", "org.freedesktop.DBus.NameHasOwner", "org.freedesktop.secrets")
+            wait_for("the key ring", lambda: "true" in t.run(*call, check=False, **session))
+            yield session
+        finally:
+            for process in filter(None, (keyring, daemon)):
+                process.terminate()
+                process.wait(10)
+            bus.unlink(missing_ok=True)
+
+
+@test("login stores in the desktop's key ring, where the relay finds it in the next session too, and a locked one costs no logon")
+def key_ring(t):
+    user, password = "CORP\\alice", ACCOUNTS["alice"]
+    config = t.dir / "user.toml"
+    config.write_text(f"[credentials.corp]\nuser = '{user}'\n")
+    with desktop(t) as session:
+        said = t.run(HALLPASS, "login", "--config", config, stdin=password + "\n", **session)
+        assert "is stored in the desktop's key ring" in said and "hallpass uses it from now on" in said, said
+        assert password not in said, said
+        equal(t.run("secret-tool", "lookup", "service", "hallpass", "username", user, **session), password, "what other programs find")
+    with desktop(t) as session:
+        relay = t.relay("ntlm", user=user, env=session)
+        equal(t.curl(relay, f"https://{t.site}/hello").body, b"hello from the origin\n", "the answer")
+        before = bad_logons("alice")
+        lock = ("gdbus", "call", "--session", "--dest", "org.freedesktop.secrets", "--object-path", "/org/freedesktop/secrets", "--method",
+                "org.freedesktop.Secret.Service.Lock", f"['{KEY_RING}']")
+        t.run(*lock, **session)
+        relay = t.relay("ntlm", user=user, env=session)
+        answer = t.curl(relay, f"http://{t.site}/hello")
+        equal(answer.status, 407, "the status while the key ring is locked")
+        assert b"key ring is locked: unlock it" in answer.body, answer.body
+        equal(bad_logons("alice"), before, "bad logons")
+    with desktop(t) as session:
+        said = t.run(HALLPASS, "logout", "--config", config, **session)
+        assert "is removed from the desktop's key ring" in said, said
+        relay = t.relay("ntlm", user=user, env=session)
+        answer = t.curl(relay, f"http://{t.site}/hello")
+        assert answer.status == 407 and b"run hallpass login" in answer.body, answer
+    equal(len(passed("ntlm", t.site, 1)), 1, "requests in the proxy's log")
