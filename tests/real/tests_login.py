@@ -1,4 +1,5 @@
 """A password in the key ring of a desktop: put there by `hallpass login`, found there by the relay."""
+import signal
 import subprocess
 from contextlib import contextmanager
 
@@ -62,3 +63,33 @@ def key_ring(t):
         answer = t.curl(relay, f"http://{t.site}/hello")
         assert answer.status == 407 and b"run hallpass login" in answer.body, answer
     equal(len(passed("ntlm", t.site, 1)), 1, "requests in the proxy's log")
+
+
+def copies(pid, needle):
+    """How often a process has something in memory that it can write to."""
+    count = 0
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
+        for line in maps:
+            place, mode = line.split()[:2]
+            if mode.startswith("rw"):
+                begin, end = (int(part, 16) for part in place.split("-"))
+                memory.seek(begin)
+                try:
+                    count += memory.read(end - begin).count(needle)
+                except OSError:   # the mapping has ended since
+                    pass
+    return count
+
+
+@test("after a logon by Kerberos the password stands in memory once, and after a reload not at all")
+def memory(t):
+    password = ACCOUNTS["alice"].encode()
+    relay = t.relay("negotiate", user="alice@CORP.TEST", password=ACCOUNTS["alice"])
+    equal(t.curl(relay, f"https://{t.site}/hello").status, 200, "the status")
+    equal(wait_for("the record", relay.audit)[0]["scheme"], "Negotiate", "the scheme")
+    for encoding in ("utf-8", "utf-16-le"):
+        found = copies(relay.process.pid, password.decode().encode(encoding))
+        equal(found, 1 if encoding == "utf-8" else 0, f"copies in {encoding}")
+    relay.process.send_signal(signal.SIGHUP)
+    wait_for("the reload", lambda: "reloaded" in relay.log.read_text())
+    equal(copies(relay.process.pid, password), 0, "copies after the reload")

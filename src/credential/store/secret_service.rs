@@ -71,7 +71,10 @@ fn attributes(account: &str) -> HashMap<&str, &str> {
 /// Whatever goes wrong before the service has answered: it is not here.
 async fn connect() -> Result<Service<'static>, Fault> {
     let connected = Service::connect(EncryptionType::Dh).await;
-    connected.map_err(|error| Fault::Absent(format!("the desktop's key ring cannot be reached: {error}")))
+    connected.map_err(|error| {
+        tracing::debug!(%error, "no Secret Service");
+        Fault::Absent("the desktop's key ring cannot be reached from here".into())
+    })
 }
 
 async fn collection<'a>(service: &'a Service<'static>) -> Result<Collection<'a>, Error> {
