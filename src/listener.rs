@@ -1,5 +1,7 @@
 //! Listening sockets: bind, accept, bound the number of clients. Knows no HTTP.
 
+mod room;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+
+pub use room::Room;
 
 /// Connections that wait to be accepted; more than any burst of a build tool.
 const BACKLOG: i32 = 1024;
@@ -75,14 +79,20 @@ impl Listener {
 
     /// Accepts until `stop` turns true, then closes the sockets and hands back the clients still served. Each client
     /// takes one of the `places`.
-    pub async fn run<F, S>(self, places: Arc<Semaphore>, stop: watch::Receiver<bool>, serve: S) -> JoinSet<()>
+    pub async fn run<F, S>(
+        self,
+        places: Arc<Semaphore>,
+        room: Room,
+        stop: watch::Receiver<bool>,
+        serve: S,
+    ) -> JoinSet<()>
     where
         F: Future<Output = ()> + Send + 'static,
         S: Fn(TcpStream, Peer) -> F + Clone + Send + 'static,
     {
         let mut loops = JoinSet::new();
         for socket in self.sockets {
-            loops.spawn(accept_loop(socket, places.clone(), stop.clone(), serve.clone()));
+            loops.spawn(accept_loop(socket, places.clone(), room.clone(), stop.clone(), serve.clone()));
         }
         let mut clients = JoinSet::new();
         while let Some(rest) = loops.join_next().await {
@@ -119,6 +129,7 @@ fn is_missing_family(error: &io::Error) -> bool {
 async fn accept_loop<F, S>(
     socket: TcpListener,
     places: Arc<Semaphore>,
+    room: Room,
     mut stop: watch::Receiver<bool>,
     serve: S,
 ) -> JoinSet<()>
@@ -132,15 +143,17 @@ where
         tokio::select! {
             () = raised(&mut stop) => return clients,
             Some(_) = clients.join_next(), if !clients.is_empty() => {}
-            accepted = socket.accept() => match accepted {
-                Ok((stream, addr)) => {
+            accepted = room.accept(&socket) => match accepted {
+                Ok((stream, addr, its_room)) => {
                     let place = places.clone().try_acquire_owned().ok();
                     let verdict = if place.is_some() { Verdict::Welcome } else { Verdict::TooMany };
                     let served = serve(stream, Peer { addr, listener, verdict });
-                    clients.spawn(hold(place, served));
+                    clients.spawn(hold((place, its_room), served));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
+                    if room.is_to_be_told() {
+                        tracing::warn!(%error, "cannot accept");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -152,7 +165,7 @@ async fn raised(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn hold(place: Option<OwnedSemaphorePermit>, served: impl Future<Output = ()>) {
+async fn hold(place: (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit), served: impl Future<Output = ()>) {
     served.await;
     drop(place);
 }

@@ -12,6 +12,7 @@ use super::flags::Flags;
 use super::output;
 use crate::config::{self, Config, Loaded, LogFormat, Mistakes};
 use crate::daemon::{ConfigFiles, Daemon, StartError};
+use crate::process::descriptors::raise_limit;
 use crate::process::{RunFile, Signal, Signals, holder_of, leave_no_core};
 use crate::proxy::Way;
 use crate::sink::{Lines, Sink};
@@ -28,6 +29,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     let lines = Arc::new(Lines::new("lines of the log"));
     lines.switch(lines.prepare(&Sink::Stderr).context("cannot start the log")?);
     let log = start_log(&loaded.config, lines.clone());
+    raise_limit();
     let served = serve_in_runtime(files, &loaded, &log, &lines);
     lines.finish(LAST_WORDS);
     served.map(|()| ExitCode::SUCCESS)

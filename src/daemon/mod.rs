@@ -25,7 +25,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::audit::Audit;
 use crate::config::{self, Config};
-use crate::listener::BindError;
+use crate::listener::{BindError, Room};
+use crate::process::descriptors;
 use crate::proxy::{Configuration, Doubt, Kept, Phase, Proxy, Shared, Way, chain};
 use crate::sink::Lines;
 use crate::state::State;
@@ -40,6 +41,9 @@ use ways::Ways;
 
 /// Idle upstream connections are looked at this often.
 const SWEEP: Duration = Duration::from_secs(15);
+
+/// Upstream connections that nobody uses are kept up to this number.
+const MAX_IDLE: usize = 512;
 
 /// After the grace, what still runs gets this long to write its last words.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -92,8 +96,12 @@ impl Daemon {
         let kept = Kept { records: Arc::new(Lines::new("audit records")), log };
         kept.records.switch(kept::prepare(&kept.records, &config.audit)?);
         let audit = Audit::to(kept.records.clone());
+        let descriptors = descriptors::limit();
+        let most_idle = most_idle(descriptors);
+        let room = Room::new(descriptors, most_idle);
         let state = State::at(config.state_directory.clone());
-        let live = Arc::new(Live::with(Lockout::new(Some(Arc::new(LockoutRecord(state.clone()))))));
+        let lockout = Lockout::new(Some(Arc::new(LockoutRecord(state.clone()))));
+        let live = Arc::new(Live::with(lockout, most_idle));
         let fixed = Fixed { listen: own, live: live.clone(), audit, pseudonym: build::pseudonym() };
         let core = Arc::new(Core::new(config, fixed, state)?);
         let (phase, phase_seen) = watch::channel(Phase::Serving);
@@ -120,7 +128,7 @@ impl Daemon {
             reloaded,
             phase,
             stop,
-            serving: bound.serve(config.max_clients, &stop_seen, &shared),
+            serving: bound.serve(config.max_clients, &room, &stop_seen, &shared),
             sweeping: tokio::spawn(sweep(live)),
             roaming: tokio::spawn(roaming.run()),
         })
@@ -218,6 +226,11 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("max_clients", old.max_clients != new.max_clients),
     ];
     keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+}
+
+/// Connections that wait for a request to come must leave descriptors for those that are at work.
+fn most_idle(descriptors: Option<usize>) -> usize {
+    descriptors.map_or(MAX_IDLE, |limit| MAX_IDLE.min(limit / 8))
 }
 
 async fn all_gone(clients: &mut JoinSet<()>) {

@@ -1,5 +1,6 @@
 //! This process among others: its signals, what it leaves when it crashes, the file that says where it listens, who holds a port.
 
+pub mod descriptors;
 mod run_file;
 
 #[cfg_attr(target_os = "linux", path = "linux.rs")]

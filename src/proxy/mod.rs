@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
@@ -263,6 +264,8 @@ async fn next_request(
     };
     // Between requests a client may be silent for as long as it likes.
     if client.wire.buffer.is_empty() {
+        // A silent one holds no memory.
+        client.wire.buffer = BytesMut::new();
         let mut first = [0];
         tokio::select! {
             // In this order, so that what was asked before a drain is answered.

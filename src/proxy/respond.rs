@@ -240,6 +240,10 @@ impl Problem {
     }
 
     fn of_dial(dial: &DialError, cause: String, target: &Target) -> Self {
+        if dial.is_shortage() {
+            let hint = "try again; the limit of open files (ulimit -n, LimitNOFILE) says how much fits at a time";
+            return Self::new(503, End::Limit, "connection_limit_reached", cause, hint);
+        }
         match dial {
             DialError::Resolve(..) | DialError::NoAddress(_) => {
                 Self::new(502, End::Unreachable, "dns_error", cause, "is the network (VPN) up, and the name right?")

@@ -3,10 +3,11 @@
 mod service_records;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use dns_lookup::{AddrInfoHints, getaddrinfo};
 
+use crate::shortage::is_of_descriptors;
 pub use service_records::service_records;
 
 /// `AI_CANONNAME` of POSIX; the libraries we run on agree on its value.
@@ -14,11 +15,17 @@ const WANT_CANONICAL_NAME: i32 = 2;
 
 /// All addresses, in the system's order (RFC 6724).
 pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
+    let found = tokio::net::lookup_host((host, port)).await.map_err(|error| shortage().unwrap_or(error))?;
+    let addresses: Vec<_> = found.collect();
     if addresses.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
     Ok(addresses)
+}
+
+/// Without a descriptor to ask with, the system says that there is no such name.
+fn shortage() -> Option<io::Error> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err().filter(is_of_descriptors)
 }
 
 /// The addresses of a name, each once; none where it has none. Blocks.

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::address::{Host, Target};
+use crate::shortage::is_of_descriptors;
 
 /// How long one address may try alone before the next joins (RFC 8305 §5).
 const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -66,10 +67,16 @@ impl DialError {
     /// Whether nobody is there as far as the network goes, and not ourselves who would not or could not try.
     pub fn is_absence(&self) -> bool {
         match self {
-            Self::Resolve(..) | Self::NoAddress(_) | Self::Timeout(..) => true,
+            Self::Resolve(_, cause) => !is_of_descriptors(cause),
+            Self::NoAddress(_) | Self::Timeout(..) => true,
             Self::Connect(_, cause) => ABSENCE.contains(&cause.kind()),
             Self::Loop(_) | Self::Moved | Self::Dead { .. } => false,
         }
+    }
+
+    /// Whether nothing was tried, because we had no descriptor for it.
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, Self::Resolve(_, cause) | Self::Connect(_, cause) if is_of_descriptors(cause))
     }
 }
 

@@ -22,8 +22,10 @@ use crate::route::Hop;
 /// Longer than any pause within a page load, shorter than most upstreams' own limit.
 const MAX_IDLE: Duration = Duration::from_secs(55);
 
-/// Idle connections to one origin by one hop, and in all.
+/// Idle connections to one origin by one hop.
 const MAX_IDLE_PER_KEY: usize = 16;
+
+/// In all, where nothing else is said.
 const MAX_IDLE_TOTAL: usize = 512;
 
 /// A refused tunnel to port 80 counts for all hosts, and for so long, as it may have been about one of them.
@@ -92,11 +94,13 @@ pub struct Live {
     left: watch::Sender<u64>,
     footings: Footings,
     lockout: Lockout,
+    most_idle: Option<usize>,
 }
 
 impl Live {
-    pub fn with(lockout: Lockout) -> Self {
-        Self { lockout, ..Self::default() }
+    /// With so many idle connections at most.
+    pub fn with(lockout: Lockout, most_idle: usize) -> Self {
+        Self { lockout, most_idle: Some(most_idle), ..Self::default() }
     }
 
     pub fn lockout(&self) -> &Lockout {
@@ -160,7 +164,7 @@ impl Live {
         let mut idle = lock(&self.idle);
         let total: usize = idle.values().map(Vec::len).sum();
         let list = idle.entry(key).or_default();
-        if list.len() < MAX_IDLE_PER_KEY && total < MAX_IDLE_TOTAL {
+        if list.len() < MAX_IDLE_PER_KEY && total < self.most_idle.unwrap_or(MAX_IDLE_TOTAL) {
             list.push(entry);
         }
     }

@@ -24,7 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A mark that no request has met for so long is dropped, and with it the probing.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(10 * 60);
 
-/// A script may name any number of upstreams; what is known of those that answer can be forgotten.
+/// A script may name any number of upstreams, and each dead one is probed.
 const MAX_KEPT: usize = 256;
 
 /// How an upstream was when it was last dialled.
@@ -106,9 +106,7 @@ impl Marks {
             Some(_) => tracing::info!(hop = %endpoint, "hop is back"),
             None => {}
         }
-        if entries.len() >= MAX_KEPT {
-            entries.retain(|_, entry| entry.dead.is_some());
-        }
+        make_room(&mut entries);
         entries.insert(endpoint.clone(), Entry { dead: None, since: Timestamp::now() });
     }
 
@@ -116,6 +114,9 @@ impl Marks {
     pub fn failed(self: &Arc<Self>, endpoint: &Endpoint, error: &DialError, dialer: &Dialer) {
         let Some(mark) = mark_of(error) else { return };
         let mut entries = self.lock();
+        if !entries.contains_key(endpoint) {
+            make_room(&mut entries);
+        }
         let entry = entries.entry(endpoint.clone());
         let entry = entry.or_insert_with(|| Entry { dead: None, since: Timestamp::now() });
         if let Some(dead) = &mut entry.dead {
@@ -173,6 +174,19 @@ impl Marks {
     }
 }
 
+/// Those that answer are forgotten first, then the dead one that no request has met for longest.
+fn make_room(entries: &mut HashMap<Endpoint, Entry>) {
+    if entries.len() >= MAX_KEPT {
+        entries.retain(|_, entry| entry.dead.is_some());
+    }
+    while entries.len() >= MAX_KEPT {
+        let met = |entry: &Entry| entry.dead.as_ref().map(|dead| dead.met);
+        let oldest = entries.iter().min_by_key(|(_, entry)| met(entry)).map(|(endpoint, _)| endpoint.clone());
+        let Some(oldest) = oldest else { return };
+        entries.remove(&oldest);
+    }
+}
+
 /// `None`: it says nothing about the upstream.
 fn mark_of(error: &DialError) -> Option<Mark> {
     let silent = match error {
@@ -210,7 +224,54 @@ async fn probe(marks: Weak<Marks>, endpoint: Endpoint, dialer: Dialer) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::Target;
+    use crate::address::{Protocol, Target};
+    use crate::shortage::is_of_descriptors;
+    use crate::upstream::dial::{Addresses, Resolve};
+
+    fn out_of_descriptors() -> io::Error {
+        (0..20_000).map(io::Error::from_raw_os_error).find(is_of_descriptors).unwrap()
+    }
+
+    struct Nowhere;
+
+    impl Resolve for Nowhere {
+        fn resolve<'a>(&'a self, _: &'a str, _: u16) -> Addresses<'a> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn however_many_are_dead_no_more_than_some_are_remembered_and_probed() {
+        let marks = Arc::new(Marks::default());
+        let dialer = Dialer {
+            resolver: Arc::new(Nowhere),
+            connect_timeout: Duration::from_secs(1),
+            keepalive: None,
+            own: Arc::new([]),
+        };
+        let endpoint = |n: usize| Endpoint {
+            target: Target::parse(&format!("p{n}.test:1"), None).unwrap(),
+            protocol: Protocol::Http,
+        };
+        for n in 0..MAX_KEPT + 50 {
+            let target = endpoint(n).target;
+            marks.failed(&endpoint(n), &DialError::Timeout(target, Duration::ZERO), &dialer);
+            // Requests go on meeting the first of them.
+            assert!(marks.of(&endpoint(0)).is_some(), "{n}");
+        }
+        assert_eq!(marks.health().len(), MAX_KEPT);
+        assert!(marks.of(&endpoint(1)).is_none() && marks.of(&endpoint(MAX_KEPT + 49)).is_some());
+        let runtime = tokio::runtime::Handle::current();
+        until_tasks(&runtime, MAX_KEPT).await;
+        marks.up(&endpoint(MAX_KEPT + 50));
+        assert_eq!(marks.health().len(), MAX_KEPT, "one that answers takes the place of a dead one");
+    }
+
+    async fn until_tasks(runtime: &tokio::runtime::Handle, count: usize) {
+        while runtime.metrics().num_alive_tasks() > count {
+            tokio::task::yield_now().await;
+        }
+    }
 
     #[test]
     fn only_what_is_the_upstreams_own_state_marks_it() {
@@ -224,6 +285,8 @@ mod tests {
             (DialError::Connect(target(), io::Error::other("too many open files")), None),
             (DialError::Timeout(target(), Duration::from_secs(5)), Some(true)),
             (DialError::Resolve("p.test".into(), io::Error::other("no such name")), Some(false)),
+            (DialError::Resolve("p.test".into(), out_of_descriptors()), None),
+            (DialError::Connect(target(), out_of_descriptors()), None),
             (DialError::NoAddress("p.test".into()), Some(false)),
             (DialError::Loop(target()), None),
             (DialError::Dead { why: "gone".into(), silent: true }, None),

@@ -14,7 +14,7 @@ impl Upstreams {
         let marks = self.live.marks();
         let outcome = match patience {
             Patience::Full => self.reach_unmarked(endpoint).await,
-            Patience::Until(until) => match timeout_at(until.into(), self.dialer.dial(&endpoint.target)).await {
+            Patience::Until(until) => match timeout_at(until.into(), self.dial_with_room(&endpoint.target)).await {
                 Ok(outcome) => outcome,
                 Err(_) => match marks.of(endpoint) {
                     Some(mark) => Err(mark.into()),
@@ -35,9 +35,20 @@ impl Upstreams {
         let marks = self.live.marks();
         tokio::select! {
             biased;
-            dialled = self.dialer.dial(&endpoint.target) => dialled,
+            dialled = self.dial_with_room(&endpoint.target) => dialled,
             mark = marks.marked(endpoint) => Err(mark.into()),
             () = self.live.left() => Err(DialError::Moved),
+        }
+    }
+
+    /// What nobody uses makes room for what somebody wants.
+    async fn dial_with_room(&self, target: &Target) -> Result<TcpStream, DialError> {
+        match self.dialer.dial(target).await {
+            Err(error) if error.is_shortage() => {
+                self.live.drop_idle();
+                self.dialer.dial(target).await
+            }
+            dialled => dialled,
         }
     }
 
@@ -45,7 +56,7 @@ impl Upstreams {
     pub(super) async fn reach_directly(&self, target: &Target) -> Result<TcpStream, DialError> {
         tokio::select! {
             biased;
-            dialled = self.dialer.dial(target) => dialled,
+            dialled = self.dial_with_room(target) => dialled,
             () = self.live.left() => Err(DialError::Moved),
         }
     }

@@ -70,6 +70,37 @@ async fn either_side_may_end_first_and_hear_the_other_to_its_end() {
     assert_eq!(other.relay.records(1).await[0]["end"], "done");
 }
 
+/// A client may say all it has together with its CONNECT, and either side may end long before the other.
+#[tokio::test]
+async fn not_a_byte_is_lost_right_after_the_connect_nor_behind_an_end() {
+    let bytes = |count: usize| (0..count).map(|at| u8::try_from(at % 251).unwrap()).collect::<Vec<u8>>();
+    for early in [0, 1, 55, 16 * 1024, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 200 * 1024] {
+        let listener = Scripted::start().await;
+        let relay = Relay::before(listener.addr()).start();
+        let (early, late, answer) = (bytes(early), bytes(1024 * 1024), bytes(1024 * 1024 + 7));
+        let mut client = relay.client().await;
+        client.send([CONNECT.as_bytes(), &early].concat()).await;
+        let mut upstream = listener.accept().await;
+        upstream.head().await;
+        assert!(upstream.silent().await, "nothing goes before the answer");
+        upstream.send("HTTP/1.1 200 OK\r\n\r\n").await;
+        assert_eq!(client.head().await.status(), 200);
+        let up = async {
+            client.send(&late).await;
+            client.finish().await;
+        };
+        let (_, heard) = tokio::join!(up, upstream.rest());
+        assert!(heard == [early, late].concat(), "{}", heard.len());
+        let down = async {
+            upstream.send(&answer).await;
+            upstream.finish().await;
+        };
+        let (_, heard) = tokio::join!(down, client.rest());
+        assert!(heard == answer, "{}", heard.len());
+        assert_eq!(relay.records(1).await[0]["end"], "done");
+    }
+}
+
 #[tokio::test]
 async fn a_reset_on_one_side_ends_the_other_at_once() {
     let mut one = tunnel().await;
