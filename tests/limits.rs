@@ -479,3 +479,29 @@ async fn whoever_sends_a_head_byte_by_byte_is_sent_away_and_nobody_waits_for_it(
         assert!(took < Duration::from_secs(5), "{took:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_never_finished_costs_no_more_than_a_head_may() {
+    const CLIENTS: usize = 300;
+    let relay = Relay::start("true", &upstream().await.to_string(), "");
+    echoes(&mut relay.tunnel().await, b"before").await;
+    let before = relay.resident();
+    let head = format!("GET http://h.test/ HTTP/1.1\r\nX: {}", "x".repeat(60 * 1024));
+    let mut flood = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = relay.client().await;
+        client.write_all(head.as_bytes()).await.unwrap();
+        flood.push(client);
+    }
+    echoes(&mut relay.tunnel().await, b"meanwhile").await;
+    let each = relay.resident().saturating_sub(before) / CLIENTS;
+    println!("{} KiB for each head of 60 KiB without an end", each / 1024);
+    assert!(each < 5 * 64 * 1024, "{each}");
+    // With the bytes that are one too many it is over.
+    for client in &mut flood {
+        client.write_all(&[b'x'; 8 * 1024]).await.unwrap();
+        let mut answer = [0; 12];
+        soon("an answer", client.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 431");
+    }
+}

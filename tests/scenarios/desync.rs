@@ -84,6 +84,48 @@ async fn bytes_behind_an_answer_on_a_pinned_connection_become_nobodys_answer() {
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_too_late_becomes_nobodys() {
+    let listener = Scripted::start().await;
+    let relay = Relay::before(listener.addr()).start();
+    let (mut one, mut other) = (relay.client().await, relay.client().await);
+    one.send(GET).await;
+    let mut first = listener.accept().await;
+    first.head().await;
+    first.send(OK).await;
+    assert_eq!(one.answer().await.text(), "ok");
+    // Nobody waits for anything on this connection now.
+    first.send(EVIL).await;
+    for client in [&mut other, &mut one] {
+        client.send(GET).await;
+        let mut next = listener.accept().await;
+        next.head().await;
+        next.send(OK.replace("Content", "Connection: close\r\nContent")).await;
+        assert_eq!(client.answer().await.text(), "ok");
+    }
+    first.ended().await;
+}
+
+/// One that comes while somebody waits cannot be told from the right one; but the right one behind it goes to nobody.
+#[tokio::test]
+async fn one_wrong_answer_does_not_shift_all_that_follow() {
+    let listener = Scripted::start().await;
+    let relay = Relay::before(listener.addr()).start();
+    let mut client = relay.client().await;
+    client.send(GET).await;
+    let mut first = listener.accept().await;
+    first.head().await;
+    first.send([EVIL, OK].concat()).await;
+    assert_eq!(client.answer().await.text(), "evil");
+    for client in [&mut relay.client().await, &mut client] {
+        client.send(GET).await;
+        let mut next = listener.accept().await;
+        next.head().await;
+        next.send(OK.replace("ok", "me").replace("Content", "Connection: close\r\nContent")).await;
+        assert_eq!(client.answer().await.text(), "me");
+    }
+}
+
+#[tokio::test]
 async fn bytes_behind_the_answer_to_a_safe_request_become_nobodys_answer() {
     let listener = Scripted::start().await;
     let relay = Relay::before(listener.addr()).start();

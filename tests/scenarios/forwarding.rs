@@ -347,6 +347,11 @@ async fn a_direct_target_gets_the_path_alone() {
         assert_eq!(heard.one("host"), Some(target.addr.to_string().as_str()));
         assert!(!heard.has("proxy-connection"));
     }
+    // Only OPTIONS can ask about the server itself (RFC 9112 §3.2.4).
+    for (path, line) in [("", "*"), ("/", "/"), ("?q", "/?q")] {
+        client.ask(format!("OPTIONS http://{}{path} HTTP/1.1\r\nHost: x\r\n\r\n", target.addr)).await;
+        assert_eq!(target.heard().pop().unwrap().head.line(), format!("OPTIONS {line} HTTP/1.1"));
+    }
 }
 
 #[tokio::test]
