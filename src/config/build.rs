@@ -14,6 +14,7 @@ use super::{
 };
 use crate::address::Host;
 use crate::route::DirectFallback;
+use crate::sink::SystemLog;
 use crate::upstream::lockout::DEFAULT_MAX_LOGONS;
 
 /// Bytes: smaller heads would not hold a Kerberos token of a user in many groups.
@@ -199,15 +200,22 @@ fn audit(reader: &mut Reader<'_>) -> Audit {
 
 fn audit_to(reader: &mut Reader<'_>) -> Option<AuditTo> {
     reader.parsed(&["audit", "to"], |text| match text {
+        name if SystemLog::ALL.iter().any(|log| log.name() == name) => system_log(name),
         "off" => Ok(AuditTo::Off),
         "stderr" => Ok(AuditTo::Stderr),
-        "journald" | "syslog" | "eventlog" => {
-            Err(Problem::new(format!("audit.to = {text:?} is not supported by this version"))
-                .hint("\"stderr\" or a file"))
-        }
         // A service has no useful current directory, and "stdout" is no file name.
         path if path.starts_with('/') => Ok(AuditTo::File(path.into())),
         _ => Err(Problem::new(format!("{text:?} is no place for records")).hint("\"off\", \"stderr\" or \"/a/file\"")),
+    })
+}
+
+fn system_log(name: &str) -> Result<AuditTo, Problem> {
+    let here: Vec<SystemLog> = SystemLog::ALL.into_iter().filter(|log| log.is_here()).collect();
+    here.iter().find(|log| log.name() == name).map(|log| AuditTo::System(*log)).ok_or_else(|| {
+        let names: Vec<String> = here.iter().map(|log| format!("{:?}", log.name())).collect();
+        let system = std::env::consts::OS;
+        Problem::new(format!("there is no {name} on {system}"))
+            .hint(format!("{}, \"stderr\" or a file", names.join(", ")))
     })
 }
 

@@ -66,6 +66,7 @@ use crate::route::no_proxy::NoProxy;
 use crate::route::pattern::Pattern;
 use crate::route::profile::Conditions;
 use crate::route::rules::Rule;
+use crate::sink::SystemLog;
 
 /// Squid's port, which people expect a local proxy on.
 pub const DEFAULT_PORT: u16 = 3128;
@@ -349,6 +350,7 @@ pub struct Audit {
 pub enum AuditTo {
     Off,
     Stderr,
+    System(SystemLog),
     File(PathBuf),
 }
 

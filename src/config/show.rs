@@ -244,6 +244,7 @@ impl<'a> Out<'a> {
         let to = match &audit.to {
             AuditTo::Off => text("off"),
             AuditTo::Stderr => text("stderr"),
+            AuditTo::System(log) => text(log.name()),
             AuditTo::File(path) => text(path.display()),
         };
         self.put(&["audit", "to"], to);

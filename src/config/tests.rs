@@ -112,7 +112,7 @@ fn every_mistake_has_its_own_words() {
         ("local_hosts = [\"a b\"]".into(), "1:16: local_hosts: the host has a character"),
         ("user_agent = \"${env:NONE}\"".into(), "1:1: user_agent: the variable NONE is not set"),
         ("[log]\nlevel = \"loud\"".into(), "2:1: log.level: \"loud\" is none of the choices (one of \"off\""),
-        ("[audit]\nto = \"journald\"".into(), "2:1: audit.to: audit.to = \"journald\" is not supported"),
+        ("[audit]\nto = \"eventlog\"".into(), "2:1: audit.to: there is no eventlog on "),
         ("[audit]\nto = \"stdout\"".into(), "2:1: audit.to: \"stdout\" is no place"),
         ("connect_port_80 = \"off\"".into(), "1:1: connect_port_80: \"off\" is none of the choices"),
         ("tunnels = 1".into(), "1:1: tunnels: this is a list of tables (write [[tunnels]]"),

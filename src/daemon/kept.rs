@@ -24,6 +24,7 @@ fn sink(audit: &Audit) -> Sink {
     match &audit.to {
         AuditTo::Off => Sink::Off,
         AuditTo::Stderr => Sink::Stderr,
+        AuditTo::System(log) => Sink::System(*log),
         AuditTo::File(path) => Sink::File(Rotation {
             path: path.clone(),
             max_size: audit.max_size,
@@ -37,6 +38,7 @@ fn name(to: &AuditTo) -> String {
     match to {
         AuditTo::Off => "nowhere".into(),
         AuditTo::Stderr => "stderr".into(),
+        AuditTo::System(log) => log.name().into(),
         AuditTo::File(path) => path.display().to_string(),
     }
 }

@@ -27,7 +27,34 @@ const QUEUE: usize = 4096;
 pub enum Sink {
     Off,
     Stderr,
+    System(SystemLog),
     File(Rotation),
+}
+
+/// What a system keeps for all its programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SystemLog {
+    Journald,
+    Syslog,
+    EventLog,
+}
+
+impl SystemLog {
+    pub const ALL: [Self; 3] = [Self::Journald, Self::Syslog, Self::EventLog];
+
+    /// As it is called in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Journald => "journald",
+            Self::Syslog => "syslog",
+            Self::EventLog => "eventlog",
+        }
+    }
+
+    /// Whether systems of this kind have it.
+    pub fn is_here(self) -> bool {
+        system::has(self)
+    }
 }
 
 /// A file, and when the next one is begun.
@@ -90,6 +117,7 @@ impl Lines {
         let output: Box<dyn Output> = match sink {
             Sink::Off => return Ok(Prepared(None)),
             Sink::Stderr => Box::new(Stderr),
+            Sink::System(log) => system::open(*log)?,
             Sink::File(rotation) if file::may_block(&rotation.path) => Box::new(Plain::new(rotation.path.clone())),
             Sink::File(rotation) => Box::new(Rotating::open(rotation.clone())?),
         };
