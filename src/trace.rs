@@ -75,6 +75,16 @@ fn lines(view: View, keep: &Keep) -> Lines {
     }
 }
 
+/// A mistake of ours in one task ends what that task did, and is told by its place alone: what a panic says may be made
+/// of what a client or an upstream sent.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current();
+        tracing::error!(place, thread = thread.name(), "a mistake in hallpass itself: please report this line");
+    }));
+}
+
 /// Gets one event as one piece.
 struct Line(Keep);
 

@@ -426,3 +426,105 @@ fn a_wrong_configuration_is_exit_code_2() {
     serving.says("grace");
     assert_eq!(serving.end().0, Some(2));
 }
+
+/// This many requests for `/healthz`, on one connection.
+fn ask_often(addr: SocketAddr, times: usize) {
+    let mut stream = BufReader::new(TcpStream::connect(addr).unwrap());
+    stream.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+    for _ in 0..times {
+        stream.get_mut().write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut line = String::new();
+        while line != "alive\n" {
+            line.clear();
+            assert_ne!(stream.read_line(&mut line).unwrap(), 0, "the relay hung up");
+        }
+    }
+}
+
+/// More than any queue, and any pipe, holds.
+const MANY: usize = 10_000;
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_nobody_and_says_later_what_it_lost() {
+    let config = format!("{ANYWHERE}[audit]\nto = \"stderr\"\n[log]\nlevel = \"trace\"\n");
+    let mut serving = Serving::start(&config);
+    let addr = serving.addr();
+    // From here on its stderr is a pipe that is full sooner or later.
+    ask_often(addr, MANY);
+    let lost = status(addr)["lost"].clone();
+    assert!(lost["audit_records"].as_u64().unwrap() > 0 && lost["log_lines"].as_u64().unwrap() > 0, "{lost}");
+    let text = serving.status_text();
+    assert!(text.contains(" audit records\n") && text.contains(" lines of the log"), "{text}");
+
+    let said = serving.says("lines of the log were lost");
+    assert!(said.contains("lost="), "{said}");
+    serving.signal("TERM");
+    serving.says("stopping");
+    assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_hold_up_the_end() {
+    let mut serving = Serving::start(&format!("{ANYWHERE}[audit]\nto = \"stderr\"\n[log]\nlevel = \"trace\"\n"));
+    let addr = serving.addr();
+    ask_often(addr, MANY);
+    serving.signal("TERM");
+    let (code, took) = serving.end();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn a_full_disk_and_a_pipe_that_nobody_reads_cost_records_and_nothing_else() {
+    let home = tempfile::tempdir().unwrap();
+    let pipe = home.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (to, requests) in [("/dev/full", 10), (pipe.to_str().unwrap(), MANY)] {
+        let mut serving = Serving::start(&format!("{ANYWHERE}[audit]\nto = \"{to}\"\n"));
+        let addr = serving.addr();
+        ask_often(addr, requests);
+        until("records are counted as lost", || status(addr)["lost"]["audit_records"].as_u64() > Some(0));
+        // Away from it, without a restart.
+        let records = serving.home.path().join("records");
+        serving.write_config(&format!("{ANYWHERE}[audit]\nto = \"{}\"\n", records.display()));
+        serving.signal("HUP");
+        let (before, _) = serving.says_after("reloaded");
+        assert_eq!(before.matches("audit records are lost").count(), usize::from(to == "/dev/full"), "{before}");
+        ask_often(addr, 1);
+        until("a record", || fs::read_to_string(&records).is_ok_and(|text| text.contains("\"done\"")));
+        serving.signal("TERM");
+        let (code, took) = serving.end();
+        assert_eq!(code, Some(0), "{to}");
+        assert!(took < Duration::from_secs(2), "{to}: {took:?}");
+    }
+}
+
+#[test]
+fn a_thousand_failures_are_a_few_lines() {
+    let hangs_up = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let upstreams = format!(
+        "[upstreams.a]\nurl = \"http://{}\"\n[upstreams.b]\nurl = \"http://{closed}\"\n",
+        hangs_up.local_addr().unwrap()
+    );
+    let socks = "[[listeners]]\ninterface = \"lo\"\nport = 0\nsocks5 = true\n";
+    let mut serving = Serving::start(&format!("{ANYWHERE}{socks}[audit]\nto = \"off\"\n{upstreams}"));
+    let addr = serving.addr();
+    let socks: SocketAddr = serving.says("SOCKS5 on ").trim().rsplit(' ').next().unwrap().parse().unwrap();
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = hangs_up.accept() {
+            drop(stream);
+        }
+    });
+    for n in 0..500 {
+        let (_, answer) = ask(addr, &format!("CONNECT h{n}.test:443 HTTP/1.1\r\n\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+        let (mut client, _) = ask(socks, "\x05\x01\x00");
+        client.write_all(b"\x05\x01\x00\x03\x06h.test\x01\xbb").unwrap();
+        assert_ne!(client.read(&mut [0; 10]).unwrap(), 0);
+    }
+    serving.signal("TERM");
+    let (lines, _) = serving.says_after("stopping");
+    assert!((1..20).contains(&lines.lines().count()), "{lines}");
+    assert_eq!(serving.end().0, Some(0));
+}

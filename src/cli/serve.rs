@@ -29,10 +29,20 @@ pub fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     let lines = Arc::new(Lines::new("lines of the log"));
     lines.switch(lines.prepare(&Sink::Stderr).context("cannot start the log")?);
     let log = start_log(&loaded.config, lines.clone());
+    let _flushed = Flushed(lines.clone());
+    trace::report_panics();
     raise_limit();
-    let served = serve_in_runtime(files, &loaded, &log, &lines);
-    lines.finish(LAST_WORDS);
-    served.map(|()| ExitCode::SUCCESS)
+    serve_in_runtime(files, &loaded, &log, &lines)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// However the relay ends, what it logged is written first.
+struct Flushed(Arc<Lines>);
+
+impl Drop for Flushed {
+    fn drop(&mut self) {
+        self.0.finish(LAST_WORDS);
+    }
 }
 
 fn serve_in_runtime(files: ConfigFiles, loaded: &Loaded, log: &Log, lines: &Arc<Lines>) -> anyhow::Result<()> {
@@ -117,11 +127,11 @@ fn reload(daemon: &mut Daemon, read: Result<Loaded, Mistakes>, log: &Log) {
     let loaded = match read {
         Ok(loaded) => loaded,
         Err(mistakes) => {
+            daemon.reject(mistakes.0.iter().map(ToString::to_string).collect());
             for mistake in &mistakes.0 {
                 tracing::error!("{mistake}");
             }
             tracing::error!("not reloaded: the configuration is wrong, the former one stays");
-            daemon.reject(mistakes.0.iter().map(ToString::to_string).collect());
             return;
         }
     };

@@ -4,6 +4,7 @@ mod build;
 mod core;
 mod files;
 mod kept;
+mod lasting;
 mod place;
 mod record;
 mod roaming;
@@ -35,6 +36,7 @@ use crate::upstream::{Live, TlsError};
 use build::Fixed;
 use core::Core;
 pub use files::ConfigFiles;
+use lasting::lasting;
 use record::LockoutRecord;
 use roaming::Roaming;
 use ways::Ways;
@@ -109,7 +111,8 @@ impl Daemon {
         let (reloaded, looks) = (Arc::new(Notify::new()), watch::Sender::default());
         let asked = Arc::new(Notify::new());
         let doubt = Doubt::new(asked.clone(), looks.subscribe());
-        let roaming = Roaming::new(core.clone(), asked, reloaded.clone(), looks);
+        let (looking_for, told) = (core.clone(), reloaded.clone());
+        let look = move || Roaming::new(looking_for.clone(), asked.clone(), told.clone(), looks.clone()).run();
         let (configuration, configuration_seen) = watch::channel(Configuration::of_now(config.files.clone()));
         let shared = Shared {
             proxies: core.proxies(),
@@ -129,8 +132,8 @@ impl Daemon {
             phase,
             stop,
             serving: bound.serve(config.max_clients, &room, &stop_seen, &shared),
-            sweeping: tokio::spawn(sweep(live)),
-            roaming: tokio::spawn(roaming.run()),
+            sweeping: tokio::spawn(lasting("the care for idle connections", move || sweep(live.clone()))),
+            roaming: tokio::spawn(lasting("the look at the network", look)),
         })
     }
 

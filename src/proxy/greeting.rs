@@ -97,9 +97,12 @@ impl Greeting {
     }
 }
 
-/// What an HTTP client would read in the body of its answer.
+/// What an HTTP client would read in the body of its answer: for a person once, however many clients try again.
 pub fn log(story: &Story, why: &str) {
     let record = &story.record;
+    if !story.live.is_news(&format!("{:?} {why}", record.target)) {
+        return tracing::debug!(id = record.id, target = record.target, client = record.client, "no tunnel: {why}");
+    }
     tracing::warn!(id = record.id, target = record.target, client = record.client, "no tunnel: {why}");
 }
 

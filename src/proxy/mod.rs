@@ -35,7 +35,7 @@ use crate::listener::{Peer, Verdict};
 use crate::relay;
 use crate::route::{NoRoute, Reason, Route, Router};
 use crate::sink::Lines;
-use crate::upstream::{self, ConnectError, Upstreams};
+use crate::upstream::{self, ConnectError, Live, Upstreams};
 pub use doubt::{Doubt, Looks};
 use greeting::Greeting;
 use respond::Problem;
@@ -125,6 +125,7 @@ struct Story {
     record: Record,
     began: Instant,
     audit: Audit,
+    live: Arc<Live>,
 }
 
 impl Story {
@@ -137,7 +138,7 @@ impl Story {
             listener: Some(peer.listener.to_string()),
             ..Record::default()
         };
-        Self { record, began: Instant::now(), audit: proxy.audit.clone() }
+        Self { record, began: Instant::now(), audit: proxy.audit.clone(), live: proxy.upstreams.live.clone() }
     }
 
     fn of_request(peer: &Peer, proxy: &Proxy, head: &RequestHead) -> Self {
@@ -328,5 +329,47 @@ impl Proxy {
                 && (target.host.ip() == Some(address.ip()) || (target.host.is_local() && address.ip().is_loopback()))
         };
         self.listen.iter().any(own).then(|| Problem::proxy_loop(target))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::audit::Keeper;
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Keeper for Heard {
+        fn is_open(&self) -> bool {
+            true
+        }
+
+        fn keep(&self, line: String) {
+            self.0.lock().unwrap().push(line);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_mistake_of_ours_ends_is_recorded_as_that() {
+        let heard = Arc::new(Heard::default());
+        let audit = Audit::to(heard.clone());
+        let story = move || Story {
+            record: Record::default(),
+            began: Instant::now(),
+            audit: audit.clone(),
+            live: Arc::default(),
+        };
+        let (failing, cut_off) = (story(), story());
+        let failed = tokio::spawn(async move {
+            let _story = failing;
+            panic!("a mistake");
+        });
+        assert!(failed.await.unwrap_err().is_panic());
+        drop(cut_off);
+        let lines = heard.0.lock().unwrap().clone();
+        assert!(lines[0].contains("\"end\":\"internal\"") && lines[1].contains("\"end\":\"drained\""), "{lines:?}");
     }
 }

@@ -1,9 +1,10 @@
 //! The hops of a route in the order in which they are tried, and what those that failed came to.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{ConnectCause, ConnectError, Failed, Upstreams};
+use super::{ConnectCause, ConnectError, Failed, Live, Upstreams};
 use crate::address::Target;
 use crate::route::{Hop, Route};
 
@@ -25,6 +26,7 @@ pub(super) struct Attempts<'a> {
     alive: VecDeque<&'a Hop>,
     dead: VecDeque<&'a Hop>,
     last_chance: Option<Instant>,
+    live: Arc<Live>,
     failures: Vec<ConnectError>,
     over: bool,
 }
@@ -44,9 +46,12 @@ impl<'a> Attempts<'a> {
 
     pub fn failed(&mut self, hop: &Hop, cause: ConnectCause) {
         // That it is dead was told when it died.
-        match self.last_chance {
-            None => tracing::info!(%hop, error = %cause, "hop failed"),
-            Some(_) => tracing::debug!(%hop, error = %cause, "hop is still dead"),
+        match (hop, self.last_chance) {
+            (_, Some(_)) => tracing::debug!(%hop, error = %cause, "hop is still dead"),
+            (Hop::Upstream(_), None) if self.live.is_news(&format!("{hop} {cause}")) => {
+                tracing::info!(%hop, error = %cause, "hop failed");
+            }
+            (Hop::Upstream(_) | Hop::Direct, None) => tracing::debug!(%hop, error = %cause, "hop failed"),
         }
         let error = ConnectError::new(self.target, hop, cause);
         self.over = !error.leaves_other_hops();
@@ -87,7 +92,8 @@ impl Upstreams {
 
     pub(super) fn attempts<'a>(&self, route: &'a Route, target: &'a Target) -> Attempts<'a> {
         let (dead, alive) = route.hops.iter().partition(|hop| self.is_dead(hop));
-        Attempts { target, alive, dead, last_chance: None, failures: Vec::new(), over: false }
+        let live = self.live.clone();
+        Attempts { target, alive, dead, last_chance: None, live, failures: Vec::new(), over: false }
     }
 }
 
@@ -99,7 +105,7 @@ mod tests {
 
     fn attempts<'a>(target: &'a Target, alive: &'a [Hop], dead: &'a [Hop]) -> Attempts<'a> {
         let (alive, dead) = (alive.iter().collect(), dead.iter().collect());
-        Attempts { target, alive, dead, last_chance: None, failures: Vec::new(), over: false }
+        Attempts { target, alive, dead, last_chance: None, live: Arc::default(), failures: Vec::new(), over: false }
     }
 
     fn upstream(name: &str) -> Hop {

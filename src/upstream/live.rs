@@ -13,6 +13,7 @@ use super::footing::{Footing, Footings};
 use super::forbidden::Forbidden;
 use super::lockout::Lockout;
 use super::marks::{Health, Marks};
+use super::said::Said;
 use super::stream::Stream;
 use crate::address::{Endpoint, Target};
 use crate::auth::{ChannelBinding, Outcome, Scheme, Start};
@@ -95,6 +96,7 @@ pub struct Live {
     footings: Footings,
     lockout: Lockout,
     most_idle: Option<usize>,
+    said: Said,
 }
 
 impl Live {
@@ -105,6 +107,11 @@ impl Live {
 
     pub fn lockout(&self) -> &Lockout {
         &self.lockout
+    }
+
+    /// Whether this trouble is worth a line for a person, and was not told lately.
+    pub fn is_news(&self, trouble: &str) -> bool {
+        self.said.is_news(trouble)
     }
 
     pub fn known(&self, key: &UpstreamKey) -> Known {

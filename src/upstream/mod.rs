@@ -17,6 +17,7 @@ pub mod lockout;
 mod marks;
 mod port80;
 mod reach;
+mod said;
 mod socks;
 mod stream;
 mod tls;
