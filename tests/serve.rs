@@ -29,10 +29,15 @@ impl Serving {
     }
 
     fn start_in(home: TempDir, arguments: &[&str]) -> Self {
+        Self::start_with(home, arguments, &[])
+    }
+
+    fn start_with(home: TempDir, arguments: &[&str], variables: &[(&str, String)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hallpass"))
             .env_clear()
             .env("HOME", home.path())
             .env("XDG_RUNTIME_DIR", home.path())
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .arg("serve")
             .args(arguments)
             .stderr(Stdio::piped())
@@ -321,6 +326,24 @@ fn a_file_that_somebody_changed_is_read_without_a_signal() {
 }
 
 #[test]
+fn a_file_that_says_what_it_said_before_is_no_reason_to_begin_anew() {
+    let mut serving = Serving::start(ANYWHERE);
+    let addr = serving.addr();
+    let loaded = status(addr)["configuration"]["loaded"].clone();
+    let problem = || status(addr)["configuration"]["problem"].clone();
+    serving.write_config("connect_prots = [443]\n");
+    serving.says("not reloaded");
+    assert!(!problem().is_null());
+    serving.write_config(&format!("# Mistake taken back.\n{ANYWHERE}"));
+    until("the problem is over", || problem().is_null());
+    assert_eq!(status(addr)["configuration"]["loaded"], loaded);
+    serving.signal("TERM");
+    let (before, _) = serving.says_after("stopping");
+    assert!(!before.contains(" reloaded"), "{before}");
+    assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
 fn a_file_that_appears_where_none_was_is_read() {
     let home = tempfile::tempdir().unwrap();
     let mut serving = Serving::start_in(home, &["--listen", "127.0.0.1:0"]);
@@ -357,6 +380,46 @@ fn a_tunnel_survives_a_reload_and_gets_the_grace() {
     let (code, took) = serving.end();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn what_is_under_way_at_the_end_is_finished_and_nothing_is_begun() {
+    let origin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = origin.local_addr().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let records = directory.path().join("records");
+    let to = records.display();
+    let mut serving = Serving::start(&format!("{ANYWHERE}grace = \"30s\"\n[audit]\nto = \"{to}\"\n"));
+    let addr = serving.addr();
+    let mut client = TcpStream::connect(addr).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(client, "GET http://{at}/ HTTP/1.1\r\nHost: {at}\r\n\r\n").unwrap();
+    let mut server = BufReader::new(origin.accept().unwrap().0);
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        assert_ne!(server.read_line(&mut line).unwrap(), 0);
+    }
+    server.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf").unwrap();
+    let (mut tunnel, answer) = ask(addr, &format!("CONNECT {at} HTTP/1.1\r\n\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let mut head = [0; 4];
+    serving.signal("TERM");
+    serving.says("stopping");
+    until("nobody listens any more", || TcpStream::connect(addr).is_err());
+    server.get_mut().write_all(b"half").unwrap();
+    let mut rest = String::new();
+    client.read_to_string(&mut rest).unwrap();
+    assert!(rest.starts_with("HTTP/1.1 200 OK\r\n") && rest.ends_with("\r\n\r\nhalfhalf"), "{rest}");
+    // The tunnel alone is left; a second signal takes that, too.
+    serving.signal("TERM");
+    assert_eq!(tunnel.read(&mut head).unwrap_or_default(), 0);
+    assert_eq!(serving.end().0, Some(0));
+    let text = fs::read_to_string(&records).unwrap();
+    let ends: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ends: Vec<_> =
+        ends.iter().map(|record| (record["method"].as_str().unwrap(), record["end"].as_str().unwrap())).collect();
+    assert_eq!(ends, [("GET", "done"), ("CONNECT", "drained")]);
 }
 
 #[test]
@@ -527,4 +590,83 @@ fn a_thousand_failures_are_a_few_lines() {
     let (lines, _) = serving.says_after("stopping");
     assert!((1..20).contains(&lines.lines().count()), "{lines}");
     assert_eq!(serving.end().0, Some(0));
+}
+
+/// The C library's clock with the time of day moved by as many seconds as a file says.
+#[cfg(target_os = "linux")]
+const OTHER_CLOCK: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *t) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(id, t);
+    FILE *file = id == CLOCK_REALTIME ? fopen(getenv("MOVED_BY"), "r") : NULL;
+    long seconds = 0;
+    if (file) {
+        if (fscanf(file, "%ld", &seconds) == 1) t->tv_sec += seconds;
+        fclose(file);
+    }
+    return result;
+}
+"#;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_clock_that_jumps_by_years_harms_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let in_home = |name: &str| home.path().join(name);
+    let (source, library, moved, records) = (in_home("c.c"), in_home("c.so"), in_home("moved"), in_home("records"));
+    fs::write(&source, OTHER_CLOCK).unwrap();
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+    assert!(compiled.unwrap().success());
+    fs::write(&moved, "0").unwrap();
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let audit = format!("[audit]\nto = \"{}\"\nmax_age = \"1d\"\n", records.display());
+    let config = |keys: &str| format!("{ANYWHERE}{keys}{audit}");
+    fs::write(in_home("hallpass.toml"), config("")).unwrap();
+    let file = in_home("hallpass.toml").to_str().unwrap().to_owned();
+    let variables = [("LD_PRELOAD", library.to_str().unwrap()), ("MOVED_BY", moved.to_str().unwrap())];
+    let variables = variables.map(|(name, value)| (name, value.to_owned()));
+    let mut serving = Serving::start_with(home, &["--config", &file], &variables);
+    let addr = serving.addr();
+    let connect = format!("CONNECT {} HTTP/1.1\r\n\r\n", target.local_addr().unwrap());
+    let (mut tunnel, _) = ask(addr, &connect);
+    let mut server = target.accept().unwrap().0;
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    for (round, years) in [30, -30, 0].into_iter().enumerate() {
+        let seconds = years * 365 * 86_400;
+        fs::write(&moved, seconds.to_string()).unwrap();
+        until("its clock has moved", || {
+            ask_often(addr, 1);
+            let text = fs::read_to_string(&records).unwrap_or_default();
+            let record: Option<serde_json::Value> =
+                text.lines().last().and_then(|line| serde_json::from_str(line).ok());
+            let time = record.and_then(|record| record["time"].as_str()?.parse::<jiff::Timestamp>().ok());
+            time.is_some_and(|time| (time.as_second() - jiff::Timestamp::now().as_second() - seconds).abs() < 3600)
+        });
+        tunnel.write_all(b"still there?").unwrap();
+        let mut heard = [0; 12];
+        server.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"still there?");
+        let (_client, answer) = ask(addr, &connect);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        drop(target.accept().unwrap());
+        // What was changed is noticed whatever the time is.
+        serving.write_config(&config(&format!("grace = \"{}s\"\n", round + 1)));
+        let (before, _) = serving.says_after("reloaded");
+        assert!(!before.contains("ERROR"), "{before}");
+    }
+    let files = fs::read_dir(serving.home.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("records"));
+    assert!(files.count() <= 4, "a jump begins one file at most");
+    drop((tunnel, server));
+    serving.signal("TERM");
+    let (code, took) = serving.end();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(2), "{took:?}");
 }

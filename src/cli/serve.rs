@@ -13,7 +13,7 @@ use super::output;
 use crate::config::{self, Config, Loaded, LogFormat, Mistakes};
 use crate::daemon::{ConfigFiles, Daemon, StartError};
 use crate::process::descriptors::raise_limit;
-use crate::process::{RunFile, Signal, Signals, holder_of, leave_no_core};
+use crate::process::{RunFile, Signal, Signals, State, holder_of, leave_no_core, notify};
 use crate::proxy::Way;
 use crate::sink::{Lines, Sink};
 use crate::trace::{self, Log, View};
@@ -80,19 +80,29 @@ async fn serve(mut files: ConfigFiles, loaded: &Loaded, log: &Log, lines: &Arc<L
     let mut daemon = started.map_err(|error| explain(error, &loaded.config))?;
     announce(&daemon, loaded);
     let run_file = write_run_file(&daemon, &loaded.config);
+    notify(State::Ready);
     loop {
-        let read = tokio::select! {
+        tokio::select! {
             signal = signals.next() => match signal {
                 Signal::Stop => break,
-                Signal::Reload => files.load().await,
+                Signal::Reload => {
+                    notify(State::Reloading);
+                    let read = files.load().await;
+                    reload(&mut daemon, read, log);
+                    notify(State::Ready);
+                }
             },
             () = files.changed() => {
                 tracing::info!("a file of the configuration has changed");
-                files.load_when_whole().await
+                match files.load_when_whole().await {
+                    // An editor that saves what nobody changed costs no ticket and no connection.
+                    Ok(same) if same.config == *daemon.config() => daemon.reject(Vec::new()),
+                    read => reload(&mut daemon, read, log),
+                }
             }
-        };
-        reload(&mut daemon, read, log);
+        }
     }
+    notify(State::Stopping);
     tracing::info!("stopping");
     daemon.stop(stop_again(&mut signals)).await;
     drop(run_file);

@@ -159,7 +159,13 @@ impl Daemon {
         Ok(())
     }
 
-    /// The configuration that somebody wants instead cannot be used: those who ask are told why.
+    /// What counts at the moment.
+    pub fn config(&self) -> Arc<Config> {
+        self.core.config()
+    }
+
+    /// The configuration that somebody wants instead cannot be used: those who ask are told why, until this is called
+    /// with nothing or another one counts.
     pub fn reject(&self, problems: Vec<String>) {
         self.configuration.send_modify(|configuration| configuration.problems = problems);
     }

@@ -1,4 +1,5 @@
-//! This process among others: its signals, what it leaves when it crashes, the file that says where it listens, who holds a port.
+//! This process among others: its signals, its service manager, what it leaves when it crashes, the file that says where
+//! it listens, who holds a port.
 
 pub mod descriptors;
 mod run_file;
@@ -16,6 +17,21 @@ pub use signals::{Signals, end_stdout, leave_no_core};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// What a service manager wants to know of us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Ready,
+    Reloading,
+    Stopping,
+}
+
+/// Tells the service manager, if one asked for it.
+pub fn notify(state: State) {
+    if let Err(error) = imp::notify(state) {
+        tracing::debug!(%error, "the service manager was not told");
+    }
+}
 
 /// What somebody outside wants of us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

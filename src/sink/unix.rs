@@ -16,6 +16,9 @@ const ONLY_OWNER: u32 = 0o600;
 const PRIORITY: u8 = 3 * 8 + INFORMATIONAL;
 const INFORMATIONAL: u8 = 6;
 
+/// From a line to a datagram.
+type Format = fn(&str) -> Vec<u8>;
+
 /// Records say where somebody went: they are for the owner alone.
 pub fn append_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(ONLY_OWNER).open(path)
@@ -30,7 +33,7 @@ pub fn open(log: SystemLog) -> io::Result<Box<dyn Output>> {
     Ok(Box::new(Datagrams::to(path.into(), format)?))
 }
 
-fn place(log: SystemLog) -> Option<(&'static str, fn(&str) -> Vec<u8>)> {
+fn place(log: SystemLog) -> Option<(&'static str, Format)> {
     match log {
         SystemLog::Journald => cfg!(target_os = "linux").then_some(("/run/systemd/journal/socket", for_journald)),
         SystemLog::Syslog if cfg!(target_os = "macos") => Some(("/var/run/syslog", for_syslog)),
@@ -43,11 +46,11 @@ fn place(log: SystemLog) -> Option<(&'static str, fn(&str) -> Vec<u8>)> {
 struct Datagrams {
     path: PathBuf,
     socket: UnixDatagram,
-    format: fn(&str) -> Vec<u8>,
+    format: Format,
 }
 
 impl Datagrams {
-    fn to(path: PathBuf, format: fn(&str) -> Vec<u8>) -> io::Result<Self> {
+    fn to(path: PathBuf, format: Format) -> io::Result<Self> {
         Ok(Self { socket: connect(&path)?, path, format })
     }
 }
@@ -97,7 +100,7 @@ mod tests {
     fn journald_gets_fields_and_syslog_a_line() {
         let dir = tempfile::tempdir().unwrap();
         for (format, begin, end) in [
-            (for_journald as fn(&str) -> Vec<u8>, "PRIORITY=6\nSYSLOG_IDENTIFIER=hallpass\n", "\nMESSAGE={\"id\":1}\n"),
+            (for_journald as Format, "PRIORITY=6\nSYSLOG_IDENTIFIER=hallpass\n", "\nMESSAGE={\"id\":1}\n"),
             (for_syslog, "<30>", "]: {\"id\":1}"),
         ] {
             let path = dir.path().join("socket");
