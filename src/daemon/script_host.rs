@@ -10,17 +10,19 @@ use jiff::Zoned;
 use crate::network;
 use crate::resolver;
 use crate::route::pac;
+use crate::upstream::Said;
 
 /// The engine asks some ten thousand times a second of running.
 const GIVE_WAY: Duration = Duration::from_millis(1);
 
 pub(super) struct ScriptHost {
     began: Instant,
+    said: Said,
 }
 
 impl ScriptHost {
     pub fn new() -> Self {
-        Self { began: Instant::now() }
+        Self { began: Instant::now(), said: Said::default() }
     }
 }
 
@@ -59,6 +61,10 @@ impl pac::Host for ScriptHost {
     }
 
     fn alert(&self, text: &str) {
-        tracing::info!("PAC script: {}", text.escape_debug());
+        // Most scripts that say something say it with every request.
+        match self.said.is_news(text) {
+            true => tracing::info!("PAC script: {}", text.escape_debug()),
+            false => tracing::debug!("PAC script: {}", text.escape_debug()),
+        }
     }
 }

@@ -211,6 +211,13 @@ impl Problem {
             ConnectCause::Unknown => {
                 Self::new(502, End::Internal, "proxy_internal_error", cause, "no hop is configured for this target")
             }
+            ConnectCause::Mistake => Self::new(
+                502,
+                End::Internal,
+                "proxy_internal_error",
+                cause,
+                "the log names the place: please report it",
+            ),
         }
     }
 

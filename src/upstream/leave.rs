@@ -73,5 +73,5 @@ async fn think<T: Send + 'static>(
         (exchange, result)
     })
     .await
-    .map_err(|_| ConnectCause::Refused(Refusal::NoCredential("the mechanism failed within itself".into())))
+    .map_err(|_| ConnectCause::Mistake)
 }

@@ -38,6 +38,7 @@ pub use lease::{BodyHint, Hearing, Lease, reaches_origin};
 pub use legs::Verdict;
 pub use live::Live;
 pub use marks::Health;
+pub use said::Said;
 pub use stream::Stream;
 pub use tls::{Tls, TlsError, TlsOptions};
 pub use unlisted::Unlisted;
@@ -106,6 +107,9 @@ pub enum ConnectCause {
     Socks(#[from] SocksError),
     #[error("there is no hop to be tried")]
     Unknown,
+    /// What was shown by then nobody knows.
+    #[error("the log-in failed by a mistake in hallpass itself")]
+    Mistake,
 }
 
 #[derive(Debug, Error)]
@@ -147,7 +151,8 @@ impl ConnectError {
             | ConnectCause::Socks(_)
             | ConnectCause::HandshakeTimeout { .. }
             | ConnectCause::Broken(_)
-            | ConnectCause::Unknown => None,
+            | ConnectCause::Unknown
+            | ConnectCause::Mistake => None,
         }
     }
 
@@ -167,7 +172,8 @@ impl ConnectError {
             ConnectCause::Socks(error) => !error.is_final(),
             ConnectCause::Dial(DialError::Loop(_) | DialError::Moved)
             | ConnectCause::HandshakeTimeout { proved: true, .. }
-            | ConnectCause::Refused(Refusal::Rejected { .. } | Refusal::Broken) => false,
+            | ConnectCause::Refused(Refusal::Rejected { .. } | Refusal::Broken)
+            | ConnectCause::Mistake => false,
             ConnectCause::Dial(_)
             | ConnectCause::Tls(_)
             | ConnectCause::HandshakeTimeout { proved: false, .. }

@@ -13,7 +13,9 @@ use hallpass::auth::{
 use hallpass::http1::Fields;
 use hallpass::route::{Hop, Reason, ReasonKind, Route};
 use hallpass::secret::Credentials;
-use hallpass::upstream::{Addresses, Connected, Dialer, Live, Resolve, Unlisted, Upstream as Configured, Upstreams};
+use hallpass::upstream::{
+    Addresses, ConnectCause, Connected, Dialer, Live, Resolve, Unlisted, Upstream as Configured, Upstreams,
+};
 
 use crate::support::{Say, Upstream, soon};
 
@@ -156,4 +158,39 @@ async fn a_mechanism_that_blocks_keeps_nobody_else_waiting() {
     assert!(!waiting.is_finished());
     let_go.send(()).unwrap();
     assert!(waiting.await.unwrap());
+}
+
+/// It makes a mistake at its first step, and none afterwards.
+struct Faulty(AtomicBool);
+
+struct Step(bool);
+
+impl Mechanisms for Faulty {
+    fn start(&self, _: Start, _: &Endpoint, _: Option<&ChannelBinding>) -> Result<Box<dyn Mechanism>, MechanismError> {
+        Ok(Box::new(Step(self.0.swap(false, Ordering::Relaxed))))
+    }
+
+    fn rejected(&self, _: &Endpoint) {}
+}
+
+impl Mechanism for Step {
+    fn step(&mut self, _: &RequestLine, _: Option<&Challenge>) -> Result<Leg, MechanismError> {
+        assert!(!self.0, "a mistake");
+        Ok(Leg { credentials: Credentials::new("Negotiate AAAA"), proves_secret: false })
+    }
+}
+
+#[tokio::test]
+async fn a_mechanism_that_panics_fails_one_request_and_sends_nothing_more_for_it() {
+    let upstream = Upstream::start(|heard| match heard.head.has("proxy-authorization") {
+        true => Say::welcome(heard),
+        false => Say::answer("HTTP/1.1 407 X\r\nProxy-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n"),
+    })
+    .await;
+    let (upstreams, route) = upstreams(upstream.addr, Faulty(AtomicBool::new(true)));
+    let target = Target::parse("h.test:443", None).unwrap();
+    let failed = upstreams.tunnel(&route, &target, &Fields::default()).await;
+    assert!(matches!(failed, Err(error) if matches!(error.cause, ConnectCause::Mistake)));
+    assert!(upstream.heard().iter().all(|heard| !heard.head.has("proxy-authorization")));
+    assert!(connects(&upstreams, &route).await);
 }
