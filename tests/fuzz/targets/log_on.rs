@@ -26,19 +26,26 @@ pub fn challenge(bytes: &[u8]) {
     for challenge in &read {
         assert!(!challenge.scheme.is_empty() && is_token(&challenge.scheme), "{challenge:?}");
         assert!(challenge.token.iter().all(|token| !token.is_empty() && token.is_ascii()), "{challenge:?}");
-        let shown = challenge.to_string();
-        for (name, value) in &challenge.params {
+        for (name, _) in &challenge.params {
             assert!(is_token(name) && name.chars().all(|c| !c.is_ascii_uppercase()), "{challenge:?}");
-            // Its shape may go into a log, its content not.
-            let in_names =
-                challenge.params.iter().any(|(name, _)| name.contains(value)) || challenge.scheme.contains(value);
-            assert!(value.len() < 8 || in_names || !shown.contains(value), "{shown}");
         }
+        // Its shape may go into a log, its content not.
+        assert_eq!(challenge.to_string(), blank(challenge).to_string());
     }
     // What was understood means the same when it is written again, in one field or in many.
     let written: Vec<String> = read.iter().map(written).collect();
     assert_eq!(parse_all(written.iter().map(|field| field.as_bytes())), read);
     assert_eq!(parse_all([written.join(", ").as_bytes()]), read);
+}
+
+/// The same shape without what it holds.
+fn blank(challenge: &Challenge) -> Challenge {
+    let params = challenge.params.iter().map(|(name, _)| (name.clone(), String::new()));
+    Challenge {
+        scheme: challenge.scheme.clone(),
+        token: challenge.token.as_ref().map(|token| "A".repeat(token.len())),
+        params: params.collect(),
+    }
 }
 
 fn size(challenge: &Challenge) -> usize {

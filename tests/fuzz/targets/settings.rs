@@ -58,8 +58,7 @@ fn shown_means_the_same(first: &Loaded, text: &str) {
     for source in secrets.flatten() {
         if let Source::Literal(secret) = source {
             literal = true;
-            let elsewhere = text.matches(secret.expose()).count() > 1;
-            assert!(secret.expose().len() < 6 || elsewhere || !shown.contains(secret.expose()), "{shown}");
+            is_not_shown(secret.expose(), text, &shown);
         }
     }
     assert!(!shown.contains("hunter2-of-the-environment"), "{shown}");
@@ -67,6 +66,17 @@ fn shown_means_the_same(first: &Loaded, text: &str) {
     if !literal {
         let again = loaded(&shown).unwrap_or_else(|mistakes| panic!("{mistakes}\n{shown}"));
         assert_eq!(without_lines(again.config), without_lines(first.config.clone()), "{shown}");
+    }
+}
+
+/// With another secret of the same length, the same is shown.
+fn is_not_shown(secret: &str, text: &str, shown: &str) {
+    let other: String = secret.chars().map(|c| if c.is_ascii_digit() { '0' } else { 'f' }).collect();
+    if text.matches(secret).count() == 1
+        && secret.is_ascii()
+        && let Ok(loaded) = loaded(&text.replace(secret, &other))
+    {
+        assert_eq!(loaded.to_toml(), shown);
     }
 }
 
