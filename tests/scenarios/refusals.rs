@@ -255,6 +255,30 @@ const DEAD_ENDS: &[End] = &[
         "no_credential",
     ),
     (
+        "its type 2 is 64 KiB long",
+        |_, heard| match heard.ntlm_type() {
+            0 => Say::Answer(with_page("NTLM")),
+            _ => Say::Answer(with_page(&format!("NTLM {}", STANDARD.encode(OVERSIZED)))),
+        },
+        &[0, 1],
+        407,
+        "no_credential",
+    ),
+    (
+        "it calls every nonce stale",
+        |_, heard| match heard.head.one("proxy-authorization") {
+            None => Say::Answer(with_page("Digest realm=\"r\", nonce=\"n\", qop=\"auth\"")),
+            // It has counted the answers, so none is like another.
+            Some(answer) => Say::Answer(with_page(&format!(
+                "Digest realm=\"r\", nonce=\"after {}\", qop=\"auth\", stale=true",
+                answer.len()
+            ))),
+        },
+        &[0; 13],
+        502,
+        "handshake_broken",
+    ),
+    (
         "it answers a type 1 with the bare challenge for ever",
         |_, _| Say::Answer(with_page("NTLM")),
         &[0, 1],
@@ -280,6 +304,9 @@ const DEAD_ENDS: &[End] = &[
         "handshake_broken",
     ),
 ];
+
+/// A well-formed type 2 whose target information is as long as its field can say, and more behind it.
+const OVERSIZED: &[u8] = include_bytes!("../fuzz/seeds/ntlm/too-large-information");
 
 fn fresh_type_2(guard: &Guard) -> String {
     static CONNECTION: AtomicUsize = AtomicUsize::new(1_000_000);
