@@ -6,8 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const DOCUMENTS: [&str; 6] =
-    ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/no_proxy.md", "docs/pac.md", "docs/troubleshooting.md"];
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "docs/no_proxy.md",
+    "docs/pac.md",
+    "docs/troubleshooting.md",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -95,6 +102,36 @@ fn every_end_of_a_request_is_explained() {
             name.extend(c.to_lowercase());
         }
         assert!(table.contains(&format!("`{name}`")), "{name} is not explained");
+    }
+}
+
+/// What stands between single backquotes.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_promise_of_security_names_a_test_that_exists() {
+    let text = document("SECURITY.md");
+    let (_, promises) = text.split_once("## What is promised").unwrap();
+    let (promises, _) = promises.split_once("## What is not promised").unwrap();
+    let rows = promises.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise"));
+    let mut checked = 0;
+    for row in rows {
+        let (promise, tests) = row.trim_matches(['|', ' ']).rsplit_once(" | ").unwrap();
+        assert!(tests.contains("`tests/"), "nothing shows that: {promise}");
+        checked += 1;
+    }
+    assert!(checked >= 8, "only {checked} promises were found");
+    let stages = document("tests/run");
+    for name in quoted(&text).into_iter().filter(|name| name.starts_with("tests/") && !name.contains("NAME")) {
+        let (file, stage) = name.split_once(' ').unwrap_or((name, ""));
+        assert!(root().join(file).exists(), "there is no {file}");
+        assert!(stage.is_empty() || stages.contains(&format!("\n{stage}() {{")), "tests/run knows no {stage}");
+        // A file of scenarios is run by being named in their main.rs.
+        if let Some(module) = file.strip_prefix("tests/scenarios/").and_then(|file| file.strip_suffix(".rs")) {
+            assert!(document("tests/scenarios/main.rs").contains(&format!("mod {module};")), "nothing runs {file}");
+        }
     }
 }
 
