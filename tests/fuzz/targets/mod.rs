@@ -6,6 +6,7 @@
 pub mod bodies;
 pub mod heads;
 pub mod http;
+pub mod kerberos;
 pub mod log_on;
 pub mod routes;
 pub mod settings;
@@ -20,6 +21,7 @@ pub const ALL: &[(&str, Function)] = &[
     ("chunked", bodies::chunked),
     ("config", settings::config),
     ("digest", log_on::digest),
+    ("kdc_reply", kerberos::kdc_reply),
     ("no_proxy", routes::no_proxy),
     ("ntlm", log_on::ntlm),
     ("pac_directive", routes::pac_directive),
