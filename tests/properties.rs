@@ -13,7 +13,7 @@ mod talk;
 mod upstream;
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,7 +25,7 @@ use numbers::Numbers;
 use talk::{Next, PASSWORD, Plan, Talk};
 use upstream::{Answer, Upstream};
 
-const CASES: u64 = 10_000;
+const CASES: u64 = 6_000;
 
 #[test]
 fn every_talk_keeps_to_the_rules_and_shows_no_secret_whatever_the_upstream_says() {
@@ -57,28 +57,28 @@ fn writes_no_secret_into_the_log() {
         .with_writer(log.clone())
         .finish();
     let shown = tracing::subscriber::with_default(subscriber, || {
-        (0..2_000).flat_map(|number| one_case(number, &mut Seen::default())).collect::<Vec<_>>()
+        (0..1_000).flat_map(|number| one_case(number, &mut Seen::default())).collect::<Vec<_>>()
     });
     let log = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
     assert!(log.contains("leg made") && log.contains("proves_secret=true"), "the log is not one at trace level");
-    assert!(shown.len() > 500, "only {} messages were sent", shown.len());
+    assert!(shown.len() > 300, "only {} messages were sent", shown.len());
     for value in shown {
         let text = String::from_utf8(value).unwrap();
         let token = text.split_once(' ').map_or(&*text, |(_, token)| token);
         assert!(!log.contains(token), "{token}");
     }
-    for secret in secrets() {
-        assert!(!log.contains(&secret), "{secret}");
+    for secret in &*SECRETS {
+        assert!(!log.contains(secret), "{secret}");
     }
 }
 
 /// The password in the forms in which it could slip out.
-fn secrets() -> Vec<String> {
+static SECRETS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let utf_16: Vec<u8> = PASSWORD.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let nt_hash = <md4::Md4 as md4::Digest>::digest(&utf_16);
     vec![PASSWORD.into(), STANDARD.encode(PASSWORD), STANDARD.encode(format!("alice:{PASSWORD}")), hex(&nt_hash)]
-}
+});
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -174,7 +174,7 @@ impl Judge {
     fn is_told(&mut self, next: &Next, shown: &str, seen: &mut Seen) {
         let told = format!("{next:?}");
         self.story.push(format!("  ours: {told}"));
-        for secret in secrets().iter().chain(&self.sent.iter().map(|value| tail(value)).collect::<Vec<_>>()) {
+        for secret in SECRETS.iter().chain(&self.sent.iter().map(|value| tail(value)).collect::<Vec<_>>()) {
             self.holds(!told.contains(secret) && !shown.contains(secret), "Debug or Display shows a secret");
         }
         match next {
