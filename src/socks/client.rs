@@ -171,6 +171,11 @@ fn request_4(target: &Target) -> Result<Vec<u8>, SocksError> {
     let mut request = vec![VERSION_4, CONNECT];
     request.extend(target.port.to_be_bytes());
     let name = match &target.host {
+        // Such an address would be taken for the sign that a name follows, so it goes as one.
+        Host::Ip(IpAddr::V4(ip)) if matches!(ip.octets(), [0, 0, 0, 1..=255]) => {
+            request.extend(NAME_FOLLOWS);
+            Some(ip.to_string())
+        }
         Host::Ip(IpAddr::V4(ip)) => {
             request.extend(ip.octets());
             None
@@ -178,7 +183,7 @@ fn request_4(target: &Target) -> Result<Vec<u8>, SocksError> {
         Host::Ip(IpAddr::V6(_)) => return Err(SocksError::NoIpv6),
         Host::Name(name) => {
             request.extend(NAME_FOLLOWS);
-            Some(name)
+            Some(name.to_string())
         }
     };
     // A user is only for identd, which nobody runs.
@@ -302,6 +307,13 @@ mod tests {
                 false,
                 b"\x04\x5a\x00\x00\x00\x00\x00\x00early",
                 vec![b"\x04\x01\x00\x50\xc0\x00\x02\x01\x00".to_vec()],
+            ),
+            (
+                Protocol::Socks4,
+                "0.0.0.10:80",
+                false,
+                b"\x00\x5a\x00\x00\x00\x00\x00\x00early",
+                vec![b"\x04\x01\x00\x50\x00\x00\x00\x01\x000.0.0.10\x00".to_vec()],
             ),
         ] {
             for size in 1..=answers.len() {

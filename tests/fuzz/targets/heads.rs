@@ -1,7 +1,8 @@
 //! Request and response heads: one reading of every head, and the same one wherever it is cut and whoever reads it.
 
 use hallpass::http1::head::MAX_FIELDS;
-use hallpass::http1::{Body, Fields, ReadError, RequestHead, ResponseHead, Wire};
+use hallpass::http1::{Body, Fields, ReadError, RequestHead, ResponseHead, Version, Wire};
+use hallpass::secret::Credentials;
 
 use super::http::{self, Pairs, Pieces, now, strict, values};
 
@@ -38,6 +39,13 @@ pub fn request_head(bytes: &[u8]) {
     );
     request_framing(&head, &fields, &written);
     passes_on(&head.fields);
+    // Whoever says that it ends is not waited for, and 1.0 knows no interim answers.
+    assert!(!(head.persists() && head.fields.has_member("connection", "close")));
+    assert!(!(head.expects_continue() && head.version == Version::Http10));
+    let mut ours = head;
+    ours.fields.strip_hop_by_hop();
+    let (_, fields) = strict(&ours.to_bytes(Some(&Credentials::new("Basic eA=="))));
+    assert_eq!(values(&fields, "proxy-authorization"), [b"Basic eA=="]);
 }
 
 /// A body has one length: none, one number, or chunks; and hyper takes it for the same.
