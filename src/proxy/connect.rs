@@ -96,7 +96,7 @@ pub(super) async fn open(
                     drop(answer);
                     return plain(client, greeting, target, story).await;
                 }
-                return Box::pin(greeting.pass_on(client, *answer, upstreams, story)).await;
+                return Box::pin(greeting.pass_on(client, answer, upstreams, story)).await;
             }
             Ok(Ok(Connected::Repeated(hop, page))) => {
                 story.record.hop = Some(hop.to_string());

@@ -52,7 +52,7 @@ impl Greeting {
     }
 
     /// The upstream's own answer was no 2xx.
-    pub async fn pass_on(self, client: &mut Client, answer: Answer, upstreams: &Upstreams, story: Story) -> Next {
+    pub async fn pass_on(self, client: &mut Client, answer: Box<Answer>, upstreams: &Upstreams, story: Story) -> Next {
         if let Self::Http(version) = self {
             return Box::pin(verbatim::pass_on(client, answer, version, upstreams, story)).await;
         }

@@ -20,7 +20,7 @@ pub(super) enum Gathered {
     Whole(Arc<Page>),
     /// It is long or slow, or it broke off.
     Part {
-        answer: Answer,
+        answer: Box<Answer>,
         head: ResponseHead,
         data: Vec<u8>,
         broken: Option<ReadError>,
@@ -29,7 +29,7 @@ pub(super) enum Gathered {
 
 /// Reads the page before anybody hears of it: once it is whole, the next try can do without a log-in, and clients try
 /// again at once.
-pub(super) async fn gather(mut answer: Answer, upstreams: &Upstreams) -> Gathered {
+pub(super) async fn gather(mut answer: Box<Answer>, upstreams: &Upstreams) -> Gathered {
     // Its length is told before any of it is read.
     let head = neighbourless(&answer);
     let mut data = Vec::new();
@@ -59,7 +59,7 @@ async fn read(answer: &mut Answer, data: &mut Vec<u8>) -> Result<Option<Fields>,
 /// The upstream said something else than 2xx: the client sees it as it is.
 pub(super) async fn pass_on(
     client: &mut Client,
-    answer: Answer,
+    answer: Box<Answer>,
     version: Version,
     upstreams: &Upstreams,
     mut story: Story,

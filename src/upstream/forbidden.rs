@@ -114,8 +114,8 @@ fn forbids(status: u16) -> bool {
 impl Upstreams {
     /// The page of a refusal was read to its end: the connection serves the next try, or the page does. Meant to be
     /// called before the client hears of it, for it may try again at once.
-    pub fn keep_refusal(&self, answer: Answer, page: &Arc<Page>) {
-        let Answer { head, mut wire, body, expense, .. } = answer;
+    pub fn keep_refusal(&self, answer: Box<Answer>, page: &Arc<Page>) {
+        let Answer { head, mut wire, body, expense, .. } = *answer;
         let Expense { key, binding, authenticated, logged_in, era } = expense;
         if era != self.live.forbidden().era() {
             return;

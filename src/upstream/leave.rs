@@ -2,7 +2,7 @@
 
 use super::lockout::NoLeave;
 use super::{ConnectCause, Upstream, Upstreams};
-use crate::auth::{Action, Exchange, Opening, Refusal, RequestLine, Start};
+use crate::auth::{Action, Exchange, Opening, RequestLine, Start};
 use crate::secret::Credentials;
 
 impl Upstreams {

@@ -316,7 +316,6 @@ async fn run(cases: Vec<(Talk, Fault, Judge)>) {
     }
     let wrong: Vec<String> = running.join_all().await.into_iter().flatten().collect();
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
-    println!("{count} faults");
 }
 
 /// With `HALLPASS_FAULTS=all` every fault strikes at every byte; else some are left out.
