@@ -1,7 +1,7 @@
 //! Targets that an upstream forbids: each try is to cost no log-in of its own.
 //!
 //! Where the upstream leaves its connection open after the refusal, the connection is kept, log-in and all, for the next
-//! try. Where that would not spare the next log-in, the refusal itself is remembered for a moment, and said again.
+//! try. The refusal itself is remembered for a moment too, and said again to those for whom there is no such connection.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -121,8 +121,7 @@ impl Upstreams {
             return;
         }
         let persists = head.persists() && !body.ends_at_close();
-        let spares_the_next = persists && authenticated;
-        if logged_in && !spares_the_next && forbids(head.status) {
+        if (logged_in || authenticated) && forbids(head.status) {
             self.live.forbidden().remember(key.clone(), page.clone(), Instant::now());
         }
         if persists && wire.buffer.is_empty() && wire.stream.is_quiet() {

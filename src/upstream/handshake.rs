@@ -94,12 +94,15 @@ impl Upstreams {
             Hop::Upstream(endpoint) => {
                 let upstream = &self.find(endpoint);
                 let key = PoolKey { hop: hop.clone(), generation: upstream.generation, origin: target.clone() };
-                if let Some(page) = self.live.forbidden().find(&key, Instant::now()) {
+                let era = self.live.forbidden().era();
+                let idle = self.live.take(&key, Instant::now());
+                let spares_a_log_in = idle.as_ref().is_some_and(|idle| self.is_logged_in(upstream, idle));
+                if let (false, Some(page)) = (spares_a_log_in, self.live.forbidden().find(&key, Instant::now())) {
+                    idle.into_iter().for_each(|idle| self.live.put(key.clone(), idle));
                     return Ok(Connected::Repeated(hop.clone(), page));
                 }
                 // The dial has its own time-out, so that a dead upstream and a slow one are told apart.
-                let era = self.live.forbidden().era();
-                let begun = match self.live.take(&key, Instant::now()) {
+                let begun = match idle {
                     Some(idle) => self.begin_again(upstream, key, idle, era),
                     None => Begun::fresh(self.dial(upstream, patience).await?, key, era),
                 };
@@ -116,9 +119,14 @@ impl Upstreams {
     }
 
     fn begin_again(&self, upstream: &Upstream, key: PoolKey, idle: Idle, era: u64) -> Begun {
-        let per_request = self.live.known(&self.key(upstream)).per_request;
+        let authenticated = self.is_logged_in(upstream, &idle);
         let dialled = Dialled { wire: idle.wire, binding: idle.binding };
-        Begun { dialled, key, reused: true, authenticated: idle.authenticated && !per_request, era }
+        Begun { dialled, key, reused: true, authenticated, era }
+    }
+
+    /// The next request on it needs no credentials.
+    pub(super) fn is_logged_in(&self, upstream: &Upstream, idle: &Idle) -> bool {
+        idle.authenticated && !self.live.known(&self.key(upstream)).per_request
     }
 
     /// `proved` is set before the secret is shown, for whoever gives up waiting.
@@ -139,6 +147,12 @@ impl Upstreams {
                 (exchange, credentials) = self.opening(upstream, exchange, &line).await?;
             }
             loop {
+                // Others may have been refused while this one waited for its turn.
+                if let Some(page) =
+                    self.live.forbidden().find(&begun.key, Instant::now()).filter(|_| exchange.proves_now())
+                {
+                    return Ok(Connected::Repeated(begun.key.hop, page));
+                }
                 proved.fetch_or(exchange.proves_now(), Ordering::Relaxed);
                 let answer = match begun.leg(&head, credentials.as_ref()).await {
                     Ok(answer) if answer.status == 407 => answer,

@@ -163,13 +163,8 @@ impl Upstreams {
 
     fn reuse(&self, upstream: &Upstream, key: PoolKey, idle: Idle) -> Lease {
         let exchange = Exchange::new(self.plan(upstream, idle.binding.clone()));
-        let per_request = self.live.known(&self.key(upstream)).per_request;
-        Lease {
-            binding: idle.binding,
-            authenticated: idle.authenticated && !per_request,
-            exchange: Some(exchange),
-            ..Lease::bare(key, idle.wire, true)
-        }
+        let authenticated = self.is_logged_in(upstream, &idle);
+        Lease { binding: idle.binding, authenticated, exchange: Some(exchange), ..Lease::bare(key, idle.wire, true) }
     }
 
     pub(super) async fn fresh(

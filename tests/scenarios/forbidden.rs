@@ -74,6 +74,22 @@ async fn twenty_tries_cost_one_logon_where_the_upstream_keeps_its_connection() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_tries_at_once_cost_no_further_logon() {
+    let office = Arc::new(Office::with([Offer::Ntlm]).start().await);
+    assert_eq!(ask(&office.relay, "h.denied.practice").await.status(), 403);
+    let all: Vec<_> = (0..TRIES)
+        .map(|_| {
+            let office = office.clone();
+            tokio::spawn(async move { ask(&office.relay, "h.denied.practice").await.text().to_string() })
+        })
+        .collect();
+    for one in all {
+        assert_eq!(one.await.unwrap(), "h.denied.practice is not allowed here.\n");
+    }
+    assert_eq!(office.logons().attempted, 1);
+}
+
 #[tokio::test]
 async fn twenty_requests_in_the_clear_cost_one_logon() {
     let office = Office::with([Offer::Ntlm]).start().await;
@@ -243,7 +259,7 @@ async fn a_kept_connection_that_asks_again_is_answered_anew() {
             Some(value) => challenge(&value),
             // The log-in has expired.
             None if heard.ntlm_type() == 0 && refused.fetch_add(1, Ordering::SeqCst) == 1 => challenge("NTLM"),
-            None => Say::answer("HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"),
+            None => Say::answer("HTTP/1.1 503 Later\r\nContent-Length: 2\r\n\r\nno"),
         }
     })
     .await;
