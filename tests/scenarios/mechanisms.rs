@@ -166,11 +166,15 @@ struct Faulty(AtomicBool);
 struct Step(bool);
 
 impl Mechanisms for Faulty {
-    fn start(&self, _: Start, _: &Endpoint, _: Option<&ChannelBinding>) -> Result<Box<dyn Mechanism>, MechanismError> {
+    fn start(
+        &self,
+        _: Start,
+        _: &Endpoint,
+        _: Option<&ChannelBinding>,
+        _: Option<&Leave>,
+    ) -> Result<Box<dyn Mechanism>, MechanismError> {
         Ok(Box::new(Step(self.0.swap(false, Ordering::Relaxed))))
     }
-
-    fn rejected(&self, _: &Endpoint) {}
 }
 
 impl Mechanism for Step {

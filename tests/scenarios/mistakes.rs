@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hallpass::listener::Listener;
+use hallpass::listener::{Listener, Room};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
@@ -22,7 +22,7 @@ async fn a_panic_ends_one_client_and_gives_its_place_back() {
     };
     // Were a place lost with each mistake, there would be none for the last client.
     let places = Arc::new(Semaphore::new(2));
-    let running = tokio::spawn(listener.run(places.clone(), stopped, serve));
+    let running = tokio::spawn(listener.run(places.clone(), Room::new(None, 0), stopped, serve));
     for (sent, expected) in [("!", ""), ("!", ""), ("!", ""), (".", "served")] {
         let mut client = TcpStream::connect(addr).await.unwrap();
         client.write_all(sent.as_bytes()).await.unwrap();
