@@ -143,8 +143,12 @@ where
         tokio::select! {
             () = raised(&mut stop) => return clients,
             Some(_) = clients.join_next(), if !clients.is_empty() => {}
-            accepted = room.accept(&socket) => match accepted {
-                Ok((stream, addr, its_room)) => {
+            accepted = socket.accept() => match accepted {
+                Ok((stream, addr)) => {
+                    let its_room = tokio::select! {
+                        () = raised(&mut stop) => return clients,
+                        its_room = room.enter() => its_room,
+                    };
                     let place = places.clone().try_acquire_owned().ok();
                     let verdict = if place.is_some() { Verdict::Welcome } else { Verdict::TooMany };
                     let served = serve(stream, Peer { addr, listener, verdict });
@@ -165,7 +169,7 @@ async fn raised(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn hold(place: (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit), served: impl Future<Output = ()>) {
+async fn hold(place: (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>), served: impl Future<Output = ()>) {
     served.await;
     drop(place);
 }

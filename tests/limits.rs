@@ -262,6 +262,33 @@ async fn with_64_open_files_in_all_a_crowd_waits_and_is_served_in_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_64_open_files_in_all_clients_that_ask_for_nothing_make_room_for_those_that_do() {
+    let relay = Relay::start("ulimit -Sn 64; ulimit -Hn 64", &upstream().await.to_string(), "");
+    let mut all = Vec::new();
+    for number in 0..100 {
+        let mut client = relay.client().await;
+        // Every third never says a word.
+        if number % 3 > 0 {
+            client.write_all(b"GET http://h.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n").await.unwrap();
+            assert!(soon("an answer", head(&mut client)).await.unwrap().starts_with("HTTP/1.1 200 "), "{number}");
+        }
+        all.push(client);
+    }
+    echoes(&mut relay.tunnel().await, b"and a tunnel").await;
+    let mut stay = 0;
+    for client in &mut all {
+        let mut rest = [0; 3];
+        let ended = async {
+            // What is left of an answer stands before the end.
+            while client.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+        };
+        stay += usize::from(timeout(Duration::from_millis(5), ended).await.is_err());
+    }
+    println!("{stay} of 100 idle clients are still there");
+    assert!((5..=20).contains(&stay), "only as many left as had to: {stay}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_any_descriptor_left_it_neither_spins_nor_floods_the_log_nor_dies() {
     let relay = Relay::start("true", &upstream().await.to_string(), "");
     echoes(&mut relay.tunnel().await, b"before").await;

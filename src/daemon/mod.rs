@@ -120,6 +120,7 @@ impl Daemon {
             doubt,
             configuration: configuration_seen,
             kept: kept.clone(),
+            room,
         };
         Ok(Self {
             ways,
@@ -131,7 +132,7 @@ impl Daemon {
             reloaded,
             phase,
             stop,
-            serving: bound.serve(config.max_clients, &room, &stop_seen, &shared),
+            serving: bound.serve(config.max_clients, &stop_seen, &shared),
             sweeping: tokio::spawn(lasting("the care for idle connections", move || sweep(live.clone()))),
             roaming: tokio::spawn(lasting("the look at the network", look)),
         })

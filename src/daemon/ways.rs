@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::Config;
-use crate::listener::{BindError, Listener, Room};
+use crate::listener::{BindError, Listener};
 use crate::proxy::{self, Shared, Way};
 
 /// Bound and not yet served.
@@ -33,19 +33,13 @@ impl Ways {
     }
 
     /// Serves until `stop`, then hands back the clients still served. All ways share the places.
-    pub fn serve(
-        self,
-        max_clients: usize,
-        room: &Room,
-        stop: &watch::Receiver<bool>,
-        shared: &Shared,
-    ) -> JoinHandle<JoinSet<()>> {
+    pub fn serve(self, max_clients: usize, stop: &watch::Receiver<bool>, shared: &Shared) -> JoinHandle<JoinSet<()>> {
         let places = Arc::new(Semaphore::new(max_clients));
         let mut serving = JoinSet::new();
         for (listener, way) in self.0 {
-            let shared = shared.clone();
+            let (shared, room) = (shared.clone(), shared.room.clone());
             let serve = move |stream, peer| proxy::serve(stream, peer, way.clone(), shared.clone());
-            serving.spawn(listener.run(places.clone(), room.clone(), stop.clone(), serve));
+            serving.spawn(listener.run(places.clone(), room, stop.clone(), serve));
         }
         tokio::spawn(async move {
             let mut clients = JoinSet::new();

@@ -31,7 +31,7 @@ use tokio::time::timeout;
 use crate::address::Target;
 use crate::audit::{Audit, End, Record, Why};
 use crate::http1::{ReadError, RequestHead, Version, Wire};
-use crate::listener::{Peer, Verdict};
+use crate::listener::{Peer, Room, Verdict};
 use crate::relay;
 use crate::route::{NoRoute, Reason, Route, Router};
 use crate::sink::Lines;
@@ -93,6 +93,7 @@ pub struct Shared {
     pub doubt: Doubt,
     pub configuration: watch::Receiver<Configuration>,
     pub kept: Kept,
+    pub room: Room,
 }
 
 /// What is written about requests, and where it went.
@@ -275,6 +276,7 @@ async fn next_request(
             ready = client.wire.stream.peek(&mut first) => drop(ready.ok()?),
             () = reached(&mut shared.phase, Phase::Draining) => return None,
             () = forward::pin_lost(pin) => return None,
+            () = shared.room.is_wanted() => return None,
         }
     }
     let mut reader = client.wire.reader();
