@@ -235,11 +235,7 @@ impl Pen {
         if !self.broken {
             let told = self.losses.told.swap(all, Ordering::Relaxed);
             if all > told {
-                tracing::warn!(
-                    lost = all - told,
-                    "{} were lost: they could not be written as fast as they came",
-                    self.what
-                );
+                tracing::warn!(lost = all - told, "{} were lost: where they go was slow or not there", self.what);
             }
         }
     }
