@@ -1,11 +1,14 @@
 """A password in the key ring of a desktop: put there by `hallpass login`, found there by the relay."""
+import os
+import shutil
 import signal
 import subprocess
 from contextlib import contextmanager
 
 from harness import HALLPASS, bad_logons, equal, passed, test, wait_for
-from layout import ACCOUNTS
+from layout import ACCOUNTS, SQUIDS
 
+NOBODY = 65534
 KEY_RING = "/org/freedesktop/secrets/collection/login"
 
 
@@ -63,6 +66,30 @@ def key_ring(t):
         answer = t.curl(relay, f"http://{t.site}/hello")
         assert answer.status == 407 and b"run hallpass login" in answer.body, answer
     equal(len(passed("ntlm", t.site, 1)), 1, "requests in the proxy's log")
+
+
+@test("what a user without a desktop stores is found by a service with a session of its own, and by no other user")
+def kernel(t):
+    hallpass, home, user = t.dir / "hallpass", t.dir / "home", f"CORP\\{t.site}"
+    shutil.copy(HALLPASS, hallpass)
+    home.mkdir()
+    os.chown(home, NOBODY, NOBODY)
+    config = home / "hallpass.toml"
+    config.write_text(f"[upstreams.ntlm]\nurl = '{SQUIDS['ntlm'].url}'\n[credentials.corp]\nuser = '{user}'\n")
+    # Each in a session keyring of its own, as systemd starts services.
+    by = lambda uid: ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "keyctl", "session", "-")
+    command = lambda name: (*by(NOBODY), hallpass, name, "--config", config)
+    for password in ("first", "second"):
+        said = t.run(*command("login"), stdin=password + "\n", HOME=str(home))
+        assert "is stored in the kernel's key ring, until this machine restarts" in said, said
+        find = f"keyctl pipe $(keyctl search @u user 'hallpass:{user}')"
+        equal(t.run(*by(NOBODY), "sh", "-c", find).splitlines()[-1], password, "what another session finds")
+    key = t.run(*by(NOBODY), "sh", "-c", f"keyctl search @u user 'hallpass:{user}'").split()[-1]
+    other = t.run(*by(NOBODY - 1), "keyctl", "print", key, check=False)
+    assert "Permission denied" in other and "second" not in other, other
+    said = t.run(*command("logout"), HOME=str(home))
+    assert "is removed from the kernel's key ring" in said, said
+    assert "no password of" in t.run(*command("logout"), HOME=str(home))
 
 
 def copies(pid, needle):

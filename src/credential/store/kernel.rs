@@ -27,11 +27,14 @@ impl Keeper for Kernel {
     }
 
     fn write(&self, account: &str, secret: &Secret) -> Result<(), Fault> {
-        let key = of_user()?.add_key(&description(account), secret.expose().as_bytes()).map_err(failed)?;
+        let user = of_user()?;
+        // Only who possesses a key may say who else has it: it is made where nobody but this process looks.
+        let process = KeyRing::from_special_id(KeyRingIdentifier::Process, true).map_err(failed)?;
+        let key = process.add_key(&description(account), secret.expose().as_bytes()).map_err(failed)?;
         // A service has a session of its own and does not possess what another session of its user made.
         let ours = KeyPermissionsBuilder::builder().posessor(Permission::ALL).user(Permission::ALL).build();
         key.set_perms(ours).map_err(failed)?;
-        if let Some(ring) = persistent() {
+        for ring in [Some(user), persistent()].into_iter().flatten() {
             ring.link_key(key).map_err(failed)?;
         }
         Ok(())
