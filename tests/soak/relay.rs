@@ -34,7 +34,7 @@ impl Relay {
         );
         fs::write(path("proxy.pac"), script).unwrap();
         let text = format!(
-            "listen = [\"127.0.0.1:0\"]\nhandshake_timeout = \"5s\"\ngrace = \"1s\"\n\
+            "listen = [\"127.0.0.1:0\"]\nconnect_timeout = \"15s\"\nhandshake_timeout = \"15s\"\ngrace = \"1s\"\n\
              [pac]\nurl = \"{}\"\n[upstreams.office]\nurl = \"http://{upstream}\"\n\
              [credentials.alice]\nuser = 'PRACTICE\\alice'\npassword = '{PASSWORD}'\n[audit]\nto = \"{}\"\nkeep = 2\n",
             path("proxy.pac").display(),

@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 pub enum Trouble {
     /// Something ended, failed or was refused: a fault may explain it.
     Failed(String),
+    /// An answer that is none to what was asked, and its page.
+    Refused(String, String),
     /// Nothing explains these.
     WrongBytes(String),
 }
@@ -60,7 +62,7 @@ impl Talk {
         talk.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n").as_bytes()).await?;
         let head = talk.head().await?;
         if head.status != 200 {
-            return failed(format!("CONNECT {}", head.status));
+            return talk.refused("CONNECT", &head).await;
         }
         if !talk.buffer.is_empty() {
             return wrong("bytes behind the answer to CONNECT");
@@ -144,6 +146,17 @@ impl Talk {
             each(&data)?;
         }
         Ok(())
+    }
+
+    /// What an answer of another status says.
+    pub async fn refused<T>(&mut self, what: &str, head: &Head) -> Outcome<T> {
+        let mut page = Vec::new();
+        let keep = |data: &[u8]| {
+            page.extend_from_slice(data);
+            Ok(())
+        };
+        let _ = self.body(head, keep).await;
+        Err(Trouble::Refused(format!("{what} {}", head.status), String::from_utf8_lossy(&page).into_owned()))
     }
 
     /// With a reset.

@@ -24,10 +24,13 @@ impl Tally {
         match outcome {
             Ok(()) => *counts.done.entry(kind.into()).or_default() += 1,
             Err(Trouble::WrongBytes(what)) => counts.wrong.push(format!("{at_second} s, w{worker}, {kind}: {what}")),
-            Err(Trouble::Failed(what)) if explained => {
+            Err(Trouble::Failed(what) | Trouble::Refused(what, _)) if explained => {
                 *counts.explained.entry(format!("{kind}: {what}")).or_default() += 1;
             }
             Err(Trouble::Failed(what)) => counts.unexplained.push(format!("{at_second} s, w{worker}, {kind}: {what}")),
+            Err(Trouble::Refused(what, page)) => {
+                counts.unexplained.push(format!("{at_second} s, w{worker}, {kind}: {what}: {}", page.trim()));
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::random::Random;
 use crate::strikes::Strikes;
 
 /// Longer than the relay's `handshake_timeout`.
-const LONG_PAUSE: Duration = Duration::from_secs(6);
+const LONG_PAUSE: Duration = Duration::from_secs(18);
 
 pub struct Wire {
     pub addr: SocketAddr,

@@ -68,7 +68,7 @@ impl Place {
         talk.send(format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await?;
         let head = talk.head().await?;
         if head.status != 200 {
-            return failed(format!("GET {}", head.status));
+            return talk.refused("GET", &head).await;
         }
         let mut at = 0;
         talk.body(&head, |data| {
@@ -104,7 +104,7 @@ impl Place {
         }
         let head = talk.head().await?;
         if head.status != 200 {
-            return failed(format!("POST {}", head.status));
+            return talk.refused("POST", &head).await;
         }
         let mut page = Vec::new();
         talk.body(&head, |data| {
@@ -141,7 +141,7 @@ impl Place {
         talk.send(request.as_bytes()).await?;
         let head = talk.head().await?;
         if head.status != 200 {
-            return failed(format!("GET {}", head.status));
+            return talk.refused("GET", &head).await;
         }
         let mut text = Vec::new();
         talk.body(&head, |data| {
@@ -203,10 +203,11 @@ impl Place {
     async fn forbidden(&self) -> Outcome {
         let (mut talk, target) = (Talk::begin(self.relay).await?, format!("w{}.denied.practice:443", self.worker));
         talk.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n").as_bytes()).await?;
-        match talk.head().await?.status {
+        let head = talk.head().await?;
+        match head.status {
             403 => Ok(()),
             200 => wrong("a tunnel to a forbidden host"),
-            status => failed(format!("CONNECT {status}")),
+            _ => talk.refused("CONNECT", &head).await,
         }
     }
 
@@ -217,7 +218,7 @@ impl Place {
         talk.send(format!("GET http://{host}/big?bytes={length} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await?;
         let head = talk.head().await?;
         if head.status != 200 {
-            return failed(format!("GET {}", head.status));
+            return talk.refused("GET", &head).await;
         }
         sleep(Duration::from_millis(random.between(100, 3000))).await;
         let mut count = 0;
