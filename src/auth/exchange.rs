@@ -8,7 +8,9 @@ use thiserror::Error;
 use super::challenge::parse_all;
 use super::digest::strongest;
 use super::lockout::{Closed, Leave, Verdict};
-use super::{Challenge, ChannelBinding, Leg, Mechanism, MechanismError, Mechanisms, RequestLine, Scheme, Start};
+use super::{
+    Challenge, ChannelBinding, Leg, Mechanism, MechanismError, Mechanisms, Rejection, RequestLine, Scheme, Start,
+};
 use crate::address::Endpoint;
 use crate::secret::Credentials;
 
@@ -56,8 +58,8 @@ pub enum Opening {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// Somebody who knows judged the secret.
-    #[error("the upstream rejected the credential ({scheme})")]
-    Rejected { scheme: Scheme },
+    #[error("the upstream rejected the credential ({scheme}): {why}")]
+    Rejected { scheme: Scheme, why: Rejection },
     /// It was found bad before: nothing was sent.
     #[error("{}", closed_words(.0))]
     Closed(Closed),
@@ -127,7 +129,7 @@ impl Exchange {
         match self.begin(start, request, challenge.as_ref()) {
             Ok(credentials) => Ok(Opening::With(credentials)),
             Err(MechanismError::NeedsLeave) => Ok(Opening::Wait(start)),
-            Err(MechanismError::Rejected(_)) => Err(self.rejected(start.scheme())),
+            Err(MechanismError::Rejected(why)) => Err(self.rejected(start.scheme(), why)),
             Err(_) if self.is_closed() => Err(self.closed()),
             // Without a challenge there may just be nothing to say yet (a Digest without a nonce): ask bare.
             Err(error) => {
@@ -179,6 +181,9 @@ impl Exchange {
         let tries = if proved { &mut self.resent } else { &mut self.restarts };
         let proven = self.leave.as_ref().is_some_and(|leave| leave.permit().is_proven());
         if *tries >= MAX_RESTARTS || (proved && !proven) {
+            if let Some(leave) = self.leave.take().filter(|_| proved) {
+                leave.permit().lose();
+            }
             return Err(Refusal::Broken);
         }
         *tries += 1;
@@ -235,7 +240,7 @@ impl Exchange {
         if current.proved {
             let stale = scheme == Scheme::Digest && says_stale(challenges);
             if !stale {
-                return Action::Refuse(self.rejected(scheme));
+                return Action::Refuse(self.rejected(scheme, Rejection::Unsaid));
             }
             return self.follow(current, strongest(challenges).cloned(), persists, request);
         }
@@ -254,7 +259,7 @@ impl Exchange {
                 self.current = Some(current);
                 Action::Send(credentials)
             }
-            Err(MechanismError::Rejected(_)) => Action::Refuse(self.rejected(scheme)),
+            Err(MechanismError::Rejected(why)) => Action::Refuse(self.rejected(scheme, why)),
             Err(_) if self.is_closed() => Action::Refuse(self.closed()),
             Err(_) if self.legs >= MAX_LEGS => Action::Refuse(Refusal::Endless),
             Err(error) => {
@@ -281,7 +286,7 @@ impl Exchange {
                 self.current = Some(current);
                 Action::Send(credentials)
             }
-            Err(MechanismError::Rejected(_)) => Action::Refuse(self.rejected(current.start.scheme())),
+            Err(MechanismError::Rejected(why)) => Action::Refuse(self.rejected(current.start.scheme(), why)),
             Err(_) if self.is_closed() => Action::Refuse(self.closed()),
             Err(_) if self.legs >= MAX_LEGS => Action::Refuse(Refusal::Endless),
             Err(error) => {
@@ -301,7 +306,7 @@ impl Exchange {
             match self.begin(start, request, challenge.as_ref()) {
                 Ok(credentials) => return Action::Send(credentials),
                 Err(MechanismError::NeedsLeave) => return Action::Wait(start),
-                Err(MechanismError::Rejected(_)) => return Action::Refuse(self.rejected(start.scheme())),
+                Err(MechanismError::Rejected(why)) => return Action::Refuse(self.rejected(start.scheme(), why)),
                 Err(_) if self.is_closed() => return Action::Refuse(self.closed()),
                 Err(_) if self.legs >= MAX_LEGS => return Action::Refuse(Refusal::Endless),
                 Err(error) => self.fail(start, &error),
@@ -406,12 +411,19 @@ impl Exchange {
         self.failed.push((start, error.to_string()));
     }
 
-    fn rejected(&mut self, scheme: Scheme) -> Refusal {
+    fn rejected(&mut self, scheme: Scheme, said: Rejection) -> Refusal {
         self.current = None;
         if let Some(leave) = self.leave.take() {
             leave.permit().judge(Verdict::Rejected);
         }
-        Refusal::Rejected { scheme }
+        let why = match said {
+            Rejection::Unsaid => self.plan.mechanisms.inquire(&self.plan.upstream),
+            Rejection::Wrong | Rejection::Locked | Rejection::Expired => said,
+        };
+        if why != Rejection::Unsaid {
+            tracing::warn!(upstream = %self.plan.upstream, "why the log-in was rejected: {why}");
+        }
+        Refusal::Rejected { scheme, why }
     }
 
     fn refusal(&self, challenges: &[Challenge]) -> Refusal {

@@ -107,6 +107,20 @@ pub struct Leg {
     pub proves_secret: bool,
 }
 
+/// What is known about why a secret was rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Rejection {
+    /// An upstream says no more than no.
+    #[error("wrong, changed, expired or locked: nobody says which")]
+    Unsaid,
+    #[error("the password is wrong")]
+    Wrong,
+    #[error("the account is locked or disabled")]
+    Locked,
+    #[error("the password has expired")]
+    Expired,
+}
+
 /// Why a mechanism has nothing to send.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum MechanismError {
@@ -115,7 +129,7 @@ pub enum MechanismError {
     Unavailable(String),
     /// Somebody who knows refused the secret (a KDC's PREAUTH_FAILED): nothing derived from it is sent any more.
     #[error("{0}")]
-    Rejected(String),
+    Rejected(Rejection),
     /// The other side's token makes no sense.
     #[error("{0}")]
     BadChallenge(String),
@@ -195,6 +209,11 @@ pub trait Mechanisms: Send + Sync {
     /// What the scheme would put at risk there. Does not block.
     fn stake(&self, start: Start, upstream: &Endpoint) -> Result<Arc<dyn Stake>, MechanismError> {
         Err(MechanismError::Unavailable(format!("{start} has no secret for {upstream}")))
+    }
+
+    /// Asks whoever can tell without being shown the secret how the account stands. May block.
+    fn inquire(&self, _: &Endpoint) -> Rejection {
+        Rejection::Unsaid
     }
 
     /// User and password as they are, for an upstream that speaks no HTTP. Does not block.

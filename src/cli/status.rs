@@ -65,7 +65,7 @@ fn retry(flags: &Flags) -> anyhow::Result<ExitCode> {
     )?;
     let state = State::at(Some(directory.clone()));
     state.raise_generation().with_context(|| format!("cannot write in {}", directory.display()))?;
-    output::say(&format!(
+    output::say(format_args!(
         "each log-in that was rejected is tried once more with the next request that needs it (noted in {})",
         directory.display()
     ));

@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 
 use super::kdc::{Kdc, Retry};
 use super::keytab::Keytab;
-use crate::auth::spnego;
+use crate::auth::{Rejection, spnego};
 use crate::secret::Secret;
 
 /// A ticket with less left is not used any more.
@@ -46,7 +46,7 @@ const KRB_ERROR: u8 = 0x7e;
 #[derive(Debug, Error)]
 pub(super) enum KerberosError {
     #[error("the KDC refused the {1} of {0}: {2}")]
-    Refused(String, &'static str, &'static str),
+    Refused(String, &'static str, Rejection),
     #[error("the KDC of {1} does not know the user {0}")]
     UnknownUser(String, String),
     #[error("logging on as {0} needs a ticket from kinit: Kerberos names outside ASCII are not supported here")]
@@ -163,7 +163,7 @@ pub(super) fn log_on(principal: &Principal, secret: &LongTerm<'_>, kdc: &Kdc, sh
             return match open_logon(reply.0, principal, secret, &body) {
                 // Nobody has judged the secret yet; now it is we who do.
                 Err(KerberosError::Undecipherable) => {
-                    Err(KerberosError::Refused(principal.to_string(), secret.noun(), "it does not open the ticket"))
+                    Err(KerberosError::Refused(principal.to_string(), secret.noun(), Rejection::Wrong))
                 }
                 opened => opened,
             };
@@ -184,6 +184,16 @@ pub(super) fn log_on(principal: &Principal, secret: &LongTerm<'_>, kdc: &Kdc, sh
         Ok(reply) => open_logon(reply.0, principal, secret, &body),
         Err(error) => Err(logon_error(&error, principal, secret)),
     }
+}
+
+/// What a KDC says of an account to whoever shows it nothing. Most say nothing, and count nothing.
+pub(super) fn inquire(principal: &Principal, kdc: &Kdc) -> Result<Rejection> {
+    let request = as_request(&logon_body(principal)?, Vec::new())?;
+    Ok(match read::<AsRep>(&kdc.exchange(&request, Retry::Never)?.reply)? {
+        Err(error) if error.0.error_code.0 == code::KDC_ERR_CLIENT_REVOKED => Rejection::Locked,
+        Err(error) if error.0.error_code.0 == code::KDC_ERR_KEY_EXPIRED => Rejection::Expired,
+        Ok(_) | Err(_) => Rejection::Unsaid,
+    })
 }
 
 /// The TGS exchange, through other realms where the KDC points there.
@@ -350,12 +360,10 @@ fn logon_error(error: &KrbError, principal: &Principal, secret: &LongTerm<'_>) -
     let who = || principal.to_string();
     match error.0.error_code.0 {
         code::KDC_ERR_PREAUTH_FAILED | code::KRB_AP_ERR_BAD_INTEGRITY => {
-            KerberosError::Refused(who(), secret.noun(), "it is wrong")
+            KerberosError::Refused(who(), secret.noun(), Rejection::Wrong)
         }
-        code::KDC_ERR_CLIENT_REVOKED => {
-            KerberosError::Refused(who(), secret.noun(), "the account is locked or disabled")
-        }
-        code::KDC_ERR_KEY_EXPIRED => KerberosError::Refused(who(), secret.noun(), "it has expired"),
+        code::KDC_ERR_CLIENT_REVOKED => KerberosError::Refused(who(), secret.noun(), Rejection::Locked),
+        code::KDC_ERR_KEY_EXPIRED => KerberosError::Refused(who(), secret.noun(), Rejection::Expired),
         code::KDC_ERR_C_PRINCIPAL_UNKNOWN => {
             KerberosError::UnknownUser(principal.name.clone(), principal.realm.clone())
         }

@@ -44,7 +44,7 @@ use crate::auth::basic::Basic;
 use crate::auth::digest::{ClientNonce, Digest};
 use crate::auth::lockout::{Leave, Proof, Stake};
 use crate::auth::ntlm::NtHash;
-use crate::auth::{ChannelBinding, Login, Mechanism, MechanismError, Mechanisms, Scheme, Start};
+use crate::auth::{ChannelBinding, Login, Mechanism, MechanismError, Mechanisms, Rejection, Scheme, Start};
 use crate::secret::Secret;
 use account::{AccountStake, Kind};
 
@@ -141,6 +141,10 @@ impl Mechanisms for Identities {
             Scheme::Ntlm => &[Kind::NtHash, Kind::Password],
         };
         Ok(Arc::new(AccountStake::new(account, kinds)))
+    }
+
+    fn inquire(&self, upstream: &Endpoint) -> Rejection {
+        self.grant(upstream).map_or(Rejection::Unsaid, |grant| named::inquire(&grant.account, &self.outside))
     }
 
     fn login(&self, upstream: &Endpoint) -> Result<Login, MechanismError> {
@@ -291,6 +295,8 @@ mod tests {
         fn show(&self) {}
 
         fn judge(&self, _: Verdict) {}
+
+        fn lose(&self) {}
 
         fn closed(&self) -> Closed {
             Closed { rejected: false, since: 0, next: None }

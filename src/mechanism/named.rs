@@ -14,7 +14,7 @@ use super::service::Service;
 use super::token::OneToken;
 use crate::auth::account::User;
 use crate::auth::lockout::{Leave, Proof, Verdict};
-use crate::auth::{ChannelBinding, Mechanism, MechanismError};
+use crate::auth::{ChannelBinding, Mechanism, MechanismError, Rejection};
 use crate::secret::Secret;
 
 /// A service's key may change while its ticket is still good, and nobody tells us but by refusing it.
@@ -70,7 +70,10 @@ pub(super) fn start(
     let token = result.and_then(|ticket| Ok(kerberos::token(&ticket, binding.map(Vec::as_slice))?));
     let token = token.map_err(|stop| match stop {
         Stop::NeedsLeave => MechanismError::NeedsLeave,
-        Stop::Failed(error @ KerberosError::Refused(..)) => MechanismError::Rejected(error.to_string()),
+        Stop::Failed(error @ KerberosError::Refused(_, _, why)) => {
+            tracing::debug!(%error, "a verdict");
+            MechanismError::Rejected(why)
+        }
         Stop::Failed(error @ (KerberosError::Unreachable(_) | KerberosError::NoKdc(_))) => {
             kept.silent = Some((error.to_string(), Instant::now()));
             MechanismError::Unavailable(error.to_string())
@@ -78,6 +81,25 @@ pub(super) fn start(
         Stop::Failed(error) => MechanismError::Unavailable(error.to_string()),
     })?;
     Ok(Box::new(OneToken::kerberos(&token)))
+}
+
+/// Whether the KDC has a reason for a rejection that is not the secret. Where it is not known who would know, or nobody
+/// has answered lately, nobody is asked.
+pub(super) fn inquire(account: &Account, outside: &Outside) -> Rejection {
+    let Some(principal) = account.user.as_ref().and_then(|user| principal_of(user, account.realm.as_deref()).ok())
+    else {
+        return Rejection::Unsaid;
+    };
+    if account.tickets.kept().silent.as_ref().is_some_and(|(_, since)| since.elapsed() < SILENCE) {
+        return Rejection::Unsaid;
+    }
+    let realm = principal.realm.clone();
+    let logon = Logon { principal, key: None, leave: None, account, conf: Krb5Conf::load(), outside };
+    let answer = logon.kdc(&realm).and_then(|kdc| kerberos::inquire(&logon.principal, &kdc));
+    answer.unwrap_or_else(|error| {
+        tracing::debug!(%error, "no KDC says how the account stands");
+        Rejection::Unsaid
+    })
 }
 
 /// Why there is no ticket.
@@ -241,6 +263,8 @@ mod tests {
 
         fn judge(&self, _: Verdict) {}
 
+        fn lose(&self) {}
+
         fn closed(&self) -> Closed {
             Closed { rejected: false, since: 0, next: None }
         }
@@ -249,7 +273,7 @@ mod tests {
     #[test]
     fn without_leave_no_kdc_is_asked_and_its_refusal_is_a_verdict() {
         // A KDC that answers every request with a failed pre-authentication, and counts.
-        let (kdc, asked) = refusing_kdc();
+        let (kdc, asked) = refusing_kdc(24);
         let account =
             Account::new(Settings { user: "alice@CORP.EXAMPLE".parse().ok(), kdc: vec![kdc], ..Settings::default() });
         let upstream =
@@ -266,7 +290,7 @@ mod tests {
         assert_eq!((asked.load(Ordering::Relaxed), shown.0.load(Ordering::Relaxed)), (1, 0));
     }
 
-    fn refusing_kdc() -> (Target, Arc<AtomicUsize>) {
+    fn refusing_kdc(code: u8) -> (Target, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
@@ -279,11 +303,30 @@ mod tests {
                 stream.read_exact(&mut length).unwrap();
                 let mut request = vec![0; u32::from_be_bytes(length) as usize];
                 stream.read_exact(&mut request).unwrap();
-                stream.write_all(&[&(REFUSAL.len() as u32).to_be_bytes(), REFUSAL].concat()).unwrap();
+                let mut refusal = REFUSAL.to_vec();
+                refusal[CODE] = code;
+                stream.write_all(&[&(refusal.len() as u32).to_be_bytes(), &refusal[..]].concat()).unwrap();
             }
         });
         (Target::new(Host::Ip(address.ip()), address.port()), asked)
     }
+
+    #[test]
+    fn a_kdc_is_asked_how_an_account_stands_without_being_shown_anything() {
+        for (code, said) in [(18, Rejection::Locked), (23, Rejection::Expired), (24, Rejection::Unsaid)] {
+            let (kdc, asked) = refusing_kdc(code);
+            let account = |user: &str| {
+                Account::new(Settings { user: user.parse().ok(), kdc: vec![kdc.clone()], ..Settings::default() })
+            };
+            assert_eq!(inquire(&account("CORP\\alice"), &Outside::none()), Rejection::Unsaid, "nobody knows whose KDC");
+            assert_eq!(asked.load(Ordering::Relaxed), 0);
+            assert_eq!(inquire(&account("alice@CORP.EXAMPLE"), &Outside::none()), said, "code {code}");
+            assert_eq!(asked.load(Ordering::Relaxed), 1);
+        }
+    }
+
+    /// Where the code stands in it.
+    const CODE: usize = 42;
 
     /// KRB-ERROR 24 of 2026-01-01, from the realm R.
     const REFUSAL: &[u8] = b"\x7e\x46\x30\x44\xa0\x03\x02\x01\x05\xa1\x03\x02\x01\x1e\

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use super::{Client, Story};
 use crate::address::{AddressError, Target};
 use crate::audit::End;
-use crate::auth::Refusal;
+use crate::auth::{Refusal, Rejection};
 use crate::http1::{HttpError, ResponseHead};
 use crate::route::{NoRoute, Reason};
 use crate::socks::client::SocksError;
@@ -175,14 +175,22 @@ impl Problem {
                 cause,
                 "is it really an HTTP proxy (http:// or https://)?",
             ),
-            ConnectCause::Refused(Refusal::Rejected { .. }) => Self::new(
-                407,
-                End::CredentialRejected,
-                "http_request_denied",
-                cause,
-                "check user and password in the configuration (wrong, changed, expired or locked); each further try \
-                 counts towards the account's lock-out",
-            ),
+            ConnectCause::Refused(Refusal::Rejected { why, .. }) => {
+                let hint = match why {
+                    Rejection::Unsaid | Rejection::Wrong => {
+                        "check user and password in the configuration; nothing more is sent before it is changed there, \
+                         or `hallpass login` or `hallpass status --retry` asks for one more try"
+                    }
+                    Rejection::Locked => {
+                        "have the account unlocked, then run `hallpass status --retry`; nothing more is sent before"
+                    }
+                    Rejection::Expired => {
+                        "set a new password, then change it in the configuration or run `hallpass login`; nothing more \
+                         is sent before"
+                    }
+                };
+                Self::new(407, End::CredentialRejected, "http_request_denied", cause, hint)
+            }
             ConnectCause::Refused(Refusal::Closed(_)) => Self::new(
                 407,
                 End::BreakerOpen,
@@ -394,7 +402,8 @@ mod tests {
     #[test]
     fn a_407_of_ours_names_a_scheme_that_no_client_knows() {
         let target = Target::parse("h:1", None).unwrap();
-        let cause = ConnectCause::Refused(Refusal::Rejected { scheme: crate::auth::Scheme::Ntlm });
+        let cause =
+            ConnectCause::Refused(Refusal::Rejected { scheme: crate::auth::Scheme::Ntlm, why: Rejection::Unsaid });
         let error = ConnectError::new(&target, &crate::route::Hop::Direct, cause);
         let (head, body) = answer(&Problem::of_connect(&error), "x-1");
         let challenges: Vec<_> = head.fields.all("proxy-authenticate").collect();

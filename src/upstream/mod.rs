@@ -137,7 +137,7 @@ impl ConnectError {
     /// The scheme whose proof was refused.
     pub fn scheme(&self) -> Option<Scheme> {
         match &self.cause {
-            ConnectCause::Refused(Refusal::Rejected { scheme }) => Some(*scheme),
+            ConnectCause::Refused(Refusal::Rejected { scheme, .. }) => Some(*scheme),
             ConnectCause::Refused(
                 Refusal::Closed(_)
                 | Refusal::Crowded

@@ -12,7 +12,7 @@ use super::stream::Stream;
 use super::{ConnectCause, Upstream, Upstreams};
 use crate::address::Target;
 use crate::auth::lockout::{Leave, Proof, Stake, Verdict};
-use crate::auth::{Refusal, Scheme};
+use crate::auth::{Refusal, Rejection, Scheme};
 use crate::http1::{ReadError, Wire};
 use crate::socks::client::{Handshake, SocksError, Step, login};
 
@@ -63,7 +63,8 @@ impl Upstreams {
                 Ok(step) => step,
                 Err(SocksError::Rejected) => {
                     judge(leave.take(), Verdict::Rejected).await;
-                    return Err(self.refused(upstream, Refusal::Rejected { scheme: Scheme::Basic }));
+                    let rejected = Refusal::Rejected { scheme: Scheme::Basic, why: Rejection::Unsaid };
+                    return Err(self.refused(upstream, rejected));
                 }
                 Err(SocksError::NoMethod) => {
                     let reason = reason.take().unwrap_or_else(|| "the upstream takes no password".into());
@@ -73,7 +74,11 @@ impl Upstreams {
             };
             let _ = wire.buffer.split_to(used);
             match step {
-                Step::More => receive(wire).await?,
+                Step::More => {
+                    receive(wire)
+                        .await
+                        .inspect_err(|_| leave.iter().for_each(|leave: &Leave| leave.permit().lose()))?;
+                }
                 Step::Send(bytes) => {
                     // Whoever answers a log-in with the next step has found it good.
                     proved.store(false, Ordering::Relaxed);

@@ -1,5 +1,7 @@
 """The directory locks an account at the third wrong password: one wrong password is one, whatever asks for it and how often."""
+import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -176,3 +178,47 @@ def retry(t):
     errors = [line for line in relay.log.read_text().splitlines() if " ERROR " in line]
     equal(len(errors), 2, "lines that tell of a rejection")
     unlock(account)
+
+
+@test("an account that is locked is called so where a KDC can tell, and asking costs no logon")
+def locked(t):
+    account = "lock-locked"
+    unlock(account)
+    for _ in range(3):
+        t.run("kinit", f"{account}@CORP.TEST", stdin=WRONG + "\n", check=False)
+    equal(bad_logons(account), 3, "bad logons by hand")
+    for user, words in ((f"{account}@CORP.TEST", "locked or disabled"), (f"CORP\\{account}", "nobody says which")):
+        relay = t.relay("ntlm", user=user, password=ACCOUNTS[account])
+        text = t.curl(relay, f"http://{t.site}/hello").body.decode()
+        assert words in text, text
+        assert account not in text, f"the user is named: {text}"
+    unlock(account)
+    environment = {"XDG_STATE_HOME": str(relay.dir / "state")}
+    t.run(HALLPASS, "status", "--retry", "--config", relay.dir / "hallpass.toml", **environment)
+    wait_for("the account to work again", lambda: works(t, relay))
+
+
+def winbinds():
+    return [int(pid) for pid in subprocess.run(["pgrep", "-x", "winbindd"], capture_output=True, text=True, check=True).stdout.split()]
+
+
+@test("after ten seconds without winbind it works again without a person", alone=True)
+def outage(t):
+    unlock("lock-outage")
+    relay = t.relay("ntlm", user="CORP\\lock-outage", password=ACCOUNTS["lock-outage"])
+    equal(connects(t, relay, 10), [200] * 10, "before")
+    stopped = winbinds()
+    assert stopped, "winbindd is not there"
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        during = at_once(5, lambda _: connects(t, relay, 1))
+        time.sleep(max(0, 10 - (time.monotonic() - began)))
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    began = time.monotonic()
+    wait_for("it to work", lambda: works(t, relay), 90)
+    t.notes.append(f"meanwhile {during}; worked {time.monotonic() - began:.1f} s after its return")
+    equal(connects(t, relay, 20), [200] * 20, "afterwards")

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hallpass::practice::{Account, DigestAlgorithm, Offer};
@@ -238,14 +239,16 @@ async fn a_person_who_asks_for_it_gets_one_more_trial() {
     assert_eq!(count(&parallel(&relay, CONNECT, 50).await, 200), 50);
 }
 
-/// Demands NTLM, and says nothing to whoever proves a password.
+/// Demands NTLM, says nothing to whoever proves a password first, and hangs up on the others.
 async fn ponders() -> Upstream {
     let guard = Guard::new("NTLM");
+    let is_first = AtomicBool::new(true);
     Upstream::start(move |heard| match guard.challenge(heard) {
         Some(value) => {
             Say::answer(format!("HTTP/1.1 407 X\r\nProxy-Authenticate: {value}\r\nContent-Length: 0\r\n\r\n"))
         }
-        None => Say::Silence,
+        None if is_first.swap(false, Ordering::SeqCst) => Say::Silence,
+        None => Say::HangUp,
     })
     .await
 }
@@ -267,7 +270,7 @@ async fn a_trial_that_was_cut_short_is_not_repeated_within_a_minute_by_anybody()
     drop(client);
     first.daemon.stop(std::future::ready(())).await;
 
-    let second = plan.key("handshake_timeout = \"300ms\"").start();
+    let second = plan.key("handshake_timeout = \"2s\"").start();
     let statuses = parallel(&second, CONNECT, 20).await;
     assert_eq!((count(&statuses, 407) + count(&statuses, 504), proofs(&upstream)), (20, 1));
     second.skip(Duration::from_secs(55));
@@ -327,6 +330,26 @@ async fn a_target_that_does_not_answer_holds_up_the_others_for_two_seconds_at_mo
     assert_eq!(ask(&relay, CONNECT).await, 200);
     let waited = started.elapsed();
     assert!(waited > Duration::from_secs(1) && waited < Duration::from_secs(10), "{waited:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_in_the_middle_of_the_first_logon_costs_the_others_nothing() {
+    let guard = Guard::new("NTLM");
+    let upstream = Upstream::start(move |heard| match guard.challenge(heard) {
+        Some(value) => {
+            Say::answer(format!("HTTP/1.1 407 X\r\nProxy-Authenticate: {value}\r\nContent-Length: 0\r\n\r\n"))
+        }
+        None if heard.head.line().contains("slow") => Say::Silence,
+        None => Say::welcome(heard),
+    })
+    .await;
+    let relay = Relay::before(upstream.addr).start();
+    let mut client = relay.client().await;
+    client.send(CONNECT.replace("origin", "slow")).await;
+    until("the proof", || proofs(&upstream) == 1).await;
+    drop(client);
+    assert_eq!(ask(&relay, CONNECT).await, 200);
+    assert_eq!(proofs(&upstream), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

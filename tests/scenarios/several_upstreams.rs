@@ -79,7 +79,7 @@ async fn a_proof_that_an_upstream_thinks_about_for_ever_is_not_carried_to_the_ne
     })
     .await;
     let second = Office::with([Offer::Ntlm])
-        .relay(|plan| plan.upstream(slow.addr).key("handshake_timeout = \"300ms\""))
+        .relay(|plan| plan.upstream(slow.addr).key("handshake_timeout = \"2s\""))
         .start()
         .await;
     assert_eq!(status(&second.relay, CONNECT).await, 504);

@@ -123,7 +123,7 @@ async fn a_password_that_a_server_thinks_about_for_ever_is_shown_to_nobody_else(
     let basic = "schemes = [\"basic\"]";
     let relay = before("socks5", &slow, basic)
         .upstream_at(&format!("socks5://{}", other.addr), basic)
-        .key("handshake_timeout = \"300ms\"")
+        .key("handshake_timeout = \"2s\"")
         .start();
     for request in [CONNECT, GET] {
         assert_eq!(status(&relay, request).await, 504, "{request:.8}");
@@ -196,7 +196,7 @@ async fn what_is_no_socks_server_or_says_nothing_makes_way_for_the_next_upstream
     let (http, mute) = (Upstream::start(Say::welcome).await, Scripted::start().await);
     let server = SocksServer::start(SocksPlan::default(), origin.addr).await;
     let relay = RelayPlan::default()
-        .key("handshake_timeout = \"300ms\"")
+        .key("handshake_timeout = \"2s\"")
         .upstream_at(&format!("socks5://{}", mute.addr()), "")
         .upstream_at(&format!("socks5://{}", http.addr), "")
         .upstream_at(&format!("socks5://{}", server.addr), "");

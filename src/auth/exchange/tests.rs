@@ -56,6 +56,10 @@ impl Permit for Given {
         });
     }
 
+    fn lose(&self) {
+        self.breaker.hear("lost");
+    }
+
     fn closed(&self) -> Closed {
         Closed { rejected: true, since: 0, next: None }
     }
@@ -106,6 +110,11 @@ const NTLM: Start = Start::Scheme(Scheme::Ntlm);
 const KERBEROS: Start = Start::Scheme(Scheme::Negotiate);
 const DIGEST: Start = Start::Scheme(Scheme::Digest);
 const BASIC: Start = Start::Scheme(Scheme::Basic);
+
+const REJECTED_NTLM: &str =
+    "refuse: the upstream rejected the credential (NTLM): wrong, changed, expired or locked: nobody says which";
+const REJECTED_DIGEST: &str =
+    "refuse: the upstream rejected the credential (Digest): wrong, changed, expired or locked: nobody says which";
 
 fn ntlm() -> Script {
     vec![Ok(("type 1", false)), Ok(("type 3", true))]
@@ -241,7 +250,7 @@ fn a_rejected_secret_is_not_tried_by_another_scheme() {
         stage.opening();
         stage.hears(407, &["NTLM", "Basic realm=x"]);
         stage.hears(407, &["NTLM dHlwZTI="]);
-        assert_eq!(stage.hears(407, challenge), "refuse: the upstream rejected the credential (NTLM)");
+        assert_eq!(stage.hears(407, challenge), REJECTED_NTLM);
         assert_eq!(stage.rejections(), 1);
     }
 }
@@ -267,10 +276,13 @@ fn without_a_ticket_the_next_scheme_begins_on_the_same_connection() {
 
 #[test]
 fn a_kdc_that_rejects_the_password_ends_everything() {
-    let rejected = vec![Err(MechanismError::Rejected("PREAUTH_FAILED".into()))];
+    let rejected = vec![Err(MechanismError::Rejected(Rejection::Wrong))];
     let mut stage = Stage::new([(KERBEROS, rejected), (NTLM, ntlm())]);
     stage.opening();
-    assert_eq!(stage.hears(407, &["Negotiate", "NTLM"]), "refuse: the upstream rejected the credential (Negotiate)");
+    assert_eq!(
+        stage.hears(407, &["Negotiate", "NTLM"]),
+        "refuse: the upstream rejected the credential (Negotiate): the password is wrong"
+    );
     assert_eq!(stage.rejections(), 1);
 }
 
@@ -294,10 +306,7 @@ fn a_stale_nonce_is_no_verdict_and_a_plain_407_is_one() {
     stage.opening();
     assert_eq!(stage.hears(407, &["Digest realm=r, nonce=a"]), "digest 1");
     assert_eq!(stage.hears(407, &["Digest realm=r, nonce=b, stale=TRUE"]), "digest 2");
-    assert_eq!(
-        stage.hears(407, &["Digest realm=r, nonce=c, stale=false"]),
-        "refuse: the upstream rejected the credential (Digest)"
-    );
+    assert_eq!(stage.hears(407, &["Digest realm=r, nonce=c, stale=false"]), REJECTED_DIGEST);
 }
 
 #[test]
@@ -306,7 +315,7 @@ fn a_refused_nonce_that_is_not_said_to_be_stale_is_a_verdict_even_for_a_proven_p
     let mut stage = Stage::with([(DIGEST, script)], Some(DIGEST), true);
     assert_eq!(stage.opening(), "digest 1");
     let action = stage.hears(407, &["Digest realm=r, nonce=b"]);
-    assert_eq!(action, "refuse: the upstream rejected the credential (Digest)");
+    assert_eq!(action, REJECTED_DIGEST);
 }
 
 #[test]
@@ -374,6 +383,7 @@ fn a_proof_without_an_answer_is_repeated_once_and_only_for_a_proven_secret() {
             stage.hears(407, &["NTLM dHlwZTI="]);
             assert_eq!(stage.breaks(), second);
         }
+        assert_eq!(stage.concluded(0).last(), Some(&"lost"));
     }
 }
 

@@ -68,7 +68,8 @@ pub enum Verdict {
     Unclear,
 }
 
-/// What counts a showing. Dropped without a verdict, a secret that was shown may have been judged.
+/// What counts a showing. One that is dropped without a verdict was given up by whoever waited for it: what was shown
+/// may have been judged, and one more trial need not wait.
 pub trait Permit: Send + Sync {
     /// Nobody has found the secret bad in the meantime.
     fn is_good(&self) -> bool;
@@ -84,6 +85,9 @@ pub trait Permit: Send + Sync {
 
     /// Only the first verdict counts. A rejection is written to disk, so this may block.
     fn judge(&self, verdict: Verdict);
+
+    /// There will be no verdict: the connection broke. It may have been judged.
+    fn lose(&self);
 
     /// When it may be shown again, now that it was rejected.
     fn closed(&self) -> Closed;

@@ -179,11 +179,23 @@ impl Account {
             let patience = if slot.trial.is_some() { PATIENCE_WITH_A_TRIAL } else { PATIENCE };
             slot.shown.is_some_and(|shown| now.moment.saturating_sub(shown) >= patience)
         };
-        for slot in self.slots.extract_if(.., late) {
-            let Some((scope, upstream)) = slot.trial else { continue };
-            if let Some(known) = self.secrets.iter_mut().find(|known| known.tag == slot.tag) {
-                known.entry.pardon(scope, &upstream);
-            }
+        let late: Vec<Slot> = self.slots.extract_if(.., late).collect();
+        late.into_iter().for_each(|slot| self.pardon(slot));
+    }
+
+    /// The place is free, and whoever had it does not wait for the verdict.
+    pub fn give_up(&mut self, number: u64) {
+        if let Some(at) = self.slots.iter().position(|slot| slot.number == number) {
+            let slot = self.slots.remove(at);
+            self.pardon(slot);
+            self.places.notify_one();
+        }
+    }
+
+    fn pardon(&mut self, slot: Slot) {
+        let Some((scope, upstream)) = slot.trial else { return };
+        if let Some(entry) = self.entry(&slot.tag) {
+            entry.pardon(scope, &upstream);
         }
     }
 

@@ -125,6 +125,12 @@ impl Permit for Place {
         }
     }
 
+    fn lose(&self) {
+        if self.is_first() {
+            self.shared.with(&self.account, |account| account.give_back(self.number));
+        }
+    }
+
     fn closed(&self) -> Closed {
         let now = self.shared.now();
         let closed = self
@@ -142,7 +148,7 @@ impl Drop for Place {
         }
         let shown = self.shown.load(Ordering::Acquire);
         let Some((scope, before)) = self.trial.take().filter(|_| !shown) else {
-            self.shared.with(&self.account, |account| account.give_back(self.number));
+            self.shared.with(&self.account, |account| account.give_up(self.number));
             return;
         };
         // The place is held for so long: nobody else's trial is meant by it.
