@@ -493,3 +493,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

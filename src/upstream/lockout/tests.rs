@@ -1,0 +1,172 @@
+//! The breaker against crowds of requests, without any upstream.
+
+use std::sync::atomic::AtomicU32;
+
+use tokio::task::{JoinSet, yield_now};
+
+use super::*;
+use crate::auth::lockout::{AccountName, Verdict};
+use crate::secret::Secret;
+
+const UPSTREAM: &str = "http://proxy.test:8080";
+
+struct Account {
+    name: AccountName,
+    password: Mutex<&'static str>,
+    kept: Mutex<Option<Proof>>,
+    reads: AtomicU32,
+}
+
+impl Account {
+    fn with(password: &'static str) -> Arc<Self> {
+        let name = AccountName::of_user(&"CORP\\alice".parse().unwrap(), None);
+        Arc::new(Self { name, password: Mutex::new(password), kept: Mutex::default(), reads: AtomicU32::new(0) })
+    }
+}
+
+impl Stake for Account {
+    fn account(&self) -> &AccountName {
+        &self.name
+    }
+
+    fn known(&self) -> Option<Proof> {
+        self.kept.lock().unwrap().clone()
+    }
+
+    fn read(&self) -> Result<Proof, MechanismError> {
+        self.read_anew()
+    }
+
+    fn read_anew(&self) -> Result<Proof, MechanismError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let proof = Proof::Password(Secret::new(*self.password.lock().unwrap()));
+        *self.kept.lock().unwrap() = Some(proof.clone());
+        Ok(proof)
+    }
+}
+
+async fn admit(lockout: &Lockout, account: &Arc<Account>) -> Result<Leave, NoLeave> {
+    let stake: Arc<dyn Stake> = account.clone();
+    lockout.admit(&stake, UPSTREAM, Scheme::Ntlm).await
+}
+
+/// One request that shows its secret and hears what this upstream thinks of it.
+async fn log_on(lockout: &Lockout, account: &Arc<Account>, good: &'static str, flight: &Flight) -> bool {
+    let Ok(leave) = admit(lockout, account).await else { return false };
+    leave.permit().show();
+    flight.begins();
+    for _ in 0..3 {
+        yield_now().await;
+    }
+    flight.ends();
+    let Proof::Password(password) = leave.proof() else { panic!() };
+    let is_good = password.expose() == good;
+    flight.bad.fetch_add(usize::from(!is_good), Ordering::Relaxed);
+    let verdict = if is_good { Verdict::Accepted } else { Verdict::Rejected };
+    let judged = spawn_blocking(move || leave.permit().judge(verdict));
+    judged.await.unwrap();
+    is_good
+}
+
+/// How many were in flight at once, and how many were bad.
+#[derive(Default)]
+struct Flight {
+    now: AtomicUsize,
+    most: AtomicUsize,
+    bad: AtomicUsize,
+}
+
+impl Flight {
+    fn begins(&self) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+    }
+
+    fn ends(&self) {
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn crowd(
+    lockout: &Arc<Lockout>,
+    account: &Arc<Account>,
+    count: usize,
+    good: &'static str,
+) -> (usize, Arc<Flight>) {
+    let flight = Arc::new(Flight::default());
+    let mut clients = JoinSet::new();
+    for _ in 0..count {
+        let (lockout, account, flight) = (lockout.clone(), account.clone(), flight.clone());
+        clients.spawn(async move { log_on(&lockout, &account, good, &flight).await });
+    }
+    let through = clients.join_all().await.into_iter().filter(|through| *through).count();
+    (through, flight)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_are_in_flight_than_the_window_allows() {
+    for most in [1, 2, 8] {
+        let lockout = Arc::new(Lockout::default());
+        lockout.allow_at_a_time(most);
+        let (through, flight) = crowd(&lockout, &Account::with("good"), 300, "good").await;
+        assert_eq!(through, 300);
+        assert!(
+            flight.most.load(Ordering::SeqCst) <= most,
+            "{flight} of {most}",
+            flight = flight.most.load(Ordering::SeqCst)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_logon_is_all_that_a_wrong_secret_costs_and_it_is_not_read_for_each_request() {
+    let lockout = Arc::new(Lockout::default());
+    let account = Account::with("bad");
+    for _ in 0..3 {
+        let (through, flight) = crowd(&lockout, &account, 100, "good").await;
+        assert_eq!(through, 0);
+        lockout.skip(READ_ANEW / 2);
+        assert!(flight.bad.load(Ordering::Relaxed) <= 1);
+    }
+    assert!(account.reads.load(Ordering::Relaxed) <= 4, "{:?}", account.reads);
+    *account.password.lock().unwrap() = "good";
+    lockout.skip(READ_ANEW);
+    let (through, flight) = crowd(&lockout, &account, 100, "good").await;
+    // Who asks while it is being read is told what is known.
+    assert!(through > 0 && flight.bad.load(Ordering::Relaxed) == 0, "{through}");
+    assert_eq!(crowd(&lockout, &account, 100, "good").await.0, 100);
+    assert_eq!(lockout.troubles(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_up_waiting_or_never_shows_anything_takes_no_place() {
+    let lockout = Arc::new(Lockout::default());
+    let account = Account::with("good");
+    let held = admit(&lockout, &account).await.unwrap();
+    for _ in 0..20 {
+        assert!(timeout(Duration::from_millis(5), admit(&lockout, &account)).await.is_err());
+    }
+    assert_eq!(lockout.shared.waiting.load(Ordering::SeqCst), 0);
+    drop(held);
+    let (through, _) = crowd(&lockout, &account, 20, "good").await;
+    assert_eq!(through, 20, "a trial that was never made is none");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_wait() {
+    let lockout = Arc::new(Lockout::default());
+    let account = Account::with("good");
+    let held = admit(&lockout, &account).await.unwrap();
+    let mut waiting = JoinSet::new();
+    for _ in 0..MAX_WAITING {
+        let (lockout, account) = (lockout.clone(), account.clone());
+        waiting.spawn(async move { admit(&lockout, &account).await.is_ok() });
+    }
+    while lockout.shared.waiting.load(Ordering::SeqCst) < MAX_WAITING {
+        yield_now().await;
+    }
+    assert!(matches!(admit(&lockout, &account).await, Err(NoLeave::Refused(Refusal::Crowded))));
+    held.permit().show();
+    spawn_blocking(move || held.permit().judge(Verdict::Rejected)).await.unwrap();
+    assert!(waiting.join_all().await.into_iter().all(|admitted| !admitted), "all are told at once");
+}
