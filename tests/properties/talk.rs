@@ -169,6 +169,10 @@ impl Permit for Granted {
 
     fn show(&self) {}
 
+    fn lose(&self) {
+        *self.spent.lock().unwrap() = true;
+    }
+
     fn judge(&self, verdict: Verdict) {
         *self.spent.lock().unwrap() = true;
         self.heard.verdicts().push(verdict);
