@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -53,7 +54,9 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
 fn every_configuration_in_a_document_is_right() {
     let home = tempfile::tempdir().unwrap();
     for name in ["corp-ca.pem", "me.pem", "me.key", "build.keytab"] {
-        fs::write(home.path().join(name), "-----BEGIN CERTIFICATE-----\n").unwrap();
+        let path = home.path().join(name);
+        fs::write(&path, "-----BEGIN CERTIFICATE-----\n").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }
     let mut checked = 0;
     for block in DOCUMENTS.iter().flat_map(|name| blocks(&document(name), "toml")) {
