@@ -1,6 +1,6 @@
 //! The seeds of the fuzzers, replayed through the functions that are fuzzed.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is not as it should be")]
 
 use std::collections::BTreeSet;
 use std::fs;
