@@ -28,7 +28,7 @@ pub fn chunked(bytes: &[u8]) {
         assert_eq!(decode(&[&bytes[..cut], &bytes[cut..]]), whole, "cut at {cut}");
     }
     for size in [size, size * 5, 1 << 20] {
-        assert_eq!(off_a_stream(bytes, size), whole, "by {size}");
+        assert_eq!(off_a_stream(Body::chunked(), bytes, size), whole, "by {size}");
     }
     let Ok(Some((trailers, left))) = &whole.end else { return };
     for (name, value) in trailers.iter() {
@@ -45,6 +45,23 @@ pub fn chunked(bytes: &[u8]) {
     let message = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", used].concat();
     if let Some(data) = http::response("GET", &message).and_then(|seen| seen.body) {
         assert_eq!(data, whole.data);
+    }
+}
+
+/// What follows a head is the same body in one read and in many, and never more than was announced.
+pub fn read_alike(body: &Body, bytes: &[u8]) {
+    let whole = off_a_stream(body.clone(), bytes, bytes.len().max(1));
+    let size = bytes.len() / LONG + 1;
+    assert_eq!(off_a_stream(body.clone(), bytes, size), whole, "by {size}");
+    match body {
+        Body::Empty => assert_eq!((&whole.data[..], whole.end), (&[][..], Ok(Some((Fields::default(), bytes.len()))))),
+        Body::Length(length) => {
+            let length = usize::try_from(*length).unwrap_or(usize::MAX);
+            assert_eq!(whole.data, bytes[..length.min(bytes.len())]);
+            assert_eq!(whole.end.is_ok_and(|end| end.is_some()), bytes.len() >= length);
+        }
+        Body::UntilClose => assert_eq!(whole.data, bytes),
+        Body::Chunked(_) => assert!(whole.data.len() <= bytes.len()),
     }
 }
 
@@ -75,9 +92,9 @@ fn decode(pieces: &[&[u8]]) -> Decoded {
 }
 
 /// The same through the reader of connections.
-fn off_a_stream(bytes: &[u8], size: usize) -> Decoded {
+fn off_a_stream(mut body: Body, bytes: &[u8], size: usize) -> Decoded {
     let mut wire = Wire::new(Pieces { rest: bytes, size });
-    let (mut body, mut data) = (Body::chunked(), Vec::new());
+    let mut data = Vec::new();
     let end = loop {
         match now(wire.reader().piece(&mut body)) {
             Ok(Ok(more)) => data.extend_from_slice(&more),

@@ -4,6 +4,7 @@ use hallpass::http1::head::MAX_FIELDS;
 use hallpass::http1::{Body, Fields, ReadError, RequestHead, ResponseHead, Version, Wire};
 use hallpass::secret::Credentials;
 
+use super::bodies::read_alike;
 use super::http::{self, Pairs, Pieces, now, strict, values};
 
 const MAX_HEAD: usize = 8 * 1024;
@@ -38,6 +39,9 @@ pub fn request_head(bytes: &[u8]) {
         (&head.method, &head.target, &head.fields, written.clone())
     );
     request_framing(&head, &fields, &written);
+    if let Ok(body) = Body::of_request(&head) {
+        read_alike(&body, &left);
+    }
     passes_on(&head.fields);
     // Whoever says that it ends is not waited for, and 1.0 knows no interim answers.
     assert!(!(head.persists() && head.fields.has_member("connection", "close")));
@@ -102,6 +106,10 @@ pub fn response_head(bytes: &[u8]) {
     let again = ResponseHead::parse(&written).expect("what was written is read");
     assert_eq!((again.status, &again.reason, &again.fields), (head.status, &head.reason, &head.fields));
     response_framing(method, &head, &fields, &written);
+    if let Ok(body) = Body::of_response(method, &head) {
+        read_alike(&body, &left);
+    }
+    assert!(!(head.persists() && head.fields.has_member("connection", "close")));
     passes_on(&head.fields);
 }
 
