@@ -22,6 +22,11 @@ impl Account {
         let name = AccountName::of_user(&"CORP\\alice".parse().unwrap(), None);
         Arc::new(Self { name, password: Mutex::new(password), kept: Mutex::default(), reads: AtomicU32::new(0) })
     }
+
+    fn fetch(&self) -> Proof {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        Proof::Password(Secret::new(*self.password.lock().unwrap()))
+    }
 }
 
 impl Stake for Account {
@@ -34,12 +39,12 @@ impl Stake for Account {
     }
 
     fn read(&self) -> Result<Proof, MechanismError> {
-        self.read_anew()
+        let mut kept = self.kept.lock().unwrap();
+        Ok(kept.get_or_insert_with(|| self.fetch()).clone())
     }
 
     fn read_anew(&self) -> Result<Proof, MechanismError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        let proof = Proof::Password(Secret::new(*self.password.lock().unwrap()));
+        let proof = self.fetch();
         *self.kept.lock().unwrap() = Some(proof.clone());
         Ok(proof)
     }
