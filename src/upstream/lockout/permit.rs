@@ -48,20 +48,22 @@ impl Place {
     /// Others hear of it at once, the caller when it is on disk.
     fn rejected(&self) {
         let (now, scope) = (self.shared.now(), self.scope());
-        self.shared.with(&self.account, |account| {
-            if let Some(entry) = account.entry(&self.tag) {
+        let news = self.shared.with(&self.account, |account| {
+            let told = account.entry(&self.tag).and_then(|entry| {
                 let is_news = !entry.trials.rejected && scope != Some(Scope::Here);
                 entry.reject(scope, &self.upstream, now);
-                let closed = entry.closed(&self.upstream, now);
-                if is_news {
-                    self.tell(&account.shown, closed);
-                }
-            }
+                is_news.then(|| entry.closed(&self.upstream, now))
+            });
             account.rejected_by = Some(self.upstream.clone());
             account.close();
             account.give_back(self.number);
+            told.map(|closed| (account.shown.clone(), closed))
         });
         self.shared.write(&self.account, &self.tag, &mut |entry, now| entry.reject(scope, &self.upstream, now));
+        // A log that blocks must hold up nobody who only wants to know how the account stands.
+        if let Some((account, closed)) = news.flatten() {
+            self.tell(&account, closed);
+        }
     }
 
     fn tell(&self, account: &str, closed: Closed) {
