@@ -1,5 +1,7 @@
-//! This process among others: its signals, the file that says where it listens, who holds a port.
+//! This process among others: its signals, the file that says where it listens, who holds a port or a connection.
 
+pub mod account;
+mod owner;
 mod run_file;
 
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
@@ -10,6 +12,7 @@ mod imp;
 #[cfg_attr(not(unix), path = "windows.rs")]
 mod signals;
 
+pub use owner::{OwnerError, Owners};
 pub use run_file::{RunFile, running_relays};
 pub use signals::{Signals, end_stdout};
 
