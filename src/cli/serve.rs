@@ -9,7 +9,7 @@ use tracing::Level;
 use super::flags::Flags;
 use super::output;
 use crate::config::{self, Config, Inputs, Loaded, LogFormat};
-use crate::daemon::{Daemon, StartError};
+use crate::daemon::{Daemon, StartError, WaysError};
 use crate::process::{RunFile, Signal, Signals, holder_of};
 use crate::proxy::Way;
 use crate::trace;
@@ -104,7 +104,7 @@ fn reload(daemon: &mut Daemon, inputs: &Inputs) {
 
 /// For people at a "port in use": by whom.
 fn explain(error: StartError, config: &Config) -> anyhow::Error {
-    let StartError::Bind(bind) = &error else { return error.into() };
+    let StartError::Ways(WaysError::Bind(bind)) = &error else { return error.into() };
     let holder = holder_of(bind.addr).map(|holder| format!("{} is in use by {holder}", bind.addr));
     let in_use = bind.source.kind() == std::io::ErrorKind::AddrInUse;
     let addr = bind.addr;
@@ -122,7 +122,7 @@ fn explain(error: StartError, config: &Config) -> anyhow::Error {
 /// Absent where there is no place for it; nothing but convenience depends on it.
 fn write_run_file(daemon: &Daemon, config: &Config) -> Option<RunFile> {
     let directory = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty())?);
-    match RunFile::write(&directory, daemon.addrs(), &config.files) {
+    match RunFile::write(&directory, &daemon.addrs(), &config.files) {
         Ok(file) => Some(file),
         Err(error) => {
             tracing::warn!(%error, "cannot write the run file in {}", directory.display());

@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use super::mistake::Problem;
 use super::reader::Reader;
 use super::{
     Audit, AuditTo, Config, ConnectPort80, DEFAULT_AUDIT_KEEP, DEFAULT_AUDIT_MAX_SIZE, DEFAULT_CONNECT_TIMEOUT,
     DEFAULT_GRACE, DEFAULT_HALF_CLOSE_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_HEAD_TIMEOUT, DEFAULT_IDLE_TIMEOUT,
     DEFAULT_KEEPALIVE, DEFAULT_LISTEN, DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HEAD, Level, Log, LogFormat, Profile,
-    ProfileChoice, Routing, Upstream, credentials, keys, listeners, no_proxy, pac, profiles, rules, tunnels, upstreams,
-    value,
+    ProfileChoice, Routing, Upstream, admission, credentials, keys, listeners, no_proxy, pac, profiles, rules, tunnels,
+    upstreams, value,
 };
 use crate::address::Host;
 use crate::route::DirectFallback;
@@ -45,11 +47,12 @@ pub(super) const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), (
 
 /// What is wrong is left at its default and noted in the reader.
 pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>, state_directory: Option<PathBuf>) -> Config {
-    let listen = listen(reader);
+    let access = admission::read(reader);
+    let listen = listen(reader, &access.allow);
     let credentials = credentials::read(reader);
     let mut taken = listen.clone();
     let listeners = listeners::read(reader, &mut taken);
-    let tunnels = tunnels::read(reader, &mut taken);
+    let tunnels = tunnels::read(reader, &access.allow, &mut taken);
     let upstreams = upstreams::read(reader, &credentials, &taken);
     let routing = routing(reader, &upstreams);
     let profiles = profiles::read(reader, &upstreams, &routing);
@@ -57,6 +60,7 @@ pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>, state_directory: Opti
     let or_off = value::duration_or_off;
     Config {
         listen,
+        access,
         listeners,
         tunnels,
         upstreams,
@@ -92,7 +96,7 @@ pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>, state_directory: Opti
     }
 }
 
-fn listen(reader: &mut Reader<'_>) -> Vec<SocketAddr> {
+fn listen(reader: &mut Reader<'_>, allow: &[IpNet]) -> Vec<SocketAddr> {
     let Some(items) = reader.items(&["listen"]) else { return DEFAULT_LISTEN.into() };
     if items.is_empty() && reader.mistakes.is_empty() {
         reader.wrong(&["listen"], Problem::new("there is nowhere to listen").hint("leave the key out for the default"));
@@ -100,6 +104,7 @@ fn listen(reader: &mut Reader<'_>) -> Vec<SocketAddr> {
     let mut listen: Vec<SocketAddr> = Vec::new();
     for (text, origin) in items {
         for address in reader.checked(&["listen"], origin.clone(), value::listen(&text)).unwrap_or_default() {
+            reader.checked(&["listen"], origin.clone(), admission::reach(&address, allow));
             // Port 0 is another port each time.
             if address.port() != 0 && listen.contains(&address) {
                 reader.wrong_at(origin.clone(), &["listen"], Problem::new(format!("{address} stands here twice")));

@@ -1,6 +1,5 @@
 //! A valid configuration → everything a request needs.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -9,6 +8,7 @@ use super::StartError;
 use super::script::Terms;
 use super::script_host::ScriptHost;
 use super::situation::Situation;
+use super::ways::Listening;
 use crate::address::Endpoint;
 use crate::audit::Audit;
 use crate::auth::Scheme;
@@ -22,7 +22,7 @@ use crate::route::pac::Limits;
 use crate::route::{PacState, Router};
 use crate::state::State;
 use crate::upstream::fetch::Fetcher;
-use crate::upstream::{Addresses, Dialer, Live, Resolve, Tls, TlsOptions, Unlisted, Upstream, Upstreams};
+use crate::upstream::{Addresses, Dialer, Live, OwnAddress, Resolve, Tls, TlsOptions, Unlisted, Upstream, Upstreams};
 
 /// Which upstream, with which credential, was seen first when: what was learnt of another one is not true of it.
 #[derive(Clone, Default)]
@@ -63,7 +63,7 @@ pub(super) fn pseudonym() -> String {
 
 /// What stays the same for as long as the process lives.
 pub(super) struct Fixed {
-    pub listen: Vec<SocketAddr>,
+    pub listen: Listening,
     pub live: Arc<Live>,
     pub audit: Audit,
     pub pseudonym: String,
@@ -94,7 +94,7 @@ impl Parts {
             resolver: Arc::new(SystemResolver),
             connect_timeout: config.connect_timeout,
             keepalive: config.keepalive,
-            own: fixed.listen.as_slice().into(),
+            own: own_address(&fixed.listen),
         };
         let upstreams = Arc::new(Upstreams {
             list,
@@ -117,7 +117,7 @@ impl Parts {
             provisional: situation.provisional,
             standing: standing(config, situation),
             upstreams: self.upstreams.clone(),
-            listen: fixed.listen.clone(),
+            listen: fixed.listen.addrs(),
             local_hosts: config.local_hosts.iter().map(ToString::to_string).collect(),
             connect_ports: config.connect_ports.clone(),
             forwards_port_80: config.connect_port_80 == ConnectPort80::AbsoluteForm,
@@ -276,6 +276,11 @@ fn settings(credential: &Credential) -> Settings {
 fn reader(source: Option<&Source>) -> ReadSecret {
     let source = source.cloned();
     Arc::new(move || source.as_ref().map(Source::read).transpose().map_err(|error| error.to_string()))
+}
+
+fn own_address(listening: &Listening) -> OwnAddress {
+    let listening = listening.clone();
+    Arc::new(move |addr| listening.is_own(addr))
 }
 
 struct SystemResolver;

@@ -45,8 +45,13 @@ impl Core {
         self.current().config.clone()
     }
 
-    pub fn listen(&self) -> &[SocketAddr] {
-        &self.fixed.listen
+    pub fn listen(&self) -> Vec<SocketAddr> {
+        self.fixed.listen.addrs()
+    }
+
+    /// New requests see where we listen now.
+    pub fn publish_ways(&self) {
+        self.publish(&self.current());
     }
 
     pub fn live(&self) -> Arc<Live> {
@@ -135,7 +140,7 @@ mod tests {
 
     fn core(config: &Config) -> Core {
         let (audit, _writer) = Audit::start(Sink::Off).unwrap();
-        let fixed = Fixed { listen: Vec::new(), live: Arc::default(), audit, pseudonym: String::new() };
+        let fixed = Fixed { listen: Default::default(), live: Arc::default(), audit, pseudonym: String::new() };
         Core::new(config, fixed, State::default()).unwrap()
     }
 

@@ -12,7 +12,7 @@ mod ways;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -22,14 +22,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::audit::{Audit, Sink, Writer};
 use crate::config::{self, AuditTo, Config};
-use crate::listener::BindError;
-use crate::proxy::{Doubt, Phase, Proxy, Shared, Way};
+use crate::proxy::{Doubt, Phase, Proxy, Refusals, Shared, Way};
 use crate::state::State;
 use crate::upstream::{Live, TlsError};
 use build::Fixed;
 use core::Core;
 use roaming::Roaming;
-use ways::Ways;
+pub use ways::WaysError;
+use ways::{Bound, Listening, Ways};
 
 /// Idle upstream connections are looked at this often.
 const SWEEP: Duration = Duration::from_secs(15);
@@ -40,7 +40,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 #[derive(Debug, Error)]
 pub enum StartError {
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Ways(#[from] WaysError),
     #[error("upstream {name}")]
     Tls {
         name: String,
@@ -56,7 +56,7 @@ pub enum StartError {
 }
 
 pub struct Daemon {
-    ways: Vec<(Way, Vec<SocketAddr>)>,
+    ways: Arc<Mutex<Ways>>,
     grace: Duration,
     writer: Writer,
     core: Arc<Core>,
@@ -64,8 +64,6 @@ pub struct Daemon {
     /// Has the place looked at by a new configuration.
     reloaded: Arc<Notify>,
     phase: watch::Sender<Phase>,
-    stop: watch::Sender<bool>,
-    serving: JoinHandle<JoinSet<()>>,
     sweeping: JoinHandle<()>,
     roaming: JoinHandle<()>,
 }
@@ -73,43 +71,41 @@ pub struct Daemon {
 impl Daemon {
     /// Binds and serves at once; must be called within a runtime.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        let bound = Ways::bind(config)?;
-        let ways = bound.addrs();
-        let own: Vec<SocketAddr> = ways.iter().flat_map(|(_, addrs)| addrs).copied().collect();
+        let bound = Bound::new(config)?;
+        let listening = Listening::default();
+        listening.set(bound.addrs());
         let (audit, writer) = start_audit(config)?;
         let live = Arc::new(Live::default());
-        let fixed = Fixed { listen: own, live: live.clone(), audit, pseudonym: build::pseudonym() };
+        let fixed = Fixed { listen: listening.clone(), live: live.clone(), audit, pseudonym: build::pseudonym() };
         let core = Arc::new(Core::new(config, fixed, State::at(config.state_directory.clone()))?);
         let (phase, phase_seen) = watch::channel(Phase::Serving);
-        let (stop, stop_seen) = watch::channel(false);
         let (reloaded, looks) = (Arc::new(Notify::new()), watch::Sender::default());
         let asked = Arc::new(Notify::new());
         let doubt = Doubt::new(asked.clone(), looks.subscribe());
         let roaming = Roaming::new(core.clone(), asked, reloaded.clone(), looks);
-        let shared = Shared { proxies: core.proxies(), phase: phase_seen, doubt };
+        let refusals = Arc::new(Refusals::default());
+        let shared = Shared { proxies: core.proxies(), phase: phase_seen, doubt, refusals };
         Ok(Self {
-            ways,
+            ways: Arc::new(Mutex::new(bound.serve(shared, listening))),
             grace: config.grace,
             writer,
             core,
             started_with: config.clone(),
             reloaded,
             phase,
-            stop,
-            serving: bound.serve(config.max_clients, &stop_seen, &shared),
             sweeping: tokio::spawn(sweep(live)),
             roaming: tokio::spawn(roaming.run()),
         })
     }
 
     /// Where the clients of `listen` reach us; the kernel's choice where port 0 was asked for.
-    pub fn addrs(&self) -> &[SocketAddr] {
-        self.ways.first().map_or(&[], |(_, addrs)| addrs)
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        self.ways().into_iter().next().map_or_else(Vec::new, |(_, addrs)| addrs)
     }
 
     /// Every way in and its addresses: `listen`, the further listeners, the tunnels.
-    pub fn ways(&self) -> &[(Way, Vec<SocketAddr>)] {
-        &self.ways
+    pub fn ways(&self) -> Vec<(Way, Vec<SocketAddr>)> {
+        lock(&self.ways).addrs()
     }
 
     /// What changes while the relay runs: the health of its hops, the addresses its tunnels leave from.
@@ -119,7 +115,11 @@ impl Daemon {
 
     /// New requests see the new configuration; those under way and all tunnels keep theirs.
     pub fn reload(&mut self, config: &Config) -> Result<(), StartError> {
+        let change = lock(&self.ways).prepare(config)?;
         self.core.reload(config)?;
+        if lock(&self.ways).commit(change) {
+            self.core.publish_ways();
+        }
         self.grace = config.grace;
         self.reloaded.notify_one();
         for key in needs_restart(&self.started_with, config) {
@@ -131,20 +131,20 @@ impl Daemon {
     /// Closes the listening sockets, sends idle clients away, gives the rest the grace, ends. `hurry` cuts the
     /// grace short.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
-        self.stop.send_replace(true);
+        let closing = lock(&self.ways).close_all();
         self.phase.send_replace(Phase::Draining);
         self.sweeping.abort();
         self.roaming.abort();
-        if let Ok(mut clients) = self.serving.await {
-            tokio::select! {
-                () = all_gone(&mut clients) => {}
-                () = sleep(self.grace) => {}
-                () = hurry => {}
-            }
-            self.phase.send_replace(Phase::Ending);
-            let _ = timeout(LAST_WORDS, all_gone(&mut clients)).await;
-            clients.shutdown().await;
+        let mut clients = closing.clients().await;
+        tokio::select! {
+            () = all_gone(&mut clients) => {}
+            () = sleep(self.grace) => {}
+            () = hurry => {}
         }
+        self.phase.send_replace(Phase::Ending);
+        let _ = timeout(LAST_WORDS, all_gone(&mut clients)).await;
+        clients.shutdown().await;
+        drop(self.ways);
         // The last senders of audit records end their writer.
         let _ = self.roaming.await;
         drop(self.core);
@@ -160,8 +160,9 @@ pub async fn survey(config: &Config) -> Result<Arc<Proxy>, StartError> {
         Audit::start(Sink::Off).map_err(|source| StartError::Audit { to: "nowhere".into(), source })?;
     let further = config.listeners.iter().flat_map(config::Listener::addrs);
     let tunnels = config.tunnels.iter().flat_map(|tunnel| tunnel.listen.clone());
-    let listen = config.listen.iter().copied().chain(further).chain(tunnels).collect();
-    let fixed = Fixed { listen, live: live.clone(), audit, pseudonym: build::pseudonym() };
+    let listening = Listening::default();
+    listening.set(config.listen.iter().copied().chain(further).chain(tunnels).collect());
+    let fixed = Fixed { listen: listening, live: live.clone(), audit, pseudonym: build::pseudonym() };
     let core = Arc::new(Core::new(config, fixed, State::read_only(config.state_directory.clone()))?);
     Roaming::new(core.clone(), Arc::default(), Arc::default(), watch::Sender::default()).look().await;
     let proxy = core.proxies().borrow().clone();
@@ -170,15 +171,13 @@ pub async fn survey(config: &Config) -> Result<Arc<Proxy>, StartError> {
 
 /// What is fixed when the sockets are bound and the writers started.
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let keys = [
-        ("listen", old.listen != new.listen),
-        ("[[listeners]]", old.listeners != new.listeners),
-        ("[[tunnels]]", old.tunnels != new.tunnels),
-        ("max_clients", old.max_clients != new.max_clients),
-        ("[audit]", old.audit != new.audit),
-        ("[log]", old.log != new.log),
-    ];
+    let keys = [("[audit]", old.audit != new.audit), ("[log]", old.log != new.log)];
     keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+}
+
+/// No change of the ways can be seen half done.
+fn lock(ways: &Mutex<Ways>) -> MutexGuard<'_, Ways> {
+    ways.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn all_gone(clients: &mut JoinSet<()>) {

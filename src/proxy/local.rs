@@ -12,6 +12,22 @@ use crate::http1::{Body, RequestHead, ResponseHead, Version};
 use crate::route::own_pac;
 use respond::Problem;
 
+/// What programs ask of whoever listens, before they know whether it serves them: no secret, and nothing changes.
+const FOR_EVERYBODY: [&str; 2] = ["/healthz", "/proxy.pac"];
+
+/// Not meant for another server.
+pub(super) fn is_origin_form(head: &RequestHead) -> bool {
+    head.method != "CONNECT" && (head.target.starts_with('/') || head.target == "*")
+}
+
+pub(super) fn is_for_everybody(head: &RequestHead) -> bool {
+    is_origin_form(head) && FOR_EVERYBODY.contains(&path(head))
+}
+
+fn path(head: &RequestHead) -> &str {
+    head.target.split('?').next().unwrap_or_default()
+}
+
 pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<Proxy>, shared: &mut Shared) -> Next {
     let phase = *shared.phase.borrow();
     let mut story = Story::of_request(&client.peer, proxy, head);
@@ -19,14 +35,15 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
         respond::refuse(client, story, &problem).await;
         return Next::Close;
     }
-    let path = head.target.split('?').next().unwrap_or_default();
-    let page = match (path, phase) {
+    let page = match (path(head), phase) {
         ("/healthz", _) => Page::text("alive\n"),
         ("/readyz", Phase::Serving) => Page::text("ready\n"),
         ("/readyz", Phase::Draining | Phase::Ending) => {
             Page { status: 503, reason: "Service Unavailable", ..Page::text("draining\n") }
         }
-        ("/status", _) => Page::new("application/json", format!("{:#}\n", status::json(proxy, phase))),
+        ("/status", _) => {
+            Page::new("application/json", format!("{:#}\n", status::json(proxy, phase, &shared.refusals)))
+        }
         ("/proxy.pac", _) => {
             // Browsers keep it for hours, so it waits for what is known of the place.
             let proxy = settled(proxy, shared).await;

@@ -189,7 +189,7 @@ impl Proxy {
     /// The way of a request of a client on this machine, program unknown.
     pub async fn explain(&self, wanted: &Wanted) -> Decision {
         let nobody = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-        let peer = Peer { addr: nobody, listener: nobody, verdict: Verdict::Welcome };
+        let peer = Peer { addr: nobody, listener: nobody, uid: None, verdict: Verdict::Welcome };
         if self.objection(&wanted.target).is_some() {
             let text = format!("{} is this relay itself", wanted.target);
             return Decision { hops: Vec::new(), reason: Reason { kind: ReasonKind::Own, text } };

@@ -30,7 +30,13 @@ pub(super) async fn serve(client: &mut Client, shared: &mut Shared) -> Next {
     let proxy = shared.proxies.borrow().clone();
     match asked {
         Ok((version, target)) => {
-            let story = Story::of_tunnel(&client.peer, &proxy);
+            let mut story = Story::of_tunnel(&client.peer, &proxy);
+            if let Some(stranger) = client.stranger.clone() {
+                story.record.target = Some(target.to_string());
+                let problem = client.turned_away(&stranger, shared);
+                Box::pin(Greeting::Socks(version).turn_away(client, story, &problem)).await;
+                return Next::Close;
+            }
             connect::open(client, Greeting::Socks(version), target, &Fields::default(), story, &proxy, shared).await
         }
         Err(Left::Gone) => Next::Close,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Phase, Proxy};
+use super::{Phase, Proxy, Refusals};
 use crate::upstream::Health;
 
 /// Which way requests go at the moment, and why that way.
@@ -33,7 +33,7 @@ pub struct PacStatus {
     pub fetched: Option<String>,
 }
 
-pub(super) fn json(proxy: &Proxy, phase: Phase) -> Value {
+pub(super) fn json(proxy: &Proxy, phase: Phase, refusals: &Refusals) -> Value {
     let Standing { profile, why, pac, system, .. } = &proxy.standing;
     let hops: Vec<Value> = proxy
         .upstreams
@@ -61,5 +61,6 @@ pub(super) fn json(proxy: &Proxy, phase: Phase) -> Value {
         "pac": pac,
         "system": system,
         "hops": hops,
+        "refused": refusals.list(),
     })
 }

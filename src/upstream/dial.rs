@@ -73,13 +73,15 @@ impl DialError {
     }
 }
 
+/// Whether we listen there ourselves.
+pub type OwnAddress = Arc<dyn Fn(&SocketAddr) -> bool + Send + Sync>;
+
 #[derive(Clone)]
 pub struct Dialer {
     pub resolver: Arc<dyn Resolve>,
     pub connect_timeout: Duration,
     pub keepalive: Option<Duration>,
-    /// The addresses we listen on.
-    pub own: Arc<[SocketAddr]>,
+    pub own: OwnAddress,
 }
 
 impl Dialer {
@@ -107,15 +109,10 @@ impl Dialer {
         if addresses.is_empty() {
             return Err(DialError::NoAddress(target.host.to_string()));
         }
-        if addresses.iter().any(|address| self.is_own(address)) {
+        if addresses.iter().any(|address| (self.own)(address)) {
             return Err(DialError::Loop(target.clone()));
         }
         Ok(interleave(addresses))
-    }
-
-    fn is_own(&self, address: &SocketAddr) -> bool {
-        let ip = address.ip().to_canonical();
-        self.own.iter().any(|own| own.port() == address.port() && (own.ip() == ip || ip.is_unspecified()))
     }
 }
 

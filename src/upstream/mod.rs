@@ -26,7 +26,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
-pub use dial::{Addresses, DialError, Dialer, Resolve, tune};
+pub use dial::{Addresses, DialError, Dialer, OwnAddress, Resolve, tune};
 pub use footing::Footing;
 pub use handshake::{Answer, Connected, Tunnel};
 pub use lease::{BodyHint, Lease, reaches_origin};

@@ -37,7 +37,8 @@ mod tests {
 
     #[test]
     fn services_are_told_from_people_by_their_numbers() {
-        for (uid, person) in [(0, false), (999, false), (1000, true), (61_184, false), (65_534, false), (1_000_001, true)]
+        for (uid, person) in
+            [(0, false), (999, false), (1000, true), (61_184, false), (65_534, false), (1_000_001, true)]
         {
             assert_eq!(is_person(uid), person, "{uid}");
         }
