@@ -134,6 +134,12 @@ fn bind_one(addr: SocketAddr, device: Option<&Device>) -> io::Result<TcpListener
 }
 
 impl BindError {
+    /// The interface or its address is gone, or not quite there yet.
+    pub fn is_absence(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::NotFound)
+            || self.source.to_string().contains("No such device")
+    }
+
     /// A machine without IPv6 (or IPv4) serves on the family it has.
     pub fn is_missing_family(&self) -> bool {
         matches!(self.source.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)

@@ -1,5 +1,6 @@
 //! A valid configuration → everything a request needs.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -15,7 +16,7 @@ use crate::auth::Scheme;
 use crate::config::{self, Config, ConnectPort80, Credential};
 use crate::credential::Source;
 use crate::mechanism::{Account, Canonicalize, Grant, Identities, Outside, ReadSecret, Recipient, Settings};
-use crate::proxy::{Proxy, Standing};
+use crate::proxy::{Proxy, Standing, is_this_machine};
 use crate::relay;
 use crate::resolver;
 use crate::route::pac::Limits;
@@ -73,6 +74,7 @@ pub(super) struct Fixed {
 pub(super) struct Parts {
     pub generations: Generations,
     upstreams: Arc<Upstreams>,
+    for_outsiders: Arc<Upstreams>,
     dialer: Dialer,
     fetcher: Arc<Fetcher>,
     decisions: Arc<Semaphore>,
@@ -87,36 +89,49 @@ impl Parts {
         found: &[Endpoint],
     ) -> Result<Self, StartError> {
         let listed = config.upstreams.iter().map(|one| upstream(one, &mut generations).map(Arc::new));
-        let list = listed.collect::<Result<_, _>>()?;
-        let unlisted =
-            Unlisted::new(generations.of(Seen::Unlisted(for_unlisted(config).cloned().collect(), found.to_vec())));
+        let list = listed.collect::<Result<Vec<_>, _>>()?;
+        let unlisted = generations.of(Seen::Unlisted(for_unlisted(config).cloned().collect(), found.to_vec()));
         let dialer = Dialer {
             resolver: Arc::new(SystemResolver),
             connect_timeout: config.connect_timeout,
             keepalive: config.keepalive,
             own: own_address(&fixed.listen),
         };
-        let upstreams = Arc::new(Upstreams {
-            list,
-            unlisted,
-            mechanisms: Arc::new(identities(config, found)),
+        let mechanisms = Arc::new(identities(config, found));
+        let upstreams = |forbids: fn(IpAddr) -> bool, direct_generation| Upstreams {
+            list: Vec::clone(&list),
+            unlisted: Unlisted::new(unlisted),
+            mechanisms: mechanisms.clone(),
             dialer: dialer.clone(),
+            forbids,
+            direct_generation,
             handshake_timeout: config.handshake_timeout,
             user_agent: config.user_agent.clone(),
             live: fixed.live.clone(),
-        });
+        };
+        let for_outsiders = Arc::new(upstreams(is_this_machine, 1));
+        let upstreams = Arc::new(upstreams(|_| false, 0));
         let fetcher = Arc::new(Fetcher::new(dialer.resolver.clone(), dialer.own.clone()));
-        Ok(Self { generations, upstreams, dialer, fetcher, decisions: Arc::new(Semaphore::new(MAX_DECISIONS)) })
+        Ok(Self {
+            generations,
+            upstreams,
+            for_outsiders,
+            dialer,
+            fetcher,
+            decisions: Arc::new(Semaphore::new(MAX_DECISIONS)),
+        })
     }
 
     /// The snapshot for requests that begin now.
     pub fn proxy(&self, config: &Config, fixed: &Fixed, situation: &Situation) -> Proxy {
-        Proxy {
-            router: Arc::new(router(config, situation)),
+        let router = Arc::new(router(config, situation));
+        let snapshot = |upstreams: &Arc<Upstreams>, for_outsiders| Proxy {
+            router: router.clone(),
             decisions: self.decisions.clone(),
             provisional: situation.provisional,
             standing: standing(config, situation),
-            upstreams: self.upstreams.clone(),
+            upstreams: upstreams.clone(),
+            for_outsiders,
             listen: fixed.listen.addrs(),
             local_hosts: config.local_hosts.iter().map(ToString::to_string).collect(),
             connect_ports: config.connect_ports.clone(),
@@ -127,7 +142,8 @@ impl Parts {
             max_head: config.max_head,
             pseudonym: fixed.pseudonym.clone(),
             audit: fixed.audit.clone(),
-        }
+        };
+        snapshot(&self.upstreams, Some(Arc::new(snapshot(&self.for_outsiders, None))))
     }
 
     pub fn terms(&self, config: &Config, state: &State) -> Terms {

@@ -2,6 +2,7 @@
 
 mod build;
 mod core;
+mod interfaces;
 mod place;
 mod roaming;
 mod script;
@@ -66,6 +67,9 @@ pub struct Daemon {
     phase: watch::Sender<Phase>,
     sweeping: JoinHandle<()>,
     roaming: JoinHandle<()>,
+    /// Tells whoever follows interfaces that others may be wanted.
+    replanned: Arc<Notify>,
+    following: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -85,8 +89,13 @@ impl Daemon {
         let roaming = Roaming::new(core.clone(), asked, reloaded.clone(), looks);
         let refusals = Arc::new(Refusals::default());
         let shared = Shared { proxies: core.proxies(), phase: phase_seen, doubt, refusals };
+        let ways = Arc::new(Mutex::new(bound.serve(shared, listening)));
+        let replanned = Arc::new(Notify::new());
+        let following = interfaces::follow(ways.clone(), core.clone(), replanned.clone());
         Ok(Self {
-            ways: Arc::new(Mutex::new(bound.serve(shared, listening))),
+            ways,
+            replanned,
+            following: tokio::spawn(following),
             grace: config.grace,
             writer,
             core,
@@ -120,6 +129,7 @@ impl Daemon {
         if lock(&self.ways).commit(change) {
             self.core.publish_ways();
         }
+        self.replanned.notify_one();
         self.grace = config.grace;
         self.reloaded.notify_one();
         for key in needs_restart(&self.started_with, config) {
@@ -131,6 +141,7 @@ impl Daemon {
     /// Closes the listening sockets, sends idle clients away, gives the rest the grace, ends. `hurry` cuts the
     /// grace short.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
+        self.following.abort();
         let closing = lock(&self.ways).close_all();
         self.phase.send_replace(Phase::Draining);
         self.sweeping.abort();
@@ -147,6 +158,7 @@ impl Daemon {
         drop(self.ways);
         // The last senders of audit records end their writer.
         let _ = self.roaming.await;
+        let _ = self.following.await;
         drop(self.core);
         let writer = self.writer;
         let _ = timeout(LAST_WORDS, tokio::task::spawn_blocking(move || writer.finish())).await;

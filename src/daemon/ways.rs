@@ -64,6 +64,7 @@ struct Group {
 }
 
 /// What a configuration wants, with its secrets: all that is needed when an interface comes.
+#[derive(Clone)]
 pub(super) struct Plan {
     config: Arc<Config>,
     token: Option<Secret>,
@@ -86,7 +87,7 @@ impl Plan {
         })
     }
 
-    pub fn awaits_interfaces(&self) -> bool {
+    fn awaits_interfaces(&self) -> bool {
         self.config.listeners.iter().any(|one| !one.is_loopback())
     }
 
@@ -144,6 +145,10 @@ pub(super) struct Ways {
     open: Vec<Open>,
     /// Of sockets that were closed, as long as they have clients.
     closed: JoinSet<()>,
+    /// Of interfaces, where binding has failed and people were told of it.
+    failed: Vec<Place>,
+    /// Nothing is bound any more.
+    ending: bool,
     clients: Places,
     shared: Shared,
     listening: Listening,
@@ -183,10 +188,22 @@ pub(super) fn who_owns() -> WhoOwns {
     Owners::open().map(Arc::new).map_err(Arc::new)
 }
 
-/// What is missing is waited for or done without; what fails is an error.
+/// Interfaces that are not there are waited for.
 fn prepare(plan: Plan, owners: &WhoOwns, open: &[Open]) -> Result<Change, WaysError> {
     let links = if plan.awaits_interfaces() { network::links() } else { Vec::new() };
     let groups = plan.groups(&links, owners);
+    let mut steps = keep(&groups, open);
+    for (at, group) in groups.iter().enumerate() {
+        bind_missing(at, group, &mut steps)?;
+        if let Some(interface) = group.door.interface.as_ref().filter(|_| group.places.is_empty()) {
+            tracing::info!("{interface} has no address yet: it is listened on as soon as it has one");
+        }
+    }
+    Ok(Change { plan, steps })
+}
+
+/// What is open already and wanted further.
+fn keep(groups: &[Group], open: &[Open]) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut kept = vec![false; open.len()];
     // Those that stay with what they are for come first: ports of the kernel's choice are all asked for alike.
@@ -210,29 +227,17 @@ fn prepare(plan: Plan, owners: &WhoOwns, open: &[Open]) -> Result<Change, WaysEr
             }
         }
     }
-    for (at, group) in groups.iter().enumerate() {
-        bind_missing(at, group, &mut steps)?;
-    }
-    Ok(Change { plan, steps })
+    steps
 }
 
 /// A machine without IPv6 (or IPv4) serves on the family it has.
 fn bind_missing(at: usize, group: &Group, steps: &mut Vec<Step>) -> Result<(), WaysError> {
     let mut missing = None;
-    let mut left: Vec<&Place> = group.places.iter().collect();
-    for step in steps.iter().filter(|step| step.group == at) {
-        if let Some(found) = left.iter().position(|place| **place == step.place) {
-            left.remove(found);
-        }
-    }
-    for place in left {
+    for place in left(at, group, steps) {
         match Listener::bind(place.addr, place.device.as_ref()) {
-            Ok(listener) => steps.push(Step {
-                group: at,
-                door: group.door.clone(),
-                place: place.clone(),
-                socket: Socket::New(listener),
-            }),
+            Ok(listener) => steps.push(bound(at, group, place, listener)),
+            // It went, or its address is still being tried out; whoever follows interfaces comes back to it.
+            Err(error) if place.device.is_some() && error.is_absence() => {}
             Err(error) if error.is_missing_family() => {
                 tracing::info!(addr = %place.addr, error = %error.source, "address family not available");
                 missing = Some(error);
@@ -244,6 +249,21 @@ fn bind_missing(at: usize, group: &Group, steps: &mut Vec<Step>) -> Result<(), W
         Some(error) if !steps.iter().any(|step| step.group == at) => Err(error.into()),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Of a group's places, those that nothing has been done for.
+fn left<'a>(at: usize, group: &'a Group, steps: &[Step]) -> Vec<&'a Place> {
+    let mut left: Vec<&Place> = group.places.iter().collect();
+    for step in steps.iter().filter(|step| step.group == at) {
+        if let Some(found) = left.iter().position(|place| **place == step.place) {
+            left.remove(found);
+        }
+    }
+    left
+}
+
+fn bound(group_at: usize, group: &Group, place: &Place, listener: Listener) -> Step {
+    Step { group: group_at, door: group.door.clone(), place: place.clone(), socket: Socket::New(listener) }
 }
 
 /// Bound and not yet served.
@@ -274,7 +294,17 @@ impl Bound {
         let Self { change, owners } = self;
         let clients = Places::new(change.plan.config.max_clients);
         let plan = Plan { config: change.plan.config.clone(), token: None, tokens: Vec::new() };
-        let mut ways = Ways { plan, owners, open: Vec::new(), closed: JoinSet::new(), clients, shared, listening };
+        let mut ways = Ways {
+            plan,
+            owners,
+            open: Vec::new(),
+            closed: JoinSet::new(),
+            failed: Vec::new(),
+            ending: false,
+            clients,
+            shared,
+            listening,
+        };
         ways.commit(change);
         ways
     }
@@ -284,6 +314,40 @@ impl Ways {
     /// Binds what is new. Nothing has changed yet, and nothing can go wrong any more.
     pub fn prepare(&self, config: &Config) -> Result<Change, WaysError> {
         prepare(Plan::new(config)?, &self.owners, &self.open)
+    }
+
+    pub fn awaits_interfaces(&self) -> bool {
+        self.plan.awaits_interfaces()
+    }
+
+    /// Binds to interfaces that have come, leaves those that have gone. Whether another address is listened on now.
+    pub fn follow_interfaces(&mut self) -> bool {
+        if self.ending {
+            return false;
+        }
+        let links = network::links();
+        let groups = self.plan.groups(&links, &self.owners);
+        let mut steps = keep(&groups, &self.open);
+        let mut failed = Vec::new();
+        for (at, group) in groups.iter().enumerate().filter(|(_, group)| group.door.interface.is_some()) {
+            for place in left(at, group, &steps) {
+                match Listener::bind(place.addr, place.device.as_ref()) {
+                    Ok(listener) => {
+                        let interface = place.device.as_ref().map_or("", |device| &device.name);
+                        tracing::info!("listening on {} ({interface})", listener.addr());
+                        steps.push(bound(at, group, place, listener));
+                    }
+                    Err(error) if error.is_absence() || self.failed.contains(place) => failed.push(place.clone()),
+                    Err(error) => {
+                        tracing::error!("{}; it is tried again", proxy::chain(&error));
+                        failed.push(place.clone());
+                    }
+                }
+            }
+        }
+        self.failed = failed;
+        let plan = self.plan.clone();
+        self.commit(Change { plan, steps })
     }
 
     /// Whether another address is listened on now.
@@ -324,7 +388,10 @@ impl Ways {
     }
 
     fn close(&mut self, open: Open) {
-        let Open { stop, serving, .. } = open;
+        let Open { stop, serving, place, addr, .. } = open;
+        if let Some(device) = place.device {
+            tracing::info!("no longer listening on {addr} ({})", device.name);
+        }
         drop(stop);
         while self.closed.try_join_next().is_some() {}
         self.closed.spawn(async move {
@@ -348,6 +415,7 @@ impl Ways {
 
     /// Tells all sockets to close.
     pub fn close_all(&mut self) -> Closing {
+        self.ending = true;
         let open = std::mem::take(&mut self.open).into_iter();
         let serving = open.map(|open| {
             open.stop.send_replace(true);

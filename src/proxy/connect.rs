@@ -29,7 +29,7 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
 
 /// A port that is always one target.
 pub(super) async fn serve_tunnel(client: &mut Client, target: Target, shared: &mut Shared) -> Next {
-    let proxy = shared.proxies.borrow().clone();
+    let proxy = shared.proxies.borrow().of(&client.peer);
     let mut story = Story::of_tunnel(&client.peer, &proxy);
     if let Some(stranger) = client.stranger.clone() {
         story.record.target = Some(target.to_string());

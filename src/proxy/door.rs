@@ -110,6 +110,11 @@ impl Door {
         let Some(token) = &self.token else { return true };
         fields.all("proxy-authorization").any(|value| shows(value, token).unwrap_or(false))
     }
+
+    /// The same for those who have no fields.
+    pub(super) fn is_opened_by_login(&self, user: &[u8], password: &[u8]) -> bool {
+        self.token.as_ref().is_none_or(|token| says(user, password, token))
+    }
 }
 
 impl Stranger {
@@ -144,9 +149,11 @@ fn shows(value: &[u8], token: &Secret) -> Option<bool> {
     let (scheme, encoded) = text.split_once(' ')?;
     let plain = zeroize::Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
     let colon = plain.iter().position(|byte| *byte == b':')?;
-    let (user, password) = (&plain[..colon], &plain[colon + 1..]);
-    let in_place_of_user = password.is_empty() && is(user, token);
-    Some(scheme.eq_ignore_ascii_case("basic") && (is(password, token) || in_place_of_user))
+    Some(scheme.eq_ignore_ascii_case("basic") && says(&plain[..colon], &plain[colon + 1..], token))
+}
+
+fn says(user: &[u8], password: &[u8], token: &Secret) -> bool {
+    is(password, token) || (password.is_empty() && is(user, token))
 }
 
 /// Takes as long for a wrong one as for the right one of its length.

@@ -29,7 +29,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use crate::address::Target;
+use crate::address::{Target, is_local_ip};
 use crate::audit::{Audit, End, Record, Why};
 use crate::http1::{ReadError, RequestHead, Version, Wire};
 use crate::listener::{Peer, Verdict};
@@ -56,6 +56,8 @@ pub struct Proxy {
     pub provisional: bool,
     pub standing: Standing,
     pub upstreams: Arc<Upstreams>,
+    /// The same for clients that did not come by loopback. `None`: this is it.
+    pub for_outsiders: Option<Arc<Proxy>>,
     pub listen: Vec<SocketAddr>,
     pub local_hosts: Vec<String>,
     pub connect_ports: Option<Vec<u16>>,
@@ -291,7 +293,7 @@ async fn next_request(
         // What has not been asked by now is not asked of us any more.
         () = reached(&mut shared.phase, Phase::Draining) => return None,
     };
-    let proxy = shared.proxies.borrow().clone();
+    let proxy = shared.proxies.borrow().of(&client.peer);
     let problem = match read {
         Ok(Ok(head)) => return Some((head, proxy)),
         Ok(Err(ReadError::Closed | ReadError::Io(_) | ReadError::Truncated)) => return None,
@@ -351,13 +353,22 @@ async fn reached(current: &mut watch::Receiver<Phase>, phase: Phase) {
 }
 
 impl Proxy {
+    /// As this client is served.
+    fn of(self: &Arc<Self>, peer: &Peer) -> Arc<Self> {
+        self.for_outsiders.as_ref().filter(|_| peer.is_outsider()).unwrap_or(self).clone()
+    }
+
     /// Why a target is not for us at all, before any route is asked for.
     fn objection(&self, target: &Target) -> Option<Problem> {
         let own = |own: &SocketAddr| {
             let by_name = target.host.is_local() && own.port() == target.port && !is_elsewhere(own.ip());
             by_name || target.host.ip().is_some_and(|ip| leads_to(&(ip, target.port).into(), own))
         };
-        self.listen.iter().any(own).then(|| Problem::proxy_loop(target))
+        if self.listen.iter().any(own) {
+            return Some(Problem::proxy_loop(target));
+        }
+        let is_here = || target.host.is_local() || target.host.ip().is_some_and(is_this_machine);
+        (self.for_outsiders.is_none() && is_here()).then(|| Problem::not_for_outsiders(target))
     }
 }
 
@@ -367,6 +378,11 @@ pub fn leads_to(addr: &SocketAddr, own: &SocketAddr) -> bool {
     // What is unspecified is loopback to whoever connects to it.
     let is_same = own_ip == ip || (ip.is_unspecified() && !is_elsewhere(own_ip));
     addr.port() == own.port() && (is_same || (own_ip.is_unspecified() && network::is_own_address(ip)))
+}
+
+/// What only programs of this machine may be led to: loopback, link-local and the addresses of its interfaces.
+pub fn is_this_machine(ip: IpAddr) -> bool {
+    is_local_ip(ip) || network::is_own_address(ip.to_canonical())
 }
 
 /// An address that loopback does not lead to.

@@ -79,6 +79,12 @@ impl Problem {
         Self::new(403, end, "http_request_denied", cause, hint)
     }
 
+    pub fn not_for_outsiders(target: &Target) -> Self {
+        let cause = format!("{target} is on this machine, and you are on another one");
+        let hint = "loopback, link-local and this machine's own addresses are for its own programs";
+        Self::new(403, End::Denied, "http_request_denied", cause, hint)
+    }
+
     pub fn token_wanted() -> Self {
         let cause = "this relay wants a token, and it is missing or wrong";
         let hint = "put it into the proxy's URL: http://x:TOKEN@host:port";
@@ -115,6 +121,10 @@ impl Problem {
     pub fn foreign_origin() -> Self {
         let cause = "a page of another origin may not ask this relay";
         Self::new(403, End::Denied, "http_request_denied", cause, "open the address itself")
+    }
+
+    pub fn only_read() -> Self {
+        Self::new(405, End::BadRequest, "http_request_error", "these pages are only read", "use GET")
     }
 
     pub fn no_page() -> Self {
@@ -274,6 +284,7 @@ impl Problem {
             ),
             DialError::Moved => Self::new(502, End::Unreachable, "destination_unavailable", cause, "try again"),
             DialError::Loop(_) => Self::proxy_loop(target),
+            DialError::Forbidden { .. } => Self::not_for_outsiders(target),
         }
     }
 
@@ -292,6 +303,7 @@ impl Problem {
             400 => "Bad Request",
             403 => "Forbidden",
             404 => "Not Found",
+            405 => "Method Not Allowed",
             407 => "Proxy Authentication Required",
             408 => "Request Timeout",
             414 => "URI Too Long",
@@ -350,6 +362,9 @@ fn answer(problem: &Problem, id: &str) -> (ResponseHead, String) {
         // that no client knows, so that nobody is asked for a password.
         let asks_for_token = problem.end == End::PeerDenied;
         head.fields.push("Proxy-Authenticate", if asks_for_token { "Basic realm=\"hallpass\"" } else { "Hallpass" });
+    }
+    if problem.status == 405 {
+        head.fields.push("Allow", "GET, HEAD");
     }
     if problem.status == 503 {
         head.fields.push("Retry-After", "1");

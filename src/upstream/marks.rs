@@ -182,6 +182,7 @@ fn mark_of(error: &DialError) -> Option<Mark> {
         DialError::Resolve(..)
         | DialError::NoAddress(_)
         | DialError::Loop(_)
+        | DialError::Forbidden { .. }
         | DialError::Moved
         | DialError::Dead { .. } => false,
     };

@@ -45,7 +45,7 @@ impl Upstreams {
     pub(super) async fn reach_directly(&self, target: &Target) -> Result<TcpStream, DialError> {
         tokio::select! {
             biased;
-            dialled = self.dialer.dial(target) => dialled,
+            dialled = self.dialer.dial_unless(target, self.forbids) => dialled,
             () = self.live.left() => Err(DialError::Moved),
         }
     }

@@ -148,3 +148,154 @@ async fn a_client_that_went_before_it_was_asked_for_is_not_served() {
     alive.send("CONNECT h.test:443 HTTP/1.1\r\n\r\n").await;
     assert_eq!(alive.head().await.status(), 200);
 }
+
+fn basic(text: &str) -> String {
+    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text)
+}
+
+const TOKEN: &str = "[access]\ntoken = \"t0ken-of-ours\"\n";
+
+#[tokio::test]
+async fn a_token_is_asked_for_and_never_goes_on() {
+    let upstream = Upstream::start(Say::welcome).await;
+    let relay = Relay::before(upstream.addr).tables(TOKEN).start();
+    for shown in ["", "Proxy-Authorization: Basic eDp3cm9uZw==\r\n", "Proxy-Authorization: Bearer t0ken-of-ours\r\n"] {
+        for request in ["CONNECT h.test:443", "GET http://h.test/"] {
+            let request = format!("{request} HTTP/1.1\r\nHost: h.test\r\n{shown}\r\n");
+            let answer = relay.client().await.ask(request).await;
+            let challenge = answer.head.one("proxy-authenticate");
+            assert_eq!((answer.status(), challenge), (407, Some("Basic realm=\"hallpass\"")), "{shown}");
+        }
+    }
+    assert_eq!(upstream.connections(), 0);
+    let mut client = relay.client().await;
+    let shown = basic("x:t0ken-of-ours");
+    client.send(format!("CONNECT h.test:443 HTTP/1.1\r\nProxy-Authorization: Basic {shown}\r\n\r\n")).await;
+    assert_eq!(client.head().await.status(), 200);
+    let heard = upstream.heard().pop().unwrap();
+    assert!(!format!("{:?}", heard.head).contains(&shown), "{:?}", heard.head);
+    let records = relay.records(6).await;
+    assert!(records[..6].iter().all(|record| record["end"] == "peer_denied" && record["status"] == 407), "{records:?}");
+    let page = relay.client().await.ask("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(page.status(), 200, "browsers send no token to pages");
+}
+
+#[tokio::test]
+async fn curl_and_git_show_the_token_that_stands_in_the_url() {
+    let upstream = Upstream::start(|heard| match heard.head.line() {
+        line if line.starts_with("CONNECT") => Say::last("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"),
+        _ => Say::last("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"),
+    })
+    .await;
+    let relay = Relay::before(upstream.addr).tables(TOKEN).start();
+    for (token, status) in [("x:t0ken-of-ours", "ok\n200"), ("t0ken-of-ours", "ok\n200"), ("x:wrong", "407")] {
+        let proxy = format!("http://{token}@{}", relay.addr());
+        let answer = said(&curl(0, &["-x", &proxy, "http://h.test/"]).await);
+        assert!(answer.ends_with(status), "{token}: {answer}");
+    }
+    let before = upstream.connections();
+    let proxy = format!("http.proxy=http://x:t0ken-of-ours@{}", relay.addr());
+    let mut git = Command::new("git");
+    git.env_clear().env("PATH", "/usr/bin:/bin").env("GIT_TERMINAL_PROMPT", "0");
+    git.args(["-c", &proxy, "ls-remote", "http://h.test/x.git"]);
+    let git = tokio::task::spawn_blocking(move || git.output().unwrap()).await.unwrap();
+    let error = String::from_utf8_lossy(&git.stderr).into_owned();
+    // The scripted answer is no repository: what matters is that git came as far as to read it.
+    assert!(upstream.connections() > before && !error.contains("407"), "{error}");
+}
+
+#[tokio::test]
+async fn a_socks_client_shows_the_token_as_its_password() {
+    let upstream = Upstream::start(Say::welcome).await;
+    let tables = "[[listeners]]\ninterface = \"lo\"\nport = 0\nsocks5 = true\ntoken = \"t0ken\"\n";
+    let relay = Relay::before(upstream.addr).tables(tables).start();
+    let addr = way(&relay, 1);
+    let log_in = |password: &str| {
+        let length = u8::try_from(password.len()).unwrap();
+        [&[1, 1][..], b"x", &[length], password.as_bytes()].concat()
+    };
+    let mut right = Peer::connect(addr).await;
+    right.send([5, 2, 0, 2]).await;
+    assert_eq!(right.take(2).await, [5, 2]);
+    right.send(log_in("t0ken")).await;
+    assert_eq!(right.take(2).await, [1, 0]);
+    right.send([&[5, 1, 0, 3, 6][..], b"h.test", &[1, 187]].concat()).await;
+    assert_eq!(right.take(10).await[1], 0);
+    let mut wrong = Peer::connect(addr).await;
+    wrong.send([5, 1, 2]).await;
+    assert_eq!(wrong.take(2).await, [5, 2]);
+    wrong.send(log_in("t0ke")).await;
+    assert_eq!(wrong.rest().await, [1, 1]);
+    let mut none = Peer::connect(addr).await;
+    none.send([5, 1, 0]).await;
+    assert_eq!(none.rest().await, [5, 0xff]);
+    let mut four = Peer::connect(addr).await;
+    four.send([4, 1, 1, 187, 192, 0, 2, 7, 0]).await;
+    assert_eq!(four.take(8).await[1], 91);
+    assert_eq!(upstream.connections(), 1);
+    // The main listener has a token of its own, and so none here.
+    let mut http = relay.client().await;
+    http.send("CONNECT h.test:443 HTTP/1.1\r\n\r\n").await;
+    assert_eq!(http.head().await.status(), 200);
+}
+
+#[tokio::test]
+async fn pages_are_for_whoever_asks_for_them_by_a_name_of_ours_and_change_nothing() {
+    let relay = Relay::direct();
+    let port = relay.addr().port();
+    let own = format!("127.0.0.1:{port}");
+    for (fields, status) in [
+        (format!("Host: {own}"), 200),
+        (format!("Host: localhost:{port}"), 200),
+        ("Host: localhost".into(), 200),
+        // Names that a page of somebody else's can make lead here.
+        ("Host: evil.example".into(), 421),
+        (format!("Host: evil.example:{port}"), 421),
+        (format!("Host: localhost.evil.example:{port}"), 421),
+        (format!("Host: 127.0.0.1.evil.example:{port}"), 421),
+        (format!("Host: x@127.0.0.1:{port}"), 421),
+        ("Host: 192.0.2.1".into(), 421),
+        ("Host: ".into(), 421),
+        ("X: y".into(), 400),
+        (format!("Host: {own}\r\nHost: {own}"), 400),
+        (format!("Host: {own}\r\nOrigin: http://{own}"), 200),
+        (format!("Host: {own}\r\nOrigin: https://evil.example"), 403),
+        (format!("Host: {own}\r\nOrigin: http://evil.example"), 403),
+        (format!("Host: {own}\r\nOrigin: https://{own}"), 403),
+        (format!("Host: {own}\r\nOrigin: null"), 403),
+        (format!("Host: {own}\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors"), 403),
+        (format!("Host: {own}\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate"), 200),
+        (format!("Host: {own}\r\nSec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate"), 200),
+        (format!("Host: {own}\r\nSec-Fetch-Site: same-origin"), 200),
+    ] {
+        for page in ["/status", "/proxy.pac", "/healthz", "/readyz"] {
+            let answer = relay.client().await.ask(format!("GET {page} HTTP/1.1\r\n{fields}\r\n\r\n")).await;
+            assert_eq!(answer.status(), status, "{page} {fields}");
+        }
+    }
+    // By its whole URL, a proxy asked for itself is a loop.
+    let whole = format!("GET http://{own}/status HTTP/1.1\r\nHost: {own}\r\n\r\n");
+    assert_eq!(relay.client().await.ask(whole).await.status(), 403);
+}
+
+#[tokio::test]
+async fn no_method_but_reading_does_anything_on_any_path() {
+    let relay = Relay::direct();
+    let before = status(&relay).await;
+    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PURGE", "get"] {
+        for path in ["/", "/status", "/proxy.pac", "/healthz", "/readyz", "/PxQuit", "/quit", "/reload", "*"] {
+            let answer = relay.client().await.ask(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+            assert_eq!(answer.status(), 405, "{method} {path}");
+            assert_eq!(answer.head.one("allow"), Some("GET, HEAD"), "{method} {path}");
+        }
+    }
+    for path in
+        ["/PxQuit", "/quit", "/reload", "/status/", "//status", "/status/../healthz", "/%73tatus", "/.", "/login"]
+    {
+        let answer = relay.client().await.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        assert_eq!(answer.status(), 404, "{path}");
+    }
+    let body = "GET /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx";
+    assert_eq!(relay.client().await.ask(body).await.status(), 400);
+    assert_eq!(status(&relay).await, before);
+}

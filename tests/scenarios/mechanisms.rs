@@ -47,6 +47,8 @@ fn upstreams(addr: std::net::SocketAddr, mechanisms: impl Mechanisms + 'static) 
         unlisted: Unlisted::new(2),
         mechanisms: Arc::new(mechanisms),
         dialer,
+        forbids: |_| false,
+        direct_generation: 0,
         handshake_timeout: Duration::from_secs(10),
         user_agent: None,
         live: Arc::new(Live::default()),

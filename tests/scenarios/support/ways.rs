@@ -55,6 +55,8 @@ pub fn ways(patterns: &[&str], schemes: &[Scheme]) -> Upstreams {
             keepalive: None,
             own: Arc::new(|_| false),
         },
+        forbids: |_| false,
+        direct_generation: 0,
         handshake_timeout: Duration::from_secs(5),
         user_agent: None,
         live: Arc::new(Live::default()),
