@@ -7,6 +7,7 @@
 //! ```
 
 mod admission;
+pub mod auto_port;
 mod build;
 mod credentials;
 mod draft;
@@ -111,6 +112,8 @@ pub const LOGGED_IN: &str = "logged-in";
 pub struct Config {
     /// Port 0 lets the kernel pick.
     pub listen: Vec<SocketAddr>,
+    /// The port in `listen` is this user's own, and another one may stand in for it.
+    pub listen_auto: bool,
     pub access: Access,
     /// Further ports on which programs find the relay.
     pub listeners: Vec<Listener>,

@@ -69,7 +69,7 @@ impl<'a> Out<'a> {
     fn top(&mut self, config: &Config) {
         let time = |duration| text(show_duration(duration));
         let or_off = |duration: Option<_>| text(duration.map_or_else(|| "off".into(), show_duration));
-        self.put(&["listen"], list(&config.listen));
+        self.put(&["listen"], if config.listen_auto { text("auto") } else { list(&config.listen) });
         self.put(&["grace"], time(config.grace));
         self.put(&["connect_timeout"], time(config.connect_timeout));
         self.put(&["handshake_timeout"], time(config.handshake_timeout));

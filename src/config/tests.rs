@@ -92,7 +92,8 @@ fn every_mistake_has_its_own_words() {
     let tunnel = |listen: &str, target: &str| format!("[[tunnels]]\nlisten = \"{listen}\"\ntarget = \"{target}\"\n");
     for (text, wanted) in [
         ("listen = [\"0.0.0.0:3128\"]".into(), "1:11: listen: 0.0.0.0 is not a loopback address"),
-        ("listen = \"auto\"".into(), "1:1: listen: listen = \"auto\" is not supported"),
+        ("listen = \"auto\"".into(), "1:1: listen: there is no state directory to keep the port in"),
+        ("listen = [\"auto\", \"3128\"]".into(), "1:11: listen: \"auto\" stands alone"),
         ("listen = []".into(), "1:1: listen: there is nowhere to listen"),
         ("listen = [\"127.0.0.1:1\",\n\"127.0.0.1:1\"]".into(), "2:1: listen: 127.0.0.1:1 stands here twice"),
         ("listen = [\"localhost:1\", \"[::1]:1\"]".into(), "1:26: listen: [::1]:1 stands here twice"),
@@ -510,6 +511,22 @@ target = \"[2001:db8::1]:3389\"
     let again = self::config(&toml);
     let ways = |config: &Config| (config.listeners.clone(), config.tunnels.clone(), config.connect_port_80);
     assert_eq!(ways(&again), ways(config));
+}
+
+#[test]
+fn a_port_of_the_users_own_is_the_same_each_time_and_shown_as_it_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = [("HOME", directory.path().to_str().unwrap())];
+    for text in ["listen = \"auto\"\n", "listen = [\"auto\"]\n"] {
+        let loaded = load_with(text, &home).unwrap();
+        let port = loaded.config.listen[0].port();
+        assert_eq!(
+            loaded.config.listen,
+            [format!("127.0.0.1:{port}"), format!("[::1]:{port}")].map(|addr| addr.parse().unwrap())
+        );
+        assert!(loaded.config.listen_auto && loaded.to_toml().contains("listen = \"auto\""));
+        assert_eq!(load_with(&loaded.to_toml(), &home).unwrap().config.listen, loaded.config.listen);
+    }
 }
 
 #[test]

@@ -101,7 +101,7 @@ pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Problem> 
 /// Where to listen: `127.0.0.1:3128`, `[::1]:3128`; `localhost:3128` and `3128` are both.
 pub fn listen(text: &str) -> Result<Vec<SocketAddr>, Problem> {
     if text == "auto" {
-        return Err(Problem::new("listen = \"auto\" is not supported by this version").hint("\"127.0.0.1:3128\""));
+        return Err(Problem::new("\"auto\" stands alone, and for listen only").hint("\"127.0.0.1:3128\""));
     }
     if let Ok(port) = text.strip_prefix("localhost:").unwrap_or(text).parse::<u16>() {
         return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);

@@ -2,6 +2,7 @@
 //!
 //! A reload binds what is new first, keeps what stays, and closes what is gone; clients stay in all cases.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,11 +12,11 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::address::is_local_ip;
-use crate::config::{self, Allow, Config};
+use crate::config::{self, Allow, Config, auto_port};
 use crate::credential::{SecretError, Source};
 use crate::listener::{BindError, Device, Listener, Places};
 use crate::network::{self, Link};
-use crate::process::{OwnerError, Owners};
+use crate::process::{OwnerError, Owners, account};
 use crate::proxy::{self, Door, Shared, Way};
 use crate::secret::Secret;
 
@@ -85,6 +86,13 @@ impl Plan {
             tokens: config.listeners.iter().enumerate().map(of_listener).collect::<Result<_, _>>()?,
             config: Arc::new(config.clone()),
         })
+    }
+
+    fn at_port(mut self, port: u16) -> Self {
+        let mut config = Config::clone(&self.config);
+        config.listen.iter_mut().for_each(|addr| addr.set_port(port));
+        self.config = Arc::new(config);
+        self
     }
 
     fn awaits_interfaces(&self) -> bool {
@@ -188,6 +196,41 @@ pub(super) fn who_owns() -> WhoOwns {
     Owners::open().map(Arc::new).map_err(Arc::new)
 }
 
+/// Where the port is the user's own and taken by another one, the next free one stands in for it.
+fn prepare_anywhere(plan: Plan, owners: &WhoOwns, open: &[Open]) -> Result<Change, WaysError> {
+    let config = plan.config.clone();
+    let Some(wanted) = config.listen.first().map(SocketAddr::port).filter(|_| config.listen_auto) else {
+        return prepare(plan, owners, open);
+    };
+    let mut last = None;
+    for port in auto_port::candidates(wanted) {
+        let there = plan.clone().at_port(port);
+        let addrs = there.config.listen.clone();
+        match prepare(there, owners, open) {
+            Err(WaysError::Bind(error)) if addrs.contains(&error.addr) && is_anothers(&error, owners) => {
+                tracing::info!("port {port} is in use by another user");
+                last = Some(error);
+            }
+            Err(error) => return Err(error),
+            Ok(change) => {
+                let recorded = config.state_directory.as_ref().map(|directory| auto_port::record(directory, port));
+                if let Some(Err(error)) = recorded {
+                    tracing::warn!(%error, "cannot write down port {port}: other commands will not find it");
+                }
+                return Ok(change);
+            }
+        }
+    }
+    last.map_or_else(|| prepare(plan, owners, open), |error| Err(error.into()))
+}
+
+/// A relay of the same user is no reason to start another one beside it.
+fn is_anothers(error: &BindError, owners: &WhoOwns) -> bool {
+    let in_use = error.source.kind() == io::ErrorKind::AddrInUse;
+    let holder = || owners.as_ref().ok().and_then(|owners| owners.of_listener(error.addr).ok());
+    in_use && holder() != account::own_uid()
+}
+
 /// Interfaces that are not there are waited for.
 fn prepare(plan: Plan, owners: &WhoOwns, open: &[Open]) -> Result<Change, WaysError> {
     let links = if plan.awaits_interfaces() { network::links() } else { Vec::new() };
@@ -280,7 +323,7 @@ impl Bound {
             tracing::warn!("whose a connection is cannot be told here: {}", proxy::chain(&**cause));
             tracing::warn!("so all clients of this machine are refused; users = \"any\" in [access] serves them");
         }
-        let change = prepare(Plan::new(config)?, &owners, &[])?;
+        let change = prepare_anywhere(Plan::new(config)?, &owners, &[])?;
         Ok(Self { change, owners })
     }
 
@@ -313,7 +356,12 @@ impl Bound {
 impl Ways {
     /// Binds what is new. Nothing has changed yet, and nothing can go wrong any more.
     pub fn prepare(&self, config: &Config) -> Result<Change, WaysError> {
-        prepare(Plan::new(config)?, &self.owners, &self.open)
+        let mut plan = Plan::new(config)?;
+        // The port that was found stays, also where it could not be written down.
+        if config.listen_auto && self.plan.config.listen_auto {
+            plan = plan.at_port(self.plan.config.listen.first().map_or(0, SocketAddr::port));
+        }
+        prepare_anywhere(plan, &self.owners, &self.open)
     }
 
     pub fn awaits_interfaces(&self) -> bool {

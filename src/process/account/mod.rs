@@ -26,6 +26,11 @@ pub fn is_system_service() -> bool {
     imp::is_child_of_init() && own_uid().is_some_and(|uid| !is_person(uid))
 }
 
+/// Root's, ours or a service's, which serve the users of the machine; not another person's.
+pub fn may_be_relied_on(uid: u32) -> bool {
+    own_uid() == Some(uid) || uid < 1000 || (61_184..65_520).contains(&uid)
+}
+
 /// Below are root and the accounts of services; the numbers near 65536 are systemd's (its "UIDs, GIDs") and nobody's.
 fn is_person(uid: u32) -> bool {
     uid >= 1000 && !(61_184..65_536).contains(&uid)
@@ -41,6 +46,9 @@ mod tests {
             [(0, false), (999, false), (1000, true), (61_184, false), (65_534, false), (1_000_001, true)]
         {
             assert_eq!(is_person(uid), person, "{uid}");
+        }
+        for (uid, reliable) in [(0, true), (998, true), (61_200, true), (65_534, false), (123_456, false)] {
+            assert_eq!(may_be_relied_on(uid), reliable, "{uid}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! The kernel answers while it takes the question, so nothing here waits.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
@@ -64,6 +64,18 @@ impl Owners {
     }
 
     pub fn of(&self, from: SocketAddr, to: SocketAddr) -> Result<u32, OwnerError> {
+        let (state, uid) = self.ask(from, to)?;
+        if state == TCP_LISTEN { Err(OwnerError::Gone) } else { Ok(uid) }
+    }
+
+    pub fn of_listener(&self, addr: SocketAddr) -> Result<u32, OwnerError> {
+        let nobody: IpAddr = if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let (state, uid) = self.ask(addr, SocketAddr::new(nobody, 0))?;
+        if state == TCP_LISTEN { Ok(uid) } else { Err(OwnerError::Gone) }
+    }
+
+    /// The state and the owner of the socket at `from`.
+    fn ask(&self, from: SocketAddr, to: SocketAddr) -> Result<(u8, u32), OwnerError> {
         let mut line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         line.sequence = line.sequence.wrapping_add(1);
         let question = question(from, to, line.sequence);
@@ -117,7 +129,7 @@ fn address(ip: IpAddr) -> [u8; 16] {
 
 /// A socket that its process has closed lives on for a while, and then the kernel says that root owns it: only one
 /// that still has an inode has an owner.
-fn read(answer: &[u8]) -> Result<u32, OwnerError> {
+fn read(answer: &[u8]) -> Result<(u8, u32), OwnerError> {
     let unreadable = || OwnerError::Query(io::ErrorKind::InvalidData.into());
     let kind = answer.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
     match kind.ok_or_else(unreadable)? {
@@ -129,12 +141,11 @@ fn read(answer: &[u8]) -> Result<u32, OwnerError> {
             }
         }
         SOCK_DIAG_BY_FAMILY => {
-            let (uid, inode) = (u32_at(answer, UID).ok_or_else(unreadable)?, u32_at(answer, INODE));
-            let state = answer.get(STATE).copied();
-            match inode {
-                Some(1..) if state != Some(TCP_LISTEN) => Ok(uid),
-                Some(_) => Err(OwnerError::Gone),
-                None => Err(unreadable()),
+            let uid = u32_at(answer, UID).ok_or_else(unreadable)?;
+            let state = answer.get(STATE).copied().ok_or_else(unreadable)?;
+            match u32_at(answer, INODE).ok_or_else(unreadable)? {
+                0 => Err(OwnerError::Gone),
+                _ => Ok((state, uid)),
             }
         }
         _ => Err(unreadable()),
@@ -202,6 +213,14 @@ mod tests {
         let owners = Owners::open().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let owner = owners.of(listener.local_addr().unwrap(), "127.0.0.1:9".parse().unwrap());
+        assert!(matches!(owner, Err(OwnerError::Gone)), "{owner:?}");
+        for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
+            let listener = TcpListener::bind(address).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let reached = if address.starts_with('[') { format!("[::1]:{port}") } else { format!("127.0.0.1:{port}") };
+            assert_eq!(owners.of_listener(reached.parse().unwrap()).unwrap(), ourselves(), "{address}");
+        }
+        let owner = owners.of_listener("127.0.0.1:1".parse().unwrap());
         assert!(matches!(owner, Err(OwnerError::Gone)), "{owner:?}");
         let owner = owners.of("127.0.0.1:1".parse().unwrap(), "127.0.0.1:9".parse().unwrap());
         assert!(matches!(owner, Err(OwnerError::Gone)), "{owner:?}");

@@ -45,4 +45,9 @@ impl Owners {
         let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
         self.0.of(canonical(from), canonical(to))
     }
+
+    /// The user whose process listens on an address.
+    pub fn of_listener(&self, addr: SocketAddr) -> Result<u32, OwnerError> {
+        self.0.of_listener(addr)
+    }
 }

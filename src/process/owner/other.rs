@@ -14,6 +14,10 @@ impl Owners {
         Err(OwnerError::Unsupported)
     }
 
+    pub fn of_listener(&self, _: SocketAddr) -> Result<u32, OwnerError> {
+        Err(OwnerError::Unsupported)
+    }
+
     pub fn of(&self, _: SocketAddr, _: SocketAddr) -> Result<u32, OwnerError> {
         Err(OwnerError::Unsupported)
     }
