@@ -1,9 +1,10 @@
-//! Users who share a machine, each with a relay of their own by `--listen auto`. Needs root, to be several users.
+//! Users who share a machine: a relay for each by `--listen auto`, one that the system starts for several. Needs root,
+//! to be several users.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,8 @@ const BOB: u32 = 70_002;
 fn can_be_others(test: &str) -> bool {
     let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
     if !is_root {
-        println!("SKIPPED: {test}: only root can be other users");
+        // Past the capture of what tests print: whoever runs them should see it.
+        let _unseen = writeln!(std::io::stderr(), "SKIPPED: {test}: only root can be other users");
     }
     is_root
 }
@@ -132,4 +134,38 @@ fn two_users_with_ports_of_their_own_do_not_meet() {
     assert!(text(&second).contains(&format!("127.0.0.1:{port} is in use by hallpass")), "{}", text(&second));
     drop(bob);
     assert_eq!(machine.serve(BOB).port, port);
+}
+
+/// What `config check` says to a child of the first process, which is what systemd's units are.
+fn as_child_of_init(machine: &Machine, uid: u32, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = Command::new("unshare");
+    // The shell is the first process of its namespace, and stays it because it has more to do.
+    command.args(["--pid", "--fork", "--kill-child", "--", "sh", "-c"]);
+    command.arg("setpriv --reuid \"$1\" --clear-groups -- \"$2\" config check; exit $?");
+    command.arg("sh").arg(uid.to_string()).arg(&machine.program);
+    command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("HOME", machine.root.path());
+    let output = command.envs(variables.iter().copied()).output().unwrap();
+    (output.status.code(), text(&output))
+}
+
+#[test]
+fn a_relay_that_the_system_starts_must_be_told_whom_it_serves() {
+    if !can_be_others("a_relay_that_the_system_starts_must_be_told_whom_it_serves") {
+        return;
+    }
+    let machine = Machine::new();
+    let unit = ("INVOCATION_ID", "2f4a8e0d");
+    for (uid, variables, right) in [
+        (0, &[unit][..], false),
+        (998, &[unit], false),
+        (0, &[unit, ("HALLPASS_ACCESS_USERS", "root")], true),
+        (998, &[unit, ("HALLPASS_ACCESS_USERS", "any")], true),
+        // For a person, and in a container.
+        (ALICE, &[unit], true),
+        (0, &[], true),
+    ] {
+        let (code, said) = as_child_of_init(&machine, uid, variables);
+        assert_eq!(code, Some(if right { 0 } else { 2 }), "{uid} {variables:?}: {said}");
+        assert!(right || said.contains("must be told whom it serves (users = [\"alice\"] in [access]"), "{said}");
+    }
 }

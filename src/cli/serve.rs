@@ -1,5 +1,6 @@
 //! `hallpass serve`: the relay in the foreground, until a signal ends it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -64,18 +65,27 @@ fn announce(daemon: &Daemon, loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    for (way, addr) in daemon.ways().iter().flat_map(|(way, addrs)| addrs.iter().map(move |addr| (way, addr))) {
-        match way {
-            Way::Http => tracing::info!("listening on {addr}"),
-            Way::Socks => tracing::info!("listening for SOCKS5 on {addr}"),
-            Way::Tunnel(target) => tracing::info!("listening for {target} on {addr}"),
-        }
-    }
+    announce_ways(&daemon.ways(), &[]);
     if loaded.config.says_nothing_of_routes() {
         tracing::info!("no way is configured: the system's proxy settings count, and without any all goes direct");
     }
     for upstream in &loaded.config.upstreams {
         tracing::info!("upstream {} at {}", upstream.name, upstream.endpoint);
+    }
+}
+
+/// Those that were not there `before`.
+fn announce_ways(ways: &[(Way, Vec<SocketAddr>)], before: &[(Way, Vec<SocketAddr>)]) {
+    let all = |ways: &[(Way, Vec<SocketAddr>)]| -> Vec<(Way, SocketAddr)> {
+        ways.iter().flat_map(|(way, addrs)| addrs.iter().map(|addr| (way.clone(), *addr))).collect()
+    };
+    let before = all(before);
+    for (way, addr) in all(ways).into_iter().filter(|way| !before.contains(way)) {
+        match way {
+            Way::Http => tracing::info!("listening on {addr}"),
+            Way::Socks => tracing::info!("listening for SOCKS5 on {addr}"),
+            Way::Tunnel(target) => tracing::info!("listening for {target} on {addr}"),
+        }
     }
 }
 
@@ -94,8 +104,12 @@ fn reload(daemon: &mut Daemon, inputs: &Inputs) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    let before = daemon.ways();
     match daemon.reload(&loaded.config) {
-        Ok(()) => tracing::info!("reloaded"),
+        Ok(()) => {
+            announce_ways(&daemon.ways(), &before);
+            tracing::info!("reloaded");
+        }
         Err(error) => {
             tracing::error!("not reloaded, the former configuration stays: {:#}", anyhow::Error::from(error));
         }

@@ -76,5 +76,9 @@ fn as_text(page: &Value) -> String {
         let (name, state, since) = (word(&hop["hop"]), word(&hop["state"]), word(&hop["since"]));
         let _infallible = writeln!(text, "hop      {name} {state} since {since}{problem}");
     }
+    for refused in page["refused"].as_array().into_iter().flatten() {
+        let (cause, remedy, last) = (word(&refused["cause"]), word(&refused["remedy"]), word(&refused["last"]));
+        let _infallible = writeln!(text, "refused  {} times, last {last}: {cause} - {remedy}", refused["count"]);
+    }
     text.trim_end().to_owned()
 }

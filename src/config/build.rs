@@ -106,9 +106,9 @@ const AUTO: &str = "auto";
 
 fn wants_auto(reader: &Reader<'_>) -> bool {
     let is_auto = |value: &Value| *value == Value::Text(AUTO.into());
-    reader.layer.get(&["listen"]).is_some_and(|entry| match &entry.value {
-        Value::List(items) => matches!(items.as_slice(), [only] if is_auto(&only.value)),
-        other => is_auto(other),
+    reader.layer.get(&["listen"]).is_some_and(|entry| {
+        let alone = |value: &Value| matches!(value, Value::List(items) if items.len() == 1 && is_auto(&items[0].value));
+        is_auto(&entry.value) || alone(&entry.value)
     })
 }
 

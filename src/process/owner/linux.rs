@@ -159,7 +159,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
     use std::time::{Duration, Instant};
 
     use super::super::{OwnerError, Owners};
@@ -188,7 +188,7 @@ mod tests {
         let from = client.local_addr().unwrap();
         assert!(from.is_ipv6(), "{from}");
         assert_eq!(owners.of(from, to).unwrap(), ourselves());
-        let mapped = (Ipv6Addr::from(Ipv4Addr::LOCALHOST.to_ipv6_mapped()), to.port()).into();
+        let mapped = (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), to.port()).into();
         assert_eq!(owners.of(from, mapped).unwrap(), ourselves());
     }
 
