@@ -47,12 +47,13 @@
 //! requests under way keep theirs. `daemon::core` makes it of the configuration and of what was last found out about
 //! the place. What changes beneath is one [`upstream::Live`] (idle connections, what upstreams want, dead hops, the
 //! addresses of tunnels), which lives as long as the process, and what a script in use remembers ([`route::pac`]). On
-//! disk there are the kept copies of [`state`], nothing else. One client is one task, its tunnel included, so that a
-//! drain knows when it is done; `daemon::roaming` is one more, and the only one that looks.
+//! disk there are the kept copies and the user's own port of [`state`], nothing else. One client is one task, its
+//! tunnel included, so that a drain knows when it is done; `daemon::roaming` is one more, and the only one that looks.
 //!
 //! # Life of a CONNECT
 //!
-//! 1. [`listener`] accepts, and its task reads a head with [`http1`] and takes the present [`proxy::Proxy`].
+//! 1. [`listener`] accepts, [`process::Owners`] says whose the client is and [`proxy::Door`] whether it may come in; its
+//!    task reads a head with [`http1`] and takes the present [`proxy::Proxy`].
 //! 2. `proxy::connect` makes an [`address::Target`] of the authority and refuses ourselves and forbidden ports.
 //! 3. [`route::Router`] gives the hops and the reason: at once where it can, else on a thread that may block, because a
 //!    script runs, a rule asks DNS or for the program.

@@ -181,7 +181,7 @@ pub async fn survey(config: &Config) -> Result<Arc<Proxy>, StartError> {
     Ok(proxy)
 }
 
-/// What is fixed when the sockets are bound and the writers started.
+/// What is fixed when the writers are started.
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let keys = [("[audit]", old.audit != new.audit), ("[log]", old.log != new.log)];
     keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
