@@ -45,6 +45,9 @@ pub struct Record {
     pub id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// The user behind it, where it is on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -45,15 +45,16 @@
 //!
 //! All that a request needs is one immutable [`proxy::Proxy`]; a reload or a look puts a new one in its place, and
 //! requests under way keep theirs. `daemon::core` makes it of the configuration and of what was last found out about
-//! the place. What changes beneath is one [`upstream::Live`] (idle connections, what upstreams want and forbid, dead hops, the
-//! addresses of tunnels), which lives as long as the process, and what a script in use remembers ([`route::pac`]). On
-//! disk there are, by [`state`], the kept copies and the record of [`upstream::lockout`], which outlives the process
-//! because a directory's count of wrong passwords does. One client is one task, its tunnel included, so that a
-//! drain knows when it is done; `daemon::roaming` is one more, and the only one that looks.
+//! the place. What changes beneath is one [`upstream::Live`] (idle connections, what upstreams want and forbid, dead hops,
+//! the addresses of tunnels), which lives as long as the process, and what a script in use remembers ([`route::pac`]).
+//! On disk there are, by [`state`], the kept copies, the user's own port and the record of [`upstream::lockout`], which
+//! outlives the process because a directory's count of wrong passwords does. One client is one task, its tunnel included,
+//! so that a drain knows when it is done; `daemon::roaming` is one more, and the only one that looks.
 //!
 //! # Life of a CONNECT
 //!
-//! 1. [`listener`] accepts, and its task reads a head with [`http1`] and takes the present [`proxy::Proxy`].
+//! 1. [`listener`] accepts, [`process::Owners`] says whose the client is and [`proxy::Door`] whether it may come in; its
+//!    task reads a head with [`http1`] and takes the present [`proxy::Proxy`].
 //! 2. `proxy::connect` makes an [`address::Target`] of the authority and refuses ourselves and forbidden ports.
 //! 3. [`route::Router`] gives the hops and the reason: at once where it can, else on a thread that may block, because a
 //!    script runs, a rule asks DNS or for the program.

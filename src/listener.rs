@@ -1,20 +1,22 @@
 //! Listening sockets: bind, accept, bound the number of clients. Knows no HTTP.
 
+mod device;
+mod places;
 mod room;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+pub use places::{Place, Places};
 pub use room::Room;
 
 /// Connections that wait to be accepted; more than any burst of a build tool.
@@ -35,8 +37,18 @@ pub struct BindError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
     pub addr: SocketAddr,
+    /// The address that it connected to, also where we listen on all of them.
     pub listener: SocketAddr,
+    /// The user behind it, where it is on this machine and was asked for.
+    pub uid: Option<u32>,
     pub verdict: Verdict,
+}
+
+impl Peer {
+    /// Not by loopback: to such a client, this machine is another one.
+    pub fn is_outsider(&self) -> bool {
+        !self.listener.ip().to_canonical().is_loopback()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,67 +57,72 @@ pub enum Verdict {
     TooMany,
 }
 
+/// The interface that a socket is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    pub name: String,
+    /// The system's number for it.
+    pub index: Option<u32>,
+}
+
+/// Bound and not yet served.
+#[derive(Debug)]
 pub struct Listener {
-    sockets: Vec<TcpListener>,
-    addrs: Vec<SocketAddr>,
+    socket: TcpListener,
+    addr: SocketAddr,
 }
 
 impl Listener {
-    /// A machine without IPv6 (or IPv4) serves on the family it has; anything else that fails is fatal.
-    pub fn bind(addrs: &[SocketAddr]) -> Result<Self, BindError> {
-        let (mut sockets, mut bound, mut missing) = (Vec::new(), Vec::new(), None);
-        for addr in addrs {
-            match bind_one(*addr) {
-                Ok(socket) => {
-                    bound.push(socket.local_addr().map_err(|source| BindError { addr: *addr, source })?);
-                    sockets.push(socket);
-                }
-                Err(source) if is_missing_family(&source) => {
-                    tracing::info!(%addr, error = %source, "address family not available");
-                    missing = Some(BindError { addr: *addr, source });
-                }
-                Err(source) => return Err(BindError { addr: *addr, source }),
-            }
-        }
-        match missing {
-            Some(error) if sockets.is_empty() => Err(error),
-            Some(_) | None => Ok(Self { sockets, addrs: bound }),
-        }
+    /// `device`: nobody is heard who comes by another interface.
+    pub fn bind(addr: SocketAddr, device: Option<&Device>) -> Result<Self, BindError> {
+        let failed = |source| BindError { addr, source };
+        let socket = bind_one(addr, device).map_err(failed)?;
+        let addr = socket.local_addr().map_err(failed)?;
+        Ok(Self { socket, addr })
     }
 
-    pub fn addrs(&self) -> &[SocketAddr] {
-        &self.addrs
+    /// With the kernel's choice where port 0 was asked for.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
-    /// Accepts until `stop` turns true, then closes the sockets and hands back the clients still served. Each client
-    /// takes one of the `places`.
-    pub async fn run<F, S>(
-        self,
-        places: Arc<Semaphore>,
-        room: Room,
-        stop: watch::Receiver<bool>,
-        serve: S,
-    ) -> JoinSet<()>
+    /// Accepts until `stop` turns true or its other end is dropped, then closes the socket and hands back the clients
+    /// still served. Each client takes one of the `places`, and has to wait for `room`.
+    pub async fn run<F, S>(self, places: Places, room: Room, mut stop: watch::Receiver<bool>, serve: S) -> JoinSet<()>
     where
         F: Future<Output = ()> + Send + 'static,
-        S: Fn(TcpStream, Peer) -> F + Clone + Send + 'static,
+        S: Fn(TcpStream, Peer) -> F + Send + 'static,
     {
-        let mut loops = JoinSet::new();
-        for socket in self.sockets {
-            loops.spawn(accept_loop(socket, places.clone(), room.clone(), stop.clone(), serve.clone()));
-        }
         let mut clients = JoinSet::new();
-        while let Some(rest) = loops.join_next().await {
-            if let Ok(mut rest) = rest {
-                // A JoinSet cannot swallow another one: each of these waits for its own.
-                clients.spawn(async move { while rest.join_next().await.is_some() {} });
+        loop {
+            tokio::select! {
+                () = raised(&mut stop) => return clients,
+                Some(_) = clients.join_next(), if !clients.is_empty() => {}
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, addr)) => {
+                        let its_room = tokio::select! {
+                            () = raised(&mut stop) => return clients,
+                            its_room = room.enter() => its_room,
+                        };
+                        let place = places.take();
+                        let verdict = if place.is_some() { Verdict::Welcome } else { Verdict::TooMany };
+                        let listener = stream.local_addr().unwrap_or(self.addr);
+                        let served = serve(stream, Peer { addr, listener, uid: None, verdict });
+                        clients.spawn(hold((place, its_room), served));
+                    }
+                    Err(error) => {
+                        if room.is_to_be_told() {
+                            tracing::warn!(%error, "cannot accept");
+                        }
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                }
             }
         }
-        clients
     }
 }
 
-fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
+fn bind_one(addr: SocketAddr, device: Option<&Device>) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -115,53 +132,26 @@ fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
     if !std::env::consts::FAMILY.eq("windows") {
         socket.set_reuse_address(true)?;
     }
+    if let Some(device) = device {
+        device::bind(&socket, device, addr)?;
+    }
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket.into())
 }
 
-fn is_missing_family(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
-        || error.to_string().contains("Address family not supported")
-}
+impl BindError {
+    /// The interface or its address is gone, or not quite there yet.
+    pub fn is_absence(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::NotFound)
+            || self.source.to_string().contains("No such device")
+    }
 
-async fn accept_loop<F, S>(
-    socket: TcpListener,
-    places: Arc<Semaphore>,
-    room: Room,
-    mut stop: watch::Receiver<bool>,
-    serve: S,
-) -> JoinSet<()>
-where
-    F: Future<Output = ()> + Send + 'static,
-    S: Fn(TcpStream, Peer) -> F,
-{
-    let mut clients = JoinSet::new();
-    let Ok(listener) = socket.local_addr() else { return clients };
-    loop {
-        tokio::select! {
-            () = raised(&mut stop) => return clients,
-            Some(_) = clients.join_next(), if !clients.is_empty() => {}
-            accepted = socket.accept() => match accepted {
-                Ok((stream, addr)) => {
-                    let its_room = tokio::select! {
-                        () = raised(&mut stop) => return clients,
-                        its_room = room.enter() => its_room,
-                    };
-                    let place = places.clone().try_acquire_owned().ok();
-                    let verdict = if place.is_some() { Verdict::Welcome } else { Verdict::TooMany };
-                    let served = serve(stream, Peer { addr, listener, verdict });
-                    clients.spawn(hold((place, its_room), served));
-                }
-                Err(error) => {
-                    if room.is_to_be_told() {
-                        tracing::warn!(%error, "cannot accept");
-                    }
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+    /// A machine without IPv6 (or IPv4) serves on the family it has.
+    pub fn is_missing_family(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+            || self.source.to_string().contains("Address family not supported")
     }
 }
 
@@ -169,7 +159,7 @@ async fn raised(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn hold(place: (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>), served: impl Future<Output = ()>) {
+async fn hold(place: (Option<Place>, Option<OwnedSemaphorePermit>), served: impl Future<Output = ()>) {
     served.await;
     drop(place);
 }

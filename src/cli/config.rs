@@ -108,7 +108,10 @@ fn ways_in(config: &Config) -> Vec<String> {
     let mut ways: Vec<String> = config.listen.iter().map(SocketAddr::to_string).collect();
     for listener in &config.listeners {
         let spoken = if listener.socks5 { " (SOCKS5)" } else { "" };
-        ways.extend(listener.addrs().iter().map(|addr| format!("{addr}{spoken}")));
+        match listener.addrs().as_slice() {
+            [] => ways.push(format!("{} port {}{spoken}", listener.interface, listener.port)),
+            addrs => ways.extend(addrs.iter().map(|addr| format!("{addr}{spoken}"))),
+        }
     }
     for tunnel in &config.tunnels {
         ways.extend(tunnel.listen.iter().map(|addr| format!("{addr} (for {})", tunnel.target)));

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use super::flags::Flags;
 use crate::config::{self, Origin};
 use crate::http1::{Body, ReadError, ResponseHead, Wire};
-use crate::process::running_relays;
+use crate::process::{Owners, account, running_relays};
 
 const MAX_HEAD: usize = 256 * 1024;
 
@@ -21,12 +21,31 @@ pub fn find(flags: &Flags) -> anyhow::Result<TcpStream> {
     if let Some(directory) = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty() && !is_named) {
         addrs.extend(running_relays(&PathBuf::from(directory)));
     }
-    let found = addrs.iter().find_map(|addr| TcpStream::connect(addr).ok());
-    found.ok_or_else(|| {
+    let mut others = Vec::new();
+    for addr in &addrs {
+        let Ok(stream) = TcpStream::connect(addr) else { continue };
+        match holder(*addr) {
+            Some(uid) if !account::may_be_relied_on(uid) => others.push((addr, uid)),
+            Some(_) | None => return Ok(stream),
+        }
+    }
+    if let Some((addr, uid)) = others.first() {
+        let name = account::name_of(*uid).map(|name| format!(" ({name})")).unwrap_or_default();
+        return Err(anyhow!(
+            "what listens on {addr} belongs to user {uid}{name} and not to you: start a relay of your own with \
+             --listen auto"
+        ));
+    }
+    Err({
         let tried: Vec<String> = addrs.iter().map(ToString::to_string).collect();
         let tried = if tried.is_empty() { "its port is not known".into() } else { tried.join(", ") };
         anyhow!("no relay is running ({tried}): start one with hallpass serve")
     })
+}
+
+/// Whose process listens there, where the system tells.
+fn holder(addr: SocketAddr) -> Option<u32> {
+    Owners::open().ok()?.of_listener(addr).ok()
 }
 
 /// Sends a head and reads that of the final answer.

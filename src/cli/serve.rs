@@ -1,5 +1,6 @@
 //! `hallpass serve`: the relay in the foreground, until a signal ends it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tracing::Level;
 use super::flags::Flags;
 use super::output;
 use crate::config::{self, Config, Loaded, LogFormat, Mistakes};
-use crate::daemon::{ConfigFiles, Daemon, StartError};
+use crate::daemon::{ConfigFiles, Daemon, StartError, WaysError};
 use crate::process::descriptors::raise_limit;
 use crate::process::{RunFile, Signal, Signals, State, holder_of, leave_no_core, notify};
 use crate::proxy::Way;
@@ -117,18 +118,27 @@ fn announce(daemon: &Daemon, loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    for (way, addr) in daemon.ways().iter().flat_map(|(way, addrs)| addrs.iter().map(move |addr| (way, addr))) {
-        match way {
-            Way::Http => tracing::info!("listening on {addr}"),
-            Way::Socks => tracing::info!("listening for SOCKS5 on {addr}"),
-            Way::Tunnel(target) => tracing::info!("listening for {target} on {addr}"),
-        }
-    }
+    announce_ways(&daemon.ways(), &[]);
     if loaded.config.says_nothing_of_routes() {
         tracing::info!("no way is configured: the system's proxy settings count, and without any all goes direct");
     }
     for upstream in &loaded.config.upstreams {
         tracing::info!("upstream {} at {}", upstream.name, upstream.endpoint);
+    }
+}
+
+/// Those that were not there `before`.
+fn announce_ways(ways: &[(Way, Vec<SocketAddr>)], before: &[(Way, Vec<SocketAddr>)]) {
+    let all = |ways: &[(Way, Vec<SocketAddr>)]| -> Vec<(Way, SocketAddr)> {
+        ways.iter().flat_map(|(way, addrs)| addrs.iter().map(|addr| (way.clone(), *addr))).collect()
+    };
+    let before = all(before);
+    for (way, addr) in all(ways).into_iter().filter(|way| !before.contains(way)) {
+        match way {
+            Way::Http => tracing::info!("listening on {addr}"),
+            Way::Socks => tracing::info!("listening for SOCKS5 on {addr}"),
+            Way::Tunnel(target) => tracing::info!("listening for {target} on {addr}"),
+        }
     }
 }
 
@@ -148,9 +158,11 @@ fn reload(daemon: &mut Daemon, read: Result<Loaded, Mistakes>, log: &Log) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    let before = daemon.ways();
     match daemon.reload(&loaded.config) {
         Ok(()) => {
             log.show(view(&loaded.config));
+            announce_ways(&daemon.ways(), &before);
             tracing::info!("reloaded");
         }
         Err(error) => {
@@ -161,7 +173,7 @@ fn reload(daemon: &mut Daemon, read: Result<Loaded, Mistakes>, log: &Log) {
 
 /// For people at a "port in use": by whom.
 fn explain(error: StartError, config: &Config) -> anyhow::Error {
-    let StartError::Bind(bind) = &error else { return error.into() };
+    let StartError::Ways(WaysError::Bind(bind)) = &error else { return error.into() };
     let holder = holder_of(bind.addr).map(|holder| format!("{} is in use by {holder}", bind.addr));
     let in_use = bind.source.kind() == std::io::ErrorKind::AddrInUse;
     let addr = bind.addr;
@@ -179,7 +191,7 @@ fn explain(error: StartError, config: &Config) -> anyhow::Error {
 /// Absent where there is no place for it; nothing but convenience depends on it.
 fn write_run_file(daemon: &Daemon, config: &Config) -> Option<RunFile> {
     let directory = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty())?);
-    match RunFile::write(&directory, daemon.addrs(), &config.files) {
+    match RunFile::write(&directory, &daemon.addrs(), &config.files) {
         Ok(file) => Some(file),
         Err(error) => {
             tracing::warn!(%error, "cannot write the run file in {}", directory.display());

@@ -112,6 +112,10 @@ fn as_text(page: &Value) -> String {
         let (account, reason, since) = (word(&trouble["account"]), word(&trouble["reason"]), word(&trouble["since"]));
         let _infallible = writeln!(text, "account  {account} {reason}{upstream} since {since}: {next}");
     }
+    for refused in page["refused"].as_array().into_iter().flatten() {
+        let (cause, remedy, last) = (word(&refused["cause"]), word(&refused["remedy"]), word(&refused["last"]));
+        let _infallible = writeln!(text, "refused  {} times, last {last}: {cause} - {remedy}", refused["count"]);
+    }
     text.trim_end().to_owned()
 }
 

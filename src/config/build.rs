@@ -1,16 +1,19 @@
 //! From the merged layers to a `Config`: types, limits, defaults, and what keys mean together.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
+
+use super::layer::Value;
 use super::mistake::Problem;
 use super::reader::Reader;
 use super::{
     Audit, AuditTo, Config, ConnectPort80, DEFAULT_AUDIT_KEEP, DEFAULT_AUDIT_MAX_AGE, DEFAULT_AUDIT_MAX_SIZE,
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_GRACE, DEFAULT_HALF_CLOSE_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT,
     DEFAULT_HEAD_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_KEEPALIVE, DEFAULT_LISTEN, DEFAULT_MAX_CLIENTS,
-    DEFAULT_MAX_HEAD, Level, Log, LogFormat, Profile, ProfileChoice, Routing, Upstream, credentials, keys, listeners,
-    no_proxy, pac, profiles, rules, tunnels, upstreams, value,
+    DEFAULT_MAX_HEAD, Level, Log, LogFormat, Profile, ProfileChoice, Routing, Upstream, admission, auto_port,
+    credentials, keys, listeners, no_proxy, pac, profiles, rules, tunnels, upstreams, value,
 };
 use crate::address::Host;
 use crate::route::DirectFallback;
@@ -49,11 +52,16 @@ pub(super) const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), (
 
 /// What is wrong is left at its default and noted in the reader.
 pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>, state_directory: Option<PathBuf>) -> Config {
-    let listen = listen(reader);
+    let access = admission::read(reader);
+    let listen_auto = wants_auto(reader);
+    let listen = match listen_auto {
+        true => auto(reader, state_directory.as_deref()),
+        false => listen(reader, &access.allow),
+    };
     let credentials = credentials::read(reader);
     let mut taken = listen.clone();
     let listeners = listeners::read(reader, &mut taken);
-    let tunnels = tunnels::read(reader, &mut taken);
+    let tunnels = tunnels::read(reader, &access.allow, &mut taken);
     let upstreams = upstreams::read(reader, &credentials, &taken);
     let routing = routing(reader, &upstreams);
     let profiles = profiles::read(reader, &upstreams, &routing);
@@ -61,6 +69,8 @@ pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>, state_directory: Opti
     let or_off = value::duration_or_off;
     Config {
         listen,
+        listen_auto,
+        access,
         listeners,
         tunnels,
         upstreams,
@@ -97,7 +107,28 @@ pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>, state_directory: Opti
     }
 }
 
-fn listen(reader: &mut Reader<'_>) -> Vec<SocketAddr> {
+const AUTO: &str = "auto";
+
+fn wants_auto(reader: &Reader<'_>) -> bool {
+    let is_auto = |value: &Value| *value == Value::Text(AUTO.into());
+    reader.layer.get(&["listen"]).is_some_and(|entry| {
+        let alone = |value: &Value| matches!(value, Value::List(items) if items.len() == 1 && is_auto(&items[0].value));
+        is_auto(&entry.value) || alone(&entry.value)
+    })
+}
+
+/// One address of each family, because `localhost` may be either.
+fn auto(reader: &mut Reader<'_>, state_directory: Option<&Path>) -> Vec<SocketAddr> {
+    let Some(directory) = state_directory else {
+        let problem = Problem::new("there is no state directory to keep the port in");
+        reader.wrong(&["listen"], problem.hint("set HOME or XDG_STATE_HOME, or name a port"));
+        return DEFAULT_LISTEN.into();
+    };
+    let port = auto_port::port(directory);
+    DEFAULT_LISTEN.map(|addr| SocketAddr::new(addr.ip(), port)).into()
+}
+
+fn listen(reader: &mut Reader<'_>, allow: &[IpNet]) -> Vec<SocketAddr> {
     let Some(items) = reader.items(&["listen"]) else { return DEFAULT_LISTEN.into() };
     if items.is_empty() && reader.mistakes.is_empty() {
         reader.wrong(&["listen"], Problem::new("there is nowhere to listen").hint("leave the key out for the default"));
@@ -105,6 +136,7 @@ fn listen(reader: &mut Reader<'_>) -> Vec<SocketAddr> {
     let mut listen: Vec<SocketAddr> = Vec::new();
     for (text, origin) in items {
         for address in reader.checked(&["listen"], origin.clone(), value::listen(&text)).unwrap_or_default() {
+            reader.checked(&["listen"], origin.clone(), admission::reach(&address, allow));
             // Port 0 is another port each time.
             if address.port() != 0 && listen.contains(&address) {
                 reader.wrong_at(origin.clone(), &["listen"], Problem::new(format!("{address} stands here twice")));

@@ -17,8 +17,18 @@ pub const NO_CONFIG: &str = "HALLPASS_NO_CONFIG";
 pub const SHORTCUTS: [&str; 5] = ["upstream", "pac", "user", "scheme", "credential_for"];
 
 /// A variable of these is split on commas.
-const LISTS: [&str; 8] =
-    ["listen", "local_hosts", "connect_ports", "no_proxy", "never_direct", "upstream", "scheme", "credential_for"];
+const LISTS: [&str; 10] = [
+    "listen",
+    "access.users",
+    "access.allow",
+    "local_hosts",
+    "connect_ports",
+    "no_proxy",
+    "never_direct",
+    "upstream",
+    "scheme",
+    "credential_for",
+];
 
 /// A copy of the variables, so that loading is a function of its inputs. Its values may be secrets.
 #[derive(Clone, Default, PartialEq, Eq)]

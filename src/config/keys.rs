@@ -3,6 +3,9 @@
 /// The keys of this version. `*` is a name that the user picks, `#` the number of a table in a list of tables.
 const KEYS: &[&str] = &[
     "listen",
+    "access.users",
+    "access.token",
+    "access.allow",
     "grace",
     "connect_timeout",
     "handshake_timeout",
@@ -18,6 +21,8 @@ const KEYS: &[&str] = &[
     "connect_port_80",
     "listeners.#.interface",
     "listeners.#.port",
+    "listeners.#.allow",
+    "listeners.#.token",
     "listeners.#.socks5",
     "tunnels.#.listen",
     "tunnels.#.target",
@@ -83,7 +88,7 @@ const KEYS: &[&str] = &[
 
 /// Keys that have a meaning which this version cannot give them. Ignoring them could send a request
 /// where its sender forbade it to go.
-const LATER: &[&str] = &["listeners.#.allow", "listeners.#.token", "access", "warm_handshakes"];
+const LATER: &[&str] = &["warm_handshakes"];
 
 /// What people write, and where it belongs.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -195,8 +200,9 @@ mod tests {
             (&["pac", "url"], Found::Key),
             (&["rules"], Found::Tables),
             (&["profiles", "office", "when"], Found::Table),
-            (&["access"], Found::Later),
-            (&["access", "users"], Found::Later),
+            (&["access"], Found::Table),
+            (&["access", "users"], Found::Key),
+            (&["warm_handshakes"], Found::Later),
             (&["grcae"], Found::Unknown),
         ] {
             assert_eq!(find(path), found, "{path:?}");

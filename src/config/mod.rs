@@ -6,6 +6,8 @@
 //! flags ──────────────┘                       all mistakes at once ◀──────────────────┘
 //! ```
 
+mod admission;
+pub mod auto_port;
 mod build;
 mod credentials;
 mod draft;
@@ -46,6 +48,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 pub use draft::write_private;
 pub use environment::Environment;
@@ -111,8 +115,11 @@ pub const LOGGED_IN: &str = "logged-in";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Loopback addresses; port 0 lets the kernel pick.
+    /// Port 0 lets the kernel pick.
     pub listen: Vec<SocketAddr>,
+    /// The port in `listen` is this user's own, and another one may stand in for it.
+    pub listen_auto: bool,
+    pub access: Access,
     /// Further ports on which programs find the relay.
     pub listeners: Vec<Listener>,
     pub tunnels: Vec<Tunnel>,
@@ -235,19 +242,50 @@ pub struct PacSettings {
     pub wpad: bool,
 }
 
-/// A further port on the loopback interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who may use the relay.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    pub users: Users,
+    /// To be shown by clients of `listen`.
+    pub token: Option<Source>,
+    /// Networks whose clients may come by addresses of `listen` and of tunnels beyond loopback.
+    pub allow: Vec<IpNet>,
+}
+
+/// Users of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Users {
+    /// As the user wrote them.
+    pub written: Vec<String>,
+    /// `None`: all of them.
+    pub uids: Option<Vec<u32>>,
+}
+
+/// A further way in, on one interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
+    /// `lo`, or one that need not be there yet.
+    pub interface: String,
     /// 0 lets the kernel pick, one for each family.
     pub port: u16,
+    pub allow: Allow,
+    pub token: Option<Source>,
     /// SOCKS5 instead of HTTP.
     pub socks5: bool,
+}
+
+/// Whose clients may come by an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allow {
+    /// Those in the networks of the interface's own addresses.
+    InterfaceSubnet,
+    Networks(Vec<IpNet>),
 }
 
 /// A local port that is always one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tunnel {
-    /// Loopback addresses; port 0 lets the kernel pick.
+    /// Port 0 lets the kernel pick.
     pub listen: Vec<SocketAddr>,
     pub target: Target,
 }

@@ -5,12 +5,11 @@ use std::fmt::Display;
 
 use super::build::{DIRECT_FALLBACKS, FORMATS, LEVELS, PORT_80};
 use super::expand;
-use super::listeners::LOOPBACK;
 use super::load::Loaded;
 use super::mistake::Origin;
 use super::upstreams::{CANONICALIZE, CHANNEL_BINDINGS};
 use super::value::{show_duration, show_size};
-use super::{Audit, AuditTo, Config, Credential, Profile, ProfileChoice, Upstream};
+use super::{Access, Allow, Audit, AuditTo, Config, Credential, Profile, ProfileChoice, Upstream};
 use crate::credential::Source;
 use crate::route::Hop;
 use crate::route::rules::{Rule, Use};
@@ -48,6 +47,7 @@ impl<'a> Out<'a> {
     }
 
     fn tables(&mut self, config: &Config) {
+        self.access(&config.access);
         self.ways_in(config);
         self.pac(config);
         self.rules(&["rules"], &config.routing.rules);
@@ -69,7 +69,7 @@ impl<'a> Out<'a> {
     fn top(&mut self, config: &Config) {
         let time = |duration| text(show_duration(duration));
         let or_off = |duration: Option<_>| text(duration.map_or_else(|| "off".into(), show_duration));
-        self.put(&["listen"], list(&config.listen));
+        self.put(&["listen"], if config.listen_auto { text("auto") } else { list(&config.listen) });
         self.put(&["grace"], time(config.grace));
         self.put(&["connect_timeout"], time(config.connect_timeout));
         self.put(&["handshake_timeout"], time(config.handshake_timeout));
@@ -96,12 +96,31 @@ impl<'a> Out<'a> {
         self.put(&["user_agent"], text(config.user_agent.as_deref().unwrap_or_default()));
     }
 
+    fn access(&mut self, access: &Access) {
+        self.head(&["access"]);
+        let users = match access.users.written.as_slice() {
+            [one] => text(one),
+            several => list(several),
+        };
+        self.put(&["access", "users"], users);
+        if let Some(token) = &access.token {
+            self.secret(&["access", "token"], token);
+        }
+        self.put(&["access", "allow"], list(&access.allow));
+    }
+
     fn ways_in(&mut self, config: &Config) {
         for (at, listener) in config.listeners.iter().enumerate() {
             let number = (at + 1).to_string();
             self.head_of_list("listeners");
-            self.put(&["listeners", &number, "interface"], text(LOOPBACK));
+            self.put(&["listeners", &number, "interface"], text(&listener.interface));
             self.put(&["listeners", &number, "port"], listener.port.to_string());
+            if let Allow::Networks(networks) = &listener.allow {
+                self.put(&["listeners", &number, "allow"], list(networks));
+            }
+            if let Some(token) = &listener.token {
+                self.secret(&["listeners", &number, "token"], token);
+            }
             self.put(&["listeners", &number, "socks5"], listener.socks5.to_string());
         }
         for (at, tunnel) in config.tunnels.iter().enumerate() {

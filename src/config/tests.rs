@@ -93,7 +93,8 @@ fn every_mistake_has_its_own_words() {
     let tunnel = |listen: &str, target: &str| format!("[[tunnels]]\nlisten = \"{listen}\"\ntarget = \"{target}\"\n");
     for (text, wanted) in [
         ("listen = [\"0.0.0.0:3128\"]".into(), "1:11: listen: 0.0.0.0 is not a loopback address"),
-        ("listen = \"auto\"".into(), "1:1: listen: listen = \"auto\" is not supported"),
+        ("listen = \"auto\"".into(), "1:1: listen: there is no state directory to keep the port in"),
+        ("listen = [\"auto\", \"3128\"]".into(), "1:11: listen: \"auto\" stands alone"),
         ("listen = []".into(), "1:1: listen: there is nowhere to listen"),
         ("listen = [\"127.0.0.1:1\",\n\"127.0.0.1:1\"]".into(), "2:1: listen: 127.0.0.1:1 stands here twice"),
         ("listen = [\"localhost:1\", \"[::1]:1\"]".into(), "1:26: listen: [::1]:1 stands here twice"),
@@ -131,23 +132,29 @@ fn every_mistake_has_its_own_words() {
         ),
         ("[[tunnels]]\nlisten = \"127.0.0.1:1\"".into(), "1:1: tunnels.1.target: the tunnel has no target"),
         ("[[tunnels]]\ntarget = \"h:1\"".into(), "1:1: tunnels.1.listen: the tunnel has no listen"),
-        (listener("port = 1"), "1:1: listeners.1.interface: the listener has no interface (interface = \"lo\")"),
-        (listener("interface = \"lo\""), "1:1: listeners.1.port: the listener has no port (port = 1080)"),
-        (
-            listener("interface = \"docker0\"\nport = 1"),
-            "2:1: listeners.1.interface: interface = \"docker0\" is not supported by this version",
-        ),
+        (listener("port = 1"), "1:1: listeners.1.interface: the listener has no interface (interface = \"docker0\")"),
+        (listener("interface = \"lo\""), "1:1: listeners.1.port: the listener has no port (port = 3128)"),
+        (listener("interface = \"a/b\"\nport = 1"), "2:1: listeners.1.interface: this is no name of an interface"),
         (listener("interface = \"lo\"\nport = 3128"), "3:1: listeners.1.port: 127.0.0.1:3128 is listened on already"),
         (listener("interface = \"lo\"\nport = 70000"), "3:1: listeners.1.port: \"70000\" is not a whole number"),
+        (listener("interface = \"d\"\nport = 1\nallow = \"x\""), "4:1: listeners.1.allow: \"x\" is no network"),
+        (listener("interface = \"d\"\nport = 1\nallow = []"), "4:1: listeners.1.allow: this allows nobody"),
         (
-            listener("interface = \"lo\"\nport = 1\nallow = \"x\""),
-            "4:1: listeners.1.allow: listeners.1.allow is not supported by this version",
+            listener("interface = \"lo\"\nport = 1\nallow = \"10.0.0.0/8\""),
+            "4:1: listeners.1.allow: loopback is for the users of this machine",
         ),
         (
-            listener("interface = \"lo\"\nport = 1\ntoken = \"x\""),
-            "4:1: listeners.1.token: listeners.1.token is not supported by this version",
+            listener("interface = \"lo\"\nport = 1\ntoken = \"${x}\""),
+            "4:1: listeners.1.token: a secret is one ${…} or plain text",
         ),
         ("max_logons = 0".into(), "1:1: max_logons: \"0\" is not a whole number from 1 to 1000"),
+        ("[access]\nusers = []".into(), "2:1: access.users: this serves nobody"),
+        (
+            "[access]\nusers = [\"root\", \"no-such-user\"]".into(),
+            "2:18: access.users: there is no user \"no-such-user\"",
+        ),
+        ("[access]\nusers = [99999999999]".into(), "2:10: access.users: 99999999999 is no user's number"),
+        ("[access]\nallow = \"all\"".into(), "2:1: access.allow: \"all\" is no network"),
         ("profile = \"office\"".into(), "1:1: profile: there is no profile \"office\" (add [profiles.office])"),
         ("direct_fallback = \"on-error\"".into(), "1:1: direct_fallback: \"on-error\" is none of the choices"),
         ("never_direct = [\"claude.ai\", \"10.0.0.0/8\"]".into(), "1:30: never_direct: a host, not a network"),
@@ -542,7 +549,9 @@ target = \"[2001:db8::1]:3389\"
     let loaded = load_with(text, &[]).unwrap();
     let config = &loaded.config;
     assert_eq!(config.connect_port_80, ConnectPort80::AbsoluteForm);
-    assert_eq!(config.listeners, [Listener { port: 1080, socks5: true }, Listener { port: 0, socks5: false }]);
+    let listener =
+        |port, socks5| Listener { interface: "lo".into(), port, allow: Allow::InterfaceSubnet, token: None, socks5 };
+    assert_eq!(config.listeners, [listener(1080, true), listener(0, false)]);
     let shown: Vec<String> =
         config.tunnels.iter().map(|tunnel| format!("{:?} {}", tunnel.listen, tunnel.target)).collect();
     let wanted = ["[127.0.0.1:2222] git.example.com:22", "[127.0.0.1:3389, [::1]:3389] [2001:db8::1]:3389"];
@@ -552,6 +561,56 @@ target = \"[2001:db8::1]:3389\"
     let again = self::config(&toml);
     let ways = |config: &Config| (config.listeners.clone(), config.tunnels.clone(), config.connect_port_80);
     assert_eq!(ways(&again), ways(config));
+}
+
+#[test]
+fn a_port_of_the_users_own_is_the_same_each_time_and_shown_as_it_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = [("HOME", directory.path().to_str().unwrap())];
+    for text in ["listen = \"auto\"\n", "listen = [\"auto\"]\n"] {
+        let loaded = load_with(text, &home).unwrap();
+        let port = loaded.config.listen[0].port();
+        assert_eq!(
+            loaded.config.listen,
+            [format!("127.0.0.1:{port}"), format!("[::1]:{port}")].map(|addr| addr.parse().unwrap())
+        );
+        assert!(loaded.config.listen_auto && loaded.to_toml().contains("listen = \"auto\""));
+        assert_eq!(load_with(&loaded.to_toml(), &home).unwrap().config.listen, loaded.config.listen);
+    }
+}
+
+#[test]
+fn who_may_come_in_is_shown_as_it_is_written() {
+    let text = "listen = [\"0.0.0.0:3128\"]
+[access]
+users = [\"self\", \"root\", 4711]
+token = \"${env:TOKEN}\"
+allow = [\"192.0.2.0/24\", \"2001:db8::/32\"]
+[[listeners]]
+interface = \"docker0\"
+port = 3128
+[[listeners]]
+interface = \"vEthernet (WSL)\"
+port = 3128
+allow = [\"172.17.0.0/16\"]
+token = \"${file:/run/token}\"
+";
+    let loaded = load_with(text, &[("TOKEN", "hunter2")]).unwrap();
+    let (access, listeners) = (&loaded.config.access, &loaded.config.listeners);
+    let uids = access.users.uids.as_ref().unwrap();
+    assert!(uids.contains(&0) && uids.contains(&4711), "{uids:?}");
+    assert_eq!(access.allow.len(), 2);
+    assert_eq!(listeners[0].allow, Allow::InterfaceSubnet);
+    assert_eq!(listeners[1].allow, Allow::Networks(vec!["172.17.0.0/16".parse().unwrap()]));
+    let toml = loaded.to_toml();
+    assert!(!toml.contains("hunter2") && toml.contains("token = \"${env:TOKEN}\""), "{toml}");
+    let again = load_with(&toml, &[("TOKEN", "hunter2")]).unwrap().config;
+    assert_eq!((&again.access, &again.listeners), (access, listeners));
+    let empty = config("[access]\ntoken = \"\"\n").access;
+    assert_eq!((empty.token, empty.users), (None, Users::default()));
+    let any = load_with("", &[("HALLPASS_ACCESS_USERS", "any"), ("HALLPASS_ACCESS_ALLOW", "10.0.0.0/8,::1/128")]);
+    let any = any.unwrap().config.access;
+    assert_eq!((any.users.uids, any.allow.len()), (None, 2));
 }
 
 /// A configuration with everything that says where requests go.

@@ -2,16 +2,19 @@
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
+
 use super::listeners::claim;
 use super::mistake::Problem;
 use super::reader::Reader;
-use super::{Tunnel, upstreams, value};
+use super::{Tunnel, admission, upstreams, value};
 use crate::address::Target;
 
 /// `taken` are the addresses that are listened on already; those of the tunnels join them.
-pub fn read(reader: &mut Reader<'_>, taken: &mut Vec<SocketAddr>) -> Vec<Tunnel> {
+/// Those of `allow` may come by addresses beyond loopback.
+pub fn read(reader: &mut Reader<'_>, allow: &[IpNet], taken: &mut Vec<SocketAddr>) -> Vec<Tunnel> {
     let numbers = reader.layer.names("tunnels");
-    let read: Vec<_> = numbers.iter().map(|number| (number, tunnel(reader, number, taken))).collect();
+    let read: Vec<_> = numbers.iter().map(|number| (number, tunnel(reader, number, allow, taken))).collect();
     for (number, tunnel) in &read {
         if let Some(tunnel) = tunnel {
             check_loop(reader, number, tunnel, taken);
@@ -20,7 +23,7 @@ pub fn read(reader: &mut Reader<'_>, taken: &mut Vec<SocketAddr>) -> Vec<Tunnel>
     read.into_iter().filter_map(|(_, tunnel)| tunnel).collect()
 }
 
-fn tunnel(reader: &mut Reader<'_>, number: &str, taken: &mut Vec<SocketAddr>) -> Option<Tunnel> {
+fn tunnel(reader: &mut Reader<'_>, number: &str, allow: &[IpNet], taken: &mut Vec<SocketAddr>) -> Option<Tunnel> {
     let at = |key| ["tunnels", number, key];
     for (key, example) in [("listen", "listen = \"127.0.0.1:2222\""), ("target", "target = \"git.example.com:22\"")] {
         if !reader.has(&at(key)) {
@@ -30,6 +33,9 @@ fn tunnel(reader: &mut Reader<'_>, number: &str, taken: &mut Vec<SocketAddr>) ->
     let listen = reader.parsed(&at("listen"), value::listen);
     let target = reader.parsed(&at("target"), target);
     if let Some(listen) = &listen {
+        for problem in listen.iter().filter_map(|addr| admission::reach(addr, allow).err()) {
+            reader.wrong(&at("listen"), problem);
+        }
         claim(reader, &at("listen"), listen, taken);
     }
     Some(Tunnel { listen: listen?, target: target? })

@@ -1,6 +1,6 @@
 //! A valid configuration → everything a request needs.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -9,20 +9,21 @@ use super::StartError;
 use super::script::Terms;
 use super::script_host::ScriptHost;
 use super::situation::Situation;
+use super::ways::Listening;
 use crate::address::Endpoint;
 use crate::audit::Audit;
 use crate::auth::Scheme;
 use crate::config::{self, Config, ConnectPort80, Credential};
 use crate::credential::Source;
 use crate::mechanism::{Account, Canonicalize, Grant, Identities, Outside, ReadSecret, Recipient, Settings};
-use crate::proxy::{Proxy, Standing};
+use crate::proxy::{Proxy, Standing, is_this_machine};
 use crate::relay;
 use crate::resolver;
 use crate::route::pac::Limits;
 use crate::route::{PacState, Router};
 use crate::state::State;
 use crate::upstream::fetch::Fetcher;
-use crate::upstream::{Addresses, Dialer, Live, Resolve, Tls, TlsOptions, Unlisted, Upstream, Upstreams};
+use crate::upstream::{Addresses, Dialer, Live, OwnAddress, Resolve, Tls, TlsOptions, Unlisted, Upstream, Upstreams};
 
 /// Which upstream, with which credential, was seen first when: what was learnt of another one is not true of it.
 #[derive(Clone, Default)]
@@ -63,7 +64,7 @@ pub(super) fn pseudonym() -> String {
 
 /// What stays the same for as long as the process lives.
 pub(super) struct Fixed {
-    pub listen: Vec<SocketAddr>,
+    pub listen: Listening,
     pub live: Arc<Live>,
     pub audit: Audit,
     pub pseudonym: String,
@@ -73,6 +74,7 @@ pub(super) struct Fixed {
 pub(super) struct Parts {
     pub generations: Generations,
     upstreams: Arc<Upstreams>,
+    for_outsiders: Arc<Upstreams>,
     dialer: Dialer,
     fetcher: Arc<Fetcher>,
     decisions: Arc<Semaphore>,
@@ -87,38 +89,51 @@ impl Parts {
         found: &[Endpoint],
     ) -> Result<Self, StartError> {
         let listed = config.upstreams.iter().map(|one| upstream(one, &mut generations).map(Arc::new));
-        let list = listed.collect::<Result<_, _>>()?;
-        let unlisted =
-            Unlisted::new(generations.of(Seen::Unlisted(for_unlisted(config).cloned().collect(), found.to_vec())));
+        let list = listed.collect::<Result<Vec<_>, _>>()?;
+        let unlisted = generations.of(Seen::Unlisted(for_unlisted(config).cloned().collect(), found.to_vec()));
         fixed.live.lockout().allow_at_a_time(config.max_logons);
         let dialer = Dialer {
             resolver: Arc::new(SystemResolver),
             connect_timeout: config.connect_timeout,
             keepalive: config.keepalive,
-            own: fixed.listen.as_slice().into(),
+            own: own_address(&fixed.listen),
         };
-        let upstreams = Arc::new(Upstreams {
-            list,
-            unlisted,
-            mechanisms: Arc::new(identities(config, found)),
+        let mechanisms = Arc::new(identities(config, found));
+        let upstreams = |forbids: fn(IpAddr) -> bool, direct_generation| Upstreams {
+            list: Vec::clone(&list),
+            unlisted: Unlisted::new(unlisted),
+            mechanisms: mechanisms.clone(),
             dialer: dialer.clone(),
+            forbids,
+            direct_generation,
             handshake_timeout: config.handshake_timeout,
             user_agent: config.user_agent.clone(),
             live: fixed.live.clone(),
-        });
+        };
+        let for_outsiders = Arc::new(upstreams(is_this_machine, 1));
+        let upstreams = Arc::new(upstreams(|_| false, 0));
         let fetcher = Arc::new(Fetcher::new(dialer.resolver.clone(), dialer.own.clone()));
-        Ok(Self { generations, upstreams, dialer, fetcher, decisions: Arc::new(Semaphore::new(MAX_DECISIONS)) })
+        Ok(Self {
+            generations,
+            upstreams,
+            for_outsiders,
+            dialer,
+            fetcher,
+            decisions: Arc::new(Semaphore::new(MAX_DECISIONS)),
+        })
     }
 
     /// The snapshot for requests that begin now.
     pub fn proxy(&self, config: &Config, fixed: &Fixed, situation: &Situation) -> Proxy {
-        Proxy {
-            router: Arc::new(router(config, situation)),
+        let router = Arc::new(router(config, situation));
+        let snapshot = |upstreams: &Arc<Upstreams>, for_outsiders| Proxy {
+            router: router.clone(),
             decisions: self.decisions.clone(),
             provisional: situation.provisional,
             standing: standing(config, situation),
-            upstreams: self.upstreams.clone(),
-            listen: fixed.listen.clone(),
+            upstreams: upstreams.clone(),
+            for_outsiders,
+            listen: fixed.listen.addrs(),
             local_hosts: config.local_hosts.iter().map(ToString::to_string).collect(),
             connect_ports: config.connect_ports.clone(),
             forwards_port_80: config.connect_port_80 == ConnectPort80::AbsoluteForm,
@@ -128,7 +143,8 @@ impl Parts {
             max_head: config.max_head,
             pseudonym: fixed.pseudonym.clone(),
             audit: fixed.audit.clone(),
-        }
+        };
+        snapshot(&self.upstreams, Some(Arc::new(snapshot(&self.for_outsiders, None))))
     }
 
     pub fn terms(&self, config: &Config, state: &State) -> Terms {
@@ -296,6 +312,11 @@ fn settings(credential: &Credential, domain: Option<String>) -> Settings {
 fn reader(source: Option<&Source>) -> ReadSecret {
     let source = source.cloned();
     Arc::new(move || source.as_ref().map(Source::read).transpose().map_err(|error| error.to_string()))
+}
+
+fn own_address(listening: &Listening) -> OwnAddress {
+    let listening = listening.clone();
+    Arc::new(move |addr| listening.is_own(addr))
 }
 
 struct SystemResolver;

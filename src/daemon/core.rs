@@ -45,8 +45,13 @@ impl Core {
         self.current().config.clone()
     }
 
-    pub fn listen(&self) -> &[SocketAddr] {
-        &self.fixed.listen
+    pub fn listen(&self) -> Vec<SocketAddr> {
+        self.fixed.listen.addrs()
+    }
+
+    /// New requests see where we listen now.
+    pub fn publish_ways(&self) {
+        self.publish(&self.current());
     }
 
     pub fn live(&self) -> Arc<Live> {
@@ -135,7 +140,8 @@ mod tests {
     }
 
     fn core(config: &Config) -> Core {
-        let fixed = Fixed { listen: Vec::new(), live: Arc::default(), audit: Audit::off(), pseudonym: String::new() };
+        let (listen, live) = (Default::default(), Arc::default());
+        let fixed = Fixed { listen, live, audit: Audit::off(), pseudonym: String::new() };
         Core::new(config, fixed, State::default()).unwrap()
     }
 

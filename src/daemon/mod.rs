@@ -3,6 +3,7 @@
 mod build;
 mod core;
 mod files;
+mod interfaces;
 mod kept;
 mod lasting;
 mod place;
@@ -16,7 +17,7 @@ mod ways;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -26,9 +27,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::audit::Audit;
 use crate::config::{self, Config};
-use crate::listener::{BindError, Room};
+use crate::listener::Room;
 use crate::process::descriptors;
-use crate::proxy::{Configuration, Doubt, Kept, Phase, Proxy, Shared, Way, chain};
+use crate::proxy::{Configuration, Doubt, Kept, Phase, Proxy, Refusals, Shared, Way, chain};
 use crate::sink::Lines;
 use crate::state::State;
 use crate::upstream::lockout::Lockout;
@@ -39,7 +40,8 @@ pub use files::ConfigFiles;
 use lasting::lasting;
 use record::LockoutRecord;
 use roaming::Roaming;
-use ways::Ways;
+pub use ways::WaysError;
+use ways::{Bound, Listening, Ways};
 
 /// Idle upstream connections are looked at this often.
 const SWEEP: Duration = Duration::from_secs(15);
@@ -53,7 +55,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 #[derive(Debug, Error)]
 pub enum StartError {
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Ways(#[from] WaysError),
     #[error("upstream {name}")]
     Tls {
         name: String,
@@ -69,19 +71,19 @@ pub enum StartError {
 }
 
 pub struct Daemon {
-    ways: Vec<(Way, Vec<SocketAddr>)>,
+    ways: Arc<Mutex<Ways>>,
     grace: Duration,
     kept: Kept,
     configuration: watch::Sender<Configuration>,
     core: Arc<Core>,
-    started_with: Config,
     /// Has the place looked at by a new configuration.
     reloaded: Arc<Notify>,
     phase: watch::Sender<Phase>,
-    stop: watch::Sender<bool>,
-    serving: JoinHandle<JoinSet<()>>,
     sweeping: JoinHandle<()>,
     roaming: JoinHandle<()>,
+    /// Tells whoever follows interfaces that others may be wanted.
+    replanned: Arc<Notify>,
+    following: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -92,9 +94,9 @@ impl Daemon {
 
     /// `log` is the one of the process, for those who ask what it lost.
     pub fn start_with(config: &Config, log: Arc<Lines>) -> Result<Self, StartError> {
-        let bound = Ways::bind(config)?;
-        let ways = bound.addrs();
-        let own: Vec<SocketAddr> = ways.iter().flat_map(|(_, addrs)| addrs).copied().collect();
+        let bound = Bound::new(config)?;
+        let listening = Listening::default();
+        listening.set(bound.addrs());
         let kept = Kept { records: Arc::new(Lines::new("audit records")), log };
         kept.records.switch(kept::prepare(&kept.records, &config.audit)?);
         let audit = Audit::to(kept.records.clone());
@@ -104,10 +106,9 @@ impl Daemon {
         let state = State::at(config.state_directory.clone());
         let lockout = Lockout::new(Some(Arc::new(LockoutRecord(state.clone()))));
         let live = Arc::new(Live::with(lockout, most_idle));
-        let fixed = Fixed { listen: own, live: live.clone(), audit, pseudonym: build::pseudonym() };
+        let fixed = Fixed { listen: listening.clone(), live: live.clone(), audit, pseudonym: build::pseudonym() };
         let core = Arc::new(Core::new(config, fixed, state)?);
         let (phase, phase_seen) = watch::channel(Phase::Serving);
-        let (stop, stop_seen) = watch::channel(false);
         let (reloaded, looks) = (Arc::new(Notify::new()), watch::Sender::default());
         let asked = Arc::new(Notify::new());
         let doubt = Doubt::new(asked.clone(), looks.subscribe());
@@ -121,31 +122,34 @@ impl Daemon {
             configuration: configuration_seen,
             kept: kept.clone(),
             room,
+            refusals: Arc::new(Refusals::default()),
         };
+        let ways = Arc::new(Mutex::new(bound.serve(shared, listening)));
+        let replanned = Arc::new(Notify::new());
+        let following = interfaces::follow(ways.clone(), core.clone(), replanned.clone());
         Ok(Self {
             ways,
+            replanned,
+            following: tokio::spawn(following),
             grace: config.grace,
             kept,
             configuration,
             core,
-            started_with: config.clone(),
             reloaded,
             phase,
-            stop,
-            serving: bound.serve(config.max_clients, &stop_seen, &shared),
             sweeping: tokio::spawn(lasting("the care for idle connections", move || sweep(live.clone()))),
             roaming: tokio::spawn(lasting("the look at the network", look)),
         })
     }
 
     /// Where the clients of `listen` reach us; the kernel's choice where port 0 was asked for.
-    pub fn addrs(&self) -> &[SocketAddr] {
-        self.ways.first().map_or(&[], |(_, addrs)| addrs)
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        self.ways().into_iter().next().map_or_else(Vec::new, |(_, addrs)| addrs)
     }
 
     /// Every way in and its addresses: `listen`, the further listeners, the tunnels.
-    pub fn ways(&self) -> &[(Way, Vec<SocketAddr>)] {
-        &self.ways
+    pub fn ways(&self) -> Vec<(Way, Vec<SocketAddr>)> {
+        lock(&self.ways).addrs()
     }
 
     /// What changes while the relay runs: the health of its hops, the addresses its tunnels leave from.
@@ -178,37 +182,41 @@ impl Daemon {
             true => None,
             false => Some(kept::prepare(&self.kept.records, &config.audit)?),
         };
+        let change = lock(&self.ways).prepare(config)?;
         self.core.reload(config)?;
+        if lock(&self.ways).commit(change) {
+            self.core.publish_ways();
+        }
+        self.replanned.notify_one();
         match records {
             Some(prepared) => self.kept.records.switch(prepared),
             None => self.kept.records.reopen(),
         }
         self.grace = config.grace;
         self.reloaded.notify_one();
-        for key in needs_restart(&self.started_with, config) {
-            tracing::warn!("{key} has changed: that takes a restart");
-        }
         Ok(())
     }
 
     /// Closes the listening sockets, sends idle clients away, gives the rest the grace, ends. `hurry` cuts the
     /// grace short.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
-        self.stop.send_replace(true);
+        self.following.abort();
+        let closing = lock(&self.ways).close_all();
         self.phase.send_replace(Phase::Draining);
         self.sweeping.abort();
         self.roaming.abort();
-        if let Ok(mut clients) = self.serving.await {
-            tokio::select! {
-                () = all_gone(&mut clients) => {}
-                () = sleep(self.grace) => {}
-                () = hurry => {}
-            }
-            self.phase.send_replace(Phase::Ending);
-            let _ = timeout(LAST_WORDS, all_gone(&mut clients)).await;
-            clients.shutdown().await;
+        let mut clients = closing.clients().await;
+        tokio::select! {
+            () = all_gone(&mut clients) => {}
+            () = sleep(self.grace) => {}
+            () = hurry => {}
         }
+        self.phase.send_replace(Phase::Ending);
+        let _ = timeout(LAST_WORDS, all_gone(&mut clients)).await;
+        clients.shutdown().await;
+        drop(self.ways);
         let _ = self.roaming.await;
+        let _ = self.following.await;
         let records = self.kept.records;
         let _ = tokio::task::spawn_blocking(move || records.finish(LAST_WORDS)).await;
     }
@@ -219,28 +227,23 @@ pub async fn survey(config: &Config) -> Result<Arc<Proxy>, StartError> {
     let live = Arc::new(Live::default());
     let further = config.listeners.iter().flat_map(config::Listener::addrs);
     let tunnels = config.tunnels.iter().flat_map(|tunnel| tunnel.listen.clone());
-    let listen = config.listen.iter().copied().chain(further).chain(tunnels).collect();
-    let fixed = Fixed { listen, live: live.clone(), audit: Audit::off(), pseudonym: build::pseudonym() };
+    let listening = Listening::default();
+    listening.set(config.listen.iter().copied().chain(further).chain(tunnels).collect());
+    let fixed = Fixed { listen: listening, live: live.clone(), audit: Audit::off(), pseudonym: build::pseudonym() };
     let core = Arc::new(Core::new(config, fixed, State::read_only(config.state_directory.clone()))?);
     Roaming::new(core.clone(), Arc::default(), Arc::default(), watch::Sender::default()).look().await;
     let proxy = core.proxies().borrow().clone();
     Ok(proxy)
 }
 
-/// What is fixed when the sockets are bound and the writers started.
-fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let keys = [
-        ("listen", old.listen != new.listen),
-        ("[[listeners]]", old.listeners != new.listeners),
-        ("[[tunnels]]", old.tunnels != new.tunnels),
-        ("max_clients", old.max_clients != new.max_clients),
-    ];
-    keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
-}
-
 /// Connections that wait for a request to come must leave descriptors for those that are at work.
 fn most_idle(descriptors: Option<usize>) -> usize {
     descriptors.map_or(MAX_IDLE, |limit| MAX_IDLE.min(limit / 8))
+}
+
+/// No change of the ways can be seen half done.
+fn lock(ways: &Mutex<Ways>) -> MutexGuard<'_, Ways> {
+    ways.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn all_gone(clients: &mut JoinSet<()>) {

@@ -229,7 +229,7 @@ impl Roaming {
     }
 
     async fn discover(&self, config: &Config) -> Option<System> {
-        let (listen, wpad) = (self.core.listen().to_vec(), config.pac.wpad);
+        let (listen, wpad) = (self.core.listen(), config.pac.wpad);
         let (environment, network) = (config.environment.clone(), self.network.clone());
         let discovering = spawn_blocking(move || system::discover(&environment, &listen, &network, wpad));
         discovering.await.ok().flatten()

@@ -1,5 +1,6 @@
 //! What this machine's network is: its addresses, the ways out of it, and when that changes.
 
+mod link;
 mod slept;
 mod snapshot;
 mod watch;
@@ -9,6 +10,7 @@ mod watch;
 #[cfg_attr(windows, path = "windows.rs")]
 mod imp;
 
+pub use link::{Link, links};
 pub use snapshot::{Interface, Network, snapshot};
 pub use watch::{Change, Watch};
 

@@ -1,7 +1,9 @@
 //! This process among others: its signals, its service manager, what it leaves when it crashes, the file that says where
-//! it listens, who holds a port.
+//! it listens, who holds a port or a connection.
 
+pub mod account;
 pub mod descriptors;
+mod owner;
 mod run_file;
 
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
@@ -12,6 +14,7 @@ mod imp;
 #[cfg_attr(not(unix), path = "windows.rs")]
 mod signals;
 
+pub use owner::{OwnerError, Owners};
 pub use run_file::{RunFile, running_relays};
 pub use signals::{Signals, end_stdout, leave_no_core};
 

@@ -40,8 +40,14 @@ fn target_of(head: &RequestHead) -> Result<Target, Problem> {
 
 /// A port that is always one target.
 pub(super) async fn serve_tunnel(client: &mut Client, target: Target, shared: &mut Shared) -> Next {
-    let proxy = shared.proxies.borrow().clone();
-    let story = Story::of_tunnel(&client.peer, &proxy);
+    let proxy = shared.proxies.borrow().of(&client.peer);
+    let mut story = Story::of_tunnel(&client.peer, &proxy);
+    if let Some(stranger) = client.stranger.clone() {
+        story.record.target = Some(target.to_string());
+        let problem = client.turned_away(&stranger, shared);
+        Box::pin(Greeting::Silent.turn_away(client, story, &problem)).await;
+        return Next::Close;
+    }
     open(client, Greeting::Silent, target, &Fields::default(), story, &proxy, shared).await
 }
 

@@ -40,12 +40,19 @@ impl Greeting {
     }
 
     /// There is none. Only HTTP has words for the reason; for the others they stand in the log.
-    pub async fn refuse(self, client: &mut Client, mut story: Story, problem: &Problem) {
+    pub async fn refuse(self, client: &mut Client, story: Story, problem: &Problem) {
+        if let Self::Socks(_) | Self::Silent = self {
+            log(&story, &problem.line());
+        }
+        self.turn_away(client, story, problem).await;
+    }
+
+    /// The same, of which the log has been told already.
+    pub async fn turn_away(self, client: &mut Client, mut story: Story, problem: &Problem) {
         if let Self::Http(_) = self {
             return respond::refuse(client, story, problem).await;
         }
         story.answered(problem.status);
-        log(&story, &problem.line());
         let version = if let Self::Socks(version) = self { Some(version) } else { None };
         let reply = version.map(|version| server::reply(version, reply_to(problem)));
         Self::send_refusal(client, story, reply, problem.end).await;

@@ -12,6 +12,25 @@ use crate::http1::{Body, RequestHead, ResponseHead, Version};
 use crate::route::own_pac;
 use respond::Problem;
 
+/// What programs ask of whoever listens, before they know whether it serves them: no secret, and nothing changes.
+const FOR_EVERYBODY: [&str; 2] = ["/healthz", "/proxy.pac"];
+
+/// All there is for other machines.
+const FOR_OUTSIDERS: [&str; 3] = ["/healthz", "/readyz", "/proxy.pac"];
+
+/// Not meant for another server.
+pub(super) fn is_origin_form(head: &RequestHead) -> bool {
+    head.method != "CONNECT" && (head.target.starts_with('/') || head.target == "*")
+}
+
+pub(super) fn is_for_everybody(head: &RequestHead) -> bool {
+    is_origin_form(head) && FOR_EVERYBODY.contains(&path(head))
+}
+
+fn path(head: &RequestHead) -> &str {
+    head.target.split('?').next().unwrap_or_default()
+}
+
 pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<Proxy>, shared: &mut Shared) -> Next {
     let phase = *shared.phase.borrow();
     let mut story = Story::of_request(&client.peer, proxy, head);
@@ -19,8 +38,11 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
         respond::refuse(client, story, &problem).await;
         return Next::Close;
     }
-    let path = head.target.split('?').next().unwrap_or_default();
-    let page = match (path, phase) {
+    let page = match (path(head), phase) {
+        (path, _) if client.peer.is_outsider() && !FOR_OUTSIDERS.contains(&path) => {
+            respond::refuse(client, story, &Problem::no_page()).await;
+            return Next::Close;
+        }
         ("/healthz", _) => Page::text("alive\n"),
         ("/readyz", Phase::Serving) => Page::text("ready\n"),
         ("/readyz", Phase::Draining | Phase::Ending) => {
@@ -114,8 +136,13 @@ fn objection(client: &Client, head: &RequestHead, proxy: &Proxy) -> Option<Probl
     if head.fields.all("origin").any(foreign) {
         return Some(Problem::foreign_origin());
     }
+    // For a picture or a script of a foreign page a browser asks without an Origin. A link that is followed is none.
+    let says = |name, values: &[&[u8]]| head.fields.all(name).any(|value| values.contains(&value.trim_ascii()));
+    if says("sec-fetch-site", &[b"cross-site", b"same-site"]) && !says("sec-fetch-mode", &[b"navigate"]) {
+        return Some(Problem::foreign_origin());
+    }
     if !matches!(head.method.as_str(), "GET" | "HEAD") {
-        return Some(Problem::bad_request("these pages are only read", "use GET"));
+        return Some(Problem::only_read());
     }
     match Body::of_request(head) {
         Ok(Body::Empty) => None,

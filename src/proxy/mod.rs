@@ -3,12 +3,14 @@
 //! One client is one task. Each request takes the snapshot of [`Proxy`] that is current when it begins.
 
 mod connect;
+mod door;
 mod doubt;
 mod forward;
 mod greeting;
 mod local;
 mod port80;
 mod pump;
+mod refusals;
 mod respond;
 mod routing;
 mod socks;
@@ -17,7 +19,7 @@ mod tunnel;
 mod url;
 mod verbatim;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -28,16 +30,20 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use crate::address::Target;
+use crate::address::{Target, is_local_ip};
 use crate::audit::{Audit, End, Record, Why};
 use crate::http1::{ReadError, RequestHead, Version, Wire};
 use crate::listener::{Peer, Room, Verdict};
+use crate::network;
 use crate::relay;
 use crate::route::{NoRoute, Reason, Route, Router};
 use crate::sink::Lines;
 use crate::upstream::{self, ConnectError, Live, Upstreams};
+pub use door::Door;
+use door::{Stranger, Who};
 pub use doubt::{Doubt, Looks};
 use greeting::Greeting;
+pub use refusals::Refusals;
 use respond::Problem;
 pub use respond::chain;
 pub use routing::{Decision, Wanted};
@@ -52,6 +58,8 @@ pub struct Proxy {
     pub provisional: bool,
     pub standing: Standing,
     pub upstreams: Arc<Upstreams>,
+    /// The same for clients that did not come by loopback. `None`: this is it.
+    pub for_outsiders: Option<Arc<Proxy>>,
     pub listen: Vec<SocketAddr>,
     pub local_hosts: Vec<String>,
     pub connect_ports: Option<Vec<u16>>,
@@ -94,6 +102,8 @@ pub struct Shared {
     pub configuration: watch::Receiver<Configuration>,
     pub kept: Kept,
     pub room: Room,
+    /// Those who came and may not.
+    pub refusals: Arc<Refusals>,
 }
 
 /// What is written about requests, and where it went.
@@ -107,6 +117,9 @@ pub struct Kept {
 struct Client {
     wire: Wire<TcpStream>,
     peer: Peer,
+    door: Arc<Door>,
+    /// It may not come in, and is told so once it has said what it wants.
+    stranger: Option<Arc<Stranger>>,
 }
 
 /// What becomes of the client's connection after a request.
@@ -136,6 +149,7 @@ impl Story {
             time: format!("{:.3}", Timestamp::now()),
             id,
             client: Some(peer.addr.to_string()),
+            uid: peer.uid,
             listener: Some(peer.listener.to_string()),
             ..Record::default()
         };
@@ -207,10 +221,14 @@ fn millis(since: Instant) -> u64 {
 }
 
 /// Serves one client until it or the relay ends.
-pub async fn serve(stream: TcpStream, peer: Peer, way: Way, mut shared: Shared) {
+pub async fn serve(stream: TcpStream, peer: Peer, door: Arc<Door>, mut shared: Shared) {
     let proxy = shared.proxies.borrow().clone();
     upstream::tune(&stream, proxy.keepalive);
-    let mut client = Client { wire: Wire::new(stream), peer };
+    let way = door.way.clone();
+    let owner = door.owner(&peer);
+    let stranger = door.stranger(&peer, owner.as_ref()).map(Arc::new);
+    let peer = Peer { uid: owner.and_then(Result::ok), ..peer };
+    let mut client = Client { wire: Wire::new(stream), peer, door, stranger };
     if peer.verdict == Verdict::TooMany {
         let story = Story::new(&peer, &proxy);
         // Before a word of theirs, only HTTP clients can be told.
@@ -241,6 +259,11 @@ async fn requests(client: &mut Client, shared: &mut Shared, mut inside: Option<T
     loop {
         let next = Box::pin(next_request(client, shared, &mut pin, inside.as_ref())).await;
         let Some((head, proxy)) = next else { return Next::Close };
+        if let Some(problem) = client.objection(&head, shared) {
+            let story = Story::of_request(&client.peer, &proxy, &head);
+            Box::pin(respond::refuse(client, story, &problem)).await;
+            return Next::Close;
+        }
         let next = match &inside {
             Some(target) => Box::pin(port80::serve(client, head, target, &proxy, shared, &mut pin)).await,
             None => Box::pin(dispatch(client, head, &proxy, shared, &mut pin)).await,
@@ -286,7 +309,7 @@ async fn next_request(
         // What has not been asked by now is not asked of us any more.
         () = reached(&mut shared.phase, Phase::Draining) => return None,
     };
-    let proxy = shared.proxies.borrow().clone();
+    let proxy = shared.proxies.borrow().of(&client.peer);
     let problem = match read {
         Ok(Ok(head)) => return Some((head, proxy)),
         Ok(Err(ReadError::Closed | ReadError::Io(_) | ReadError::Truncated)) => return None,
@@ -311,10 +334,32 @@ async fn dispatch(
 ) -> Next {
     if head.method == "CONNECT" {
         Box::pin(connect::serve(client, &head, proxy, shared)).await
-    } else if head.target.starts_with('/') || head.target == "*" {
+    } else if local::is_origin_form(&head) {
         Box::pin(local::serve(client, &head, proxy, shared)).await
     } else {
         Box::pin(forward::serve(client, head, proxy, shared, pin)).await
+    }
+}
+
+impl Client {
+    /// Why a request of this client is not for us, whatever it asks for.
+    fn objection(&self, head: &RequestHead, shared: &Shared) -> Option<Problem> {
+        let is_page = local::is_origin_form(head);
+        match &self.stranger {
+            Some(stranger) if !(stranger.is_of_this_machine() && local::is_for_everybody(head)) => {
+                Some(self.turned_away(stranger, shared))
+            }
+            Some(_) => None,
+            None => (!is_page && !self.door.is_opened_by(&head.fields)).then(Problem::token_wanted),
+        }
+    }
+
+    /// What a stranger is told; others are told that it came.
+    fn turned_away(&self, stranger: &Stranger, shared: &Shared) -> Problem {
+        if stranger.who != Who::Nobody {
+            shared.refusals.note(stranger, &self.peer, self.door.interface.as_deref());
+        }
+        stranger.problem()
     }
 }
 
@@ -324,14 +369,41 @@ async fn reached(current: &mut watch::Receiver<Phase>, phase: Phase) {
 }
 
 impl Proxy {
+    /// As this client is served.
+    fn of(self: &Arc<Self>, peer: &Peer) -> Arc<Self> {
+        self.for_outsiders.as_ref().filter(|_| peer.is_outsider()).unwrap_or(self).clone()
+    }
+
     /// Why a target is not for us at all, before any route is asked for.
     fn objection(&self, target: &Target) -> Option<Problem> {
-        let own = |address: &SocketAddr| {
-            address.port() == target.port
-                && (target.host.ip() == Some(address.ip()) || (target.host.is_local() && address.ip().is_loopback()))
+        let own = |own: &SocketAddr| {
+            let by_name = target.host.is_local() && own.port() == target.port && !is_elsewhere(own.ip());
+            by_name || target.host.ip().is_some_and(|ip| leads_to(&(ip, target.port).into(), own))
         };
-        self.listen.iter().any(own).then(|| Problem::proxy_loop(target))
+        if self.listen.iter().any(own) {
+            return Some(Problem::proxy_loop(target));
+        }
+        let is_here = || target.host.is_local() || target.host.ip().is_some_and(is_this_machine);
+        (self.for_outsiders.is_none() && is_here()).then(|| Problem::not_for_outsiders(target))
     }
+}
+
+/// Whether a connection to `addr` ends where somebody listens on `own`, which may be all addresses of this machine.
+pub fn leads_to(addr: &SocketAddr, own: &SocketAddr) -> bool {
+    let (ip, own_ip) = (addr.ip().to_canonical(), own.ip());
+    // What is unspecified is loopback to whoever connects to it.
+    let is_same = own_ip == ip || (ip.is_unspecified() && !is_elsewhere(own_ip));
+    addr.port() == own.port() && (is_same || (own_ip.is_unspecified() && network::is_own_address(ip)))
+}
+
+/// What only programs of this machine may be led to: loopback, link-local and the addresses of its interfaces.
+pub fn is_this_machine(ip: IpAddr) -> bool {
+    is_local_ip(ip) || network::is_own_address(ip.to_canonical())
+}
+
+/// An address that loopback does not lead to.
+fn is_elsewhere(own: IpAddr) -> bool {
+    !own.is_loopback() && !own.is_unspecified()
 }
 
 #[cfg(test)]

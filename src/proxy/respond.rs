@@ -74,6 +74,23 @@ impl Problem {
         Self::new(403, End::Loop, "proxy_loop_detected", format!("{target} is this relay itself"), hint)
     }
 
+    pub fn stranger(end: End, cause: &str) -> Self {
+        let hint = "the relay's owner finds in its log and in hallpass status what would let you in";
+        Self::new(403, end, "http_request_denied", cause, hint)
+    }
+
+    pub fn not_for_outsiders(target: &Target) -> Self {
+        let cause = format!("{target} is on this machine, and you are on another one");
+        let hint = "loopback, link-local and this machine's own addresses are for its own programs";
+        Self::new(403, End::Denied, "http_request_denied", cause, hint)
+    }
+
+    pub fn token_wanted() -> Self {
+        let cause = "this relay wants a token, and it is missing or wrong";
+        let hint = "put it into the proxy's URL: http://x:TOKEN@host:port";
+        Self::new(407, End::PeerDenied, "http_request_denied", cause, hint)
+    }
+
     pub fn port_denied(port: u16) -> Self {
         let cause = format!("CONNECT to port {port} is not allowed here");
         Self::new(403, End::Denied, "http_request_denied", cause, "connect_ports in the configuration lists the ports")
@@ -104,6 +121,10 @@ impl Problem {
     pub fn foreign_origin() -> Self {
         let cause = "a page of another origin may not ask this relay";
         Self::new(403, End::Denied, "http_request_denied", cause, "open the address itself")
+    }
+
+    pub fn only_read() -> Self {
+        Self::new(405, End::BadRequest, "http_request_error", "these pages are only read", "use GET")
     }
 
     pub fn no_page() -> Self {
@@ -293,6 +314,7 @@ impl Problem {
             ),
             DialError::Moved => Self::new(502, End::Unreachable, "destination_unavailable", cause, "try again"),
             DialError::Loop(_) => Self::proxy_loop(target),
+            DialError::Forbidden { .. } => Self::not_for_outsiders(target),
         }
     }
 
@@ -311,6 +333,7 @@ impl Problem {
             400 => "Bad Request",
             403 => "Forbidden",
             404 => "Not Found",
+            405 => "Method Not Allowed",
             407 => "Proxy Authentication Required",
             408 => "Request Timeout",
             414 => "URI Too Long",
@@ -365,8 +388,13 @@ fn answer(problem: &Problem, id: &str) -> (ResponseHead, String) {
     let status = format!("hallpass; error={}; details={}", problem.kind, quoted(&problem.cause));
     head.fields.push("Proxy-Status", status);
     if problem.status == 407 {
-        // RFC 9110 §15.5.8 wants a challenge; one that no client knows, so that nobody is asked for a password.
-        head.fields.push("Proxy-Authenticate", "Hallpass");
+        // RFC 9110 §15.5.8 wants a challenge. Git, Java and Chromium send a token only when asked; in all other cases one
+        // that no client knows, so that nobody is asked for a password.
+        let asks_for_token = problem.end == End::PeerDenied;
+        head.fields.push("Proxy-Authenticate", if asks_for_token { "Basic realm=\"hallpass\"" } else { "Hallpass" });
+    }
+    if problem.status == 405 {
+        head.fields.push("Allow", "GET, HEAD");
     }
     if problem.status == 503 {
         head.fields.push("Retry-After", "1");

@@ -123,7 +123,7 @@ impl Course {
         proxy: &Arc<Proxy>,
         shared: &mut Shared,
     ) -> Result<Self, (NoRoute, Arc<Proxy>)> {
-        let proxy = settled(proxy, shared).await;
+        let proxy = settled(proxy, shared).await.of(peer);
         let route = match proxy.route(wanted, peer).await {
             Ok(route) => route,
             Err(none) => return Err((none, proxy)),
@@ -145,7 +145,7 @@ impl Course {
             return false;
         }
         // The look that told us to give up has been taken: no need to wait for another.
-        let known = shared.proxies.borrow().clone();
+        let known = shared.proxies.borrow().of(peer);
         if !Arc::ptr_eq(&known, &self.proxy) && self.change(known, error, wanted, peer).await {
             return true;
         }
@@ -159,7 +159,7 @@ impl Course {
         } else {
             shared.doubt.resolve().await;
         }
-        let proxy = shared.proxies.borrow().clone();
+        let proxy = shared.proxies.borrow().of(peer);
         self.change(proxy, error, wanted, peer).await
     }
 
@@ -189,7 +189,7 @@ impl Proxy {
     /// The way of a request of a client on this machine, program unknown.
     pub async fn explain(&self, wanted: &Wanted) -> Decision {
         let nobody = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-        let peer = Peer { addr: nobody, listener: nobody, verdict: Verdict::Welcome };
+        let peer = Peer { addr: nobody, listener: nobody, uid: None, verdict: Verdict::Welcome };
         if self.objection(&wanted.target).is_some() {
             let text = format!("{} is this relay itself", wanted.target);
             return Decision { hops: Vec::new(), reason: Reason { kind: ReasonKind::Own, text } };

@@ -3,12 +3,13 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use zeroize::Zeroize as _;
 
 use super::greeting::{self, Greeting};
-use super::{Client, Next, Phase, Problem, Shared, Story, connect, reached};
+use super::{Client, Door, Next, Phase, Problem, Shared, Story, connect, reached};
 use crate::address::Target;
 use crate::http1::{Fields, Wire};
-use crate::socks::server::{self, Error, Hello, METHOD, Version};
+use crate::socks::server::{self, Error, Hello, LOGIN_REFUSED, LOGIN_TAKEN, METHOD, METHOD_LOGIN, Version};
 
 /// Why nothing can be done for a client.
 enum Left {
@@ -18,22 +19,37 @@ enum Left {
         error: Error,
         answer: Vec<u8>,
     },
+    WrongToken,
 }
 
 pub(super) async fn serve(client: &mut Client, shared: &mut Shared) -> Next {
     let head_timeout = shared.proxies.borrow().head_timeout;
     let asked = tokio::select! {
         biased;
-        asked = timeout(head_timeout, asked(&mut client.wire)) => asked.unwrap_or(Err(Left::Gone)),
+        asked = timeout(head_timeout, asked(&mut client.wire, &client.door)) => asked.unwrap_or(Err(Left::Gone)),
         () = reached(&mut shared.phase, Phase::Draining) => Err(Left::Gone),
     };
-    let proxy = shared.proxies.borrow().clone();
+    let proxy = shared.proxies.borrow().of(&client.peer);
     match asked {
         Ok((version, target)) => {
-            let story = Story::of_tunnel(&client.peer, &proxy);
+            let mut story = Story::of_tunnel(&client.peer, &proxy);
+            if let Some(stranger) = client.stranger.clone() {
+                story.record.target = Some(target.to_string());
+                let problem = client.turned_away(&stranger, shared);
+                Box::pin(Greeting::Socks(version).turn_away(client, story, &problem)).await;
+                return Next::Close;
+            }
             connect::open(client, Greeting::Socks(version), target, &Fields::default(), story, &proxy, shared).await
         }
         Err(Left::Gone) => Next::Close,
+        Err(Left::WrongToken) => {
+            let mut story = Story::of_tunnel(&client.peer, &proxy);
+            let problem = Problem::token_wanted();
+            story.answered(problem.status);
+            greeting::log(&story, &problem.line());
+            Greeting::send_refusal(client, story, Some(LOGIN_REFUSED.to_vec()), problem.end).await;
+            Next::Close
+        }
         Err(Left::Wrong { error, answer }) => {
             let mut story = Story::of_tunnel(&client.peer, &proxy);
             let problem = Problem::bad_socks(&error);
@@ -46,9 +62,9 @@ pub(super) async fn serve(client: &mut Client, shared: &mut Shared) -> Next {
 }
 
 /// Where the client wants to go. What it sent ahead stays in the buffer.
-async fn asked(wire: &mut Wire<TcpStream>) -> Result<(Version, Target), Left> {
+async fn asked(wire: &mut Wire<TcpStream>, door: &Door) -> Result<(Version, Target), Left> {
     let taken = loop {
-        match server::hello(&wire.buffer) {
+        match server::hello(&wire.buffer, door.token.is_some()) {
             Ok(Some(Hello::Request(target, taken))) => {
                 let _ = wire.buffer.split_to(taken);
                 return Ok((Version::Four, target));
@@ -59,7 +75,12 @@ async fn asked(wire: &mut Wire<TcpStream>) -> Result<(Version, Target), Left> {
         }
     };
     let _ = wire.buffer.split_to(taken);
-    wire.stream.write_all(&METHOD).await.map_err(|_| Left::Gone)?;
+    if door.token.is_some() {
+        wire.stream.write_all(&METHOD_LOGIN).await.map_err(|_| Left::Gone)?;
+        log_in(wire, door).await?;
+    } else {
+        wire.stream.write_all(&METHOD).await.map_err(|_| Left::Gone)?;
+    }
     loop {
         match server::request(&wire.buffer) {
             Ok(Some((target, taken))) => {
@@ -68,6 +89,24 @@ async fn asked(wire: &mut Wire<TcpStream>) -> Result<(Version, Target), Left> {
             }
             Ok(None) => fill(wire).await?,
             Err(error) => return Err(wrong(wire, true, error)),
+        }
+    }
+}
+
+async fn log_in(wire: &mut Wire<TcpStream>, door: &Door) -> Result<(), Left> {
+    loop {
+        match server::login(&wire.buffer) {
+            Ok(Some(((user, password), taken))) => {
+                let opens = door.is_opened_by_login(user, password);
+                // Behind it, nobody needs it any more.
+                wire.buffer.split_to(taken).zeroize();
+                if !opens {
+                    return Err(Left::WrongToken);
+                }
+                return wire.stream.write_all(&LOGIN_TAKEN).await.map_err(|_| Left::Gone);
+            }
+            Ok(None) => fill(wire).await?,
+            Err(error) => return Err(Left::Wrong { error, answer: LOGIN_REFUSED.to_vec() }),
         }
     }
 }

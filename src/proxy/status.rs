@@ -93,6 +93,7 @@ pub(super) fn json(proxy: &Proxy, phase: Phase, shared: &Shared) -> Value {
         "hops": hops,
         "lost": { "audit_records": shared.kept.records.lost(), "log_lines": shared.kept.log.lost() },
         "lockout": lockout(proxy),
+        "refused": shared.refusals.list(),
     })
 }
 

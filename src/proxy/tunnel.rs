@@ -84,7 +84,6 @@ pub(super) fn ending(end: relay::End) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::Way;
 
     /// The size of what an async fn returns, without calling it.
     fn size_of_future<A, F>(_: impl Fn(A) -> F) -> usize {
@@ -96,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_silent_tunnel_costs_bytes_not_kilobytes() {
-        let task = size_of_future(|(stream, peer, shared)| super::super::serve(stream, peer, Way::Http, shared));
+        let task = size_of_future(|(stream, peer, door, shared)| super::super::serve(stream, peer, door, shared));
         let tunnel = size_of_future(|(open, client, phase): (Open, _, _)| open.run(client, phase));
         assert!(task + tunnel < MOST, "task {task}, tunnel {tunnel}");
     }

@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 
-use super::{CONNECT, IPV4, IPV6, NAME, NO_LOGIN, NO_METHOD, Reply, VERSION_4, VERSION_5};
+use super::{
+    CONNECT, IPV4, IPV6, LOGIN_VERSION, NAME, NO_LOGIN, NO_METHOD, Reply, USER_PASSWORD, VERSION_4, VERSION_5,
+};
 use crate::address::{AddressError, Host, Target};
 
 /// A user name or host of version 4 ends with a zero; longer ones are nobody's.
@@ -24,6 +26,8 @@ pub enum Error {
     Version(u8),
     #[error("the client wants to log in, and this listener knows no log-in")]
     Methods,
+    #[error("this listener wants a token as the password, and the client shows none")]
+    NoLogin,
     #[error("of SOCKS, only CONNECT is served here, not command {0}")]
     Command(u8),
     #[error("no such type of address: {0}")]
@@ -37,7 +41,8 @@ pub enum Error {
 /// What stands at the beginning of the bytes; the number says how many of them it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hello {
-    /// Version 5: to be answered with [`METHOD`], then a [`request`] follows.
+    /// Version 5: to be answered with [`METHOD`], then a [`request`] follows; or with [`METHOD_LOGIN`], then a
+    /// [`login`] before it.
     Methods(usize),
     /// Version 4: this is the request already.
     Request(Target, usize),
@@ -46,21 +51,52 @@ pub enum Hello {
 /// To a version 5 hello.
 pub const METHOD: [u8; 2] = [VERSION_5, NO_LOGIN];
 
-/// `None`: more bytes are needed.
-pub fn hello(bytes: &[u8]) -> Result<Option<Hello>, Error> {
+/// The same where a log-in is wanted.
+pub const METHOD_LOGIN: [u8; 2] = [VERSION_5, USER_PASSWORD];
+
+/// Answers to a log-in (RFC 1929).
+pub const LOGIN_TAKEN: [u8; 2] = [LOGIN_VERSION, 0];
+pub const LOGIN_REFUSED: [u8; 2] = [LOGIN_VERSION, 1];
+
+/// `None`: more bytes are needed. `wants_login`: who cannot log in is refused.
+pub fn hello(bytes: &[u8], wants_login: bool) -> Result<Option<Hello>, Error> {
     match bytes {
         [] => Ok(None),
         [VERSION_5, rest @ ..] => {
             let Some((count, methods)) = rest.split_first() else { return Ok(None) };
             let Some(methods) = methods.get(..usize::from(*count)) else { return Ok(None) };
-            match methods.contains(&NO_LOGIN) {
+            let method = if wants_login { USER_PASSWORD } else { NO_LOGIN };
+            match methods.contains(&method) {
                 true => Ok(Some(Hello::Methods(2 + methods.len()))),
+                false if wants_login => Err(Error::NoLogin),
                 false => Err(Error::Methods),
             }
         }
+        [VERSION_4, ..] if wants_login => Err(Error::NoLogin),
         [VERSION_4, ..] => Ok(request_4(bytes)?.map(|(target, taken)| Hello::Request(target, taken))),
         [other, ..] => Err(Error::Version(*other)),
     }
+}
+
+/// A user's name and password.
+pub type Login<'a> = (&'a [u8], &'a [u8]);
+
+/// `1, length, user, length, password`, and how many bytes it took (RFC 1929 §2).
+pub fn login(bytes: &[u8]) -> Result<Option<(Login<'_>, usize)>, Error> {
+    let rest = match bytes {
+        [] => return Ok(None),
+        [LOGIN_VERSION, rest @ ..] => rest,
+        [..] => return Err(Error::Malformed),
+    };
+    let Some((user, rest)) = counted(rest) else { return Ok(None) };
+    let Some((password, rest)) = counted(rest) else { return Ok(None) };
+    Ok(Some(((user, password), bytes.len() - rest.len())))
+}
+
+/// What stands behind its length, and what follows.
+fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first()?;
+    rest.split_at_checked(usize::from(*length))
 }
 
 /// The request of version 5: where to, and how many bytes it took.
@@ -151,7 +187,8 @@ pub fn reply(version: Version, reply: Reply) -> Vec<u8> {
 pub fn refusal(version: Version, asked: bool, error: &Error) -> Vec<u8> {
     match error {
         Error::Version(_) => Vec::new(),
-        Error::Methods => vec![VERSION_5, NO_METHOD],
+        Error::Methods | Error::NoLogin if version == Version::Five => vec![VERSION_5, NO_METHOD],
+        Error::Methods | Error::NoLogin => reply(version, Reply::FAILURE),
         _ if version == Version::Five && !asked => vec![VERSION_5, NO_METHOD],
         Error::Command(_) => reply(version, Reply::COMMAND_NOT_SUPPORTED),
         Error::AddressType(_) => reply(version, Reply::ADDRESS_NOT_SUPPORTED),
@@ -162,6 +199,10 @@ pub fn refusal(version: Version, asked: bool, error: &Error) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn hello(bytes: &[u8]) -> Result<Option<Hello>, Error> {
+        super::hello(bytes, false)
+    }
 
     fn address(bytes: &[u8]) -> Result<Option<(String, usize)>, Error> {
         request(bytes).map(|found| found.map(|(target, taken)| (target.to_string(), taken)))
@@ -204,6 +245,27 @@ mod tests {
                 assert_eq!(hello(&bytes[..cut]), Ok(None), "{bytes:?} cut at {cut}");
             }
         }
+    }
+
+    #[test]
+    fn where_a_login_is_wanted_only_who_can_log_in_goes_on() {
+        for (bytes, wanted) in [
+            (vec![5, 1, 2], Ok(Some(Hello::Methods(3)))),
+            (vec![5, 2, 0, 2], Ok(Some(Hello::Methods(4)))),
+            (vec![5, 1, 0], Err(Error::NoLogin)),
+            (vec![4, 1, 0, 22, 192, 0, 2, 7, 0], Err(Error::NoLogin)),
+        ] {
+            assert_eq!(super::hello(&bytes, true), wanted, "{bytes:?}");
+        }
+        let said = [&[1, 1][..], b"x", &[5], b"t0ken"].concat();
+        assert_eq!(
+            login(&[&said[..], &[5, 1]].concat()),
+            Ok(Some(((b"x".as_slice(), b"t0ken".as_slice()), said.len())))
+        );
+        for cut in 0..said.len() {
+            assert_eq!(login(&said[..cut]), Ok(None), "cut at {cut}");
+        }
+        assert_eq!(login(&[5, 1, 0]), Err(Error::Malformed));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +39,9 @@ pub enum DialError {
     Timeout(Target, Duration),
     #[error("{0} is this relay itself")]
     Loop(Target),
+    /// It is a place that this client is not led to.
+    #[error("{target} leads to {ip}, which is this machine's alone")]
+    Forbidden { target: Target, ip: IpAddr },
     #[error("the network changed in the meantime")]
     Moved,
     #[error("{why}; it is looked for in the background")]
@@ -70,7 +73,7 @@ impl DialError {
             Self::Resolve(_, cause) => !is_of_descriptors(cause),
             Self::NoAddress(_) | Self::Timeout(..) => true,
             Self::Connect(_, cause) => ABSENCE.contains(&cause.kind()),
-            Self::Loop(_) | Self::Moved | Self::Dead { .. } => false,
+            Self::Loop(_) | Self::Forbidden { .. } | Self::Moved | Self::Dead { .. } => false,
         }
     }
 
@@ -80,19 +83,33 @@ impl DialError {
     }
 }
 
+/// Whether we listen there ourselves.
+pub type OwnAddress = Arc<dyn Fn(&SocketAddr) -> bool + Send + Sync>;
+
 #[derive(Clone)]
 pub struct Dialer {
     pub resolver: Arc<dyn Resolve>,
     pub connect_timeout: Duration,
     pub keepalive: Option<Duration>,
-    /// The addresses we listen on.
-    pub own: Arc<[SocketAddr]>,
+    pub own: OwnAddress,
 }
 
 impl Dialer {
     pub async fn dial(&self, target: &Target) -> Result<TcpStream, DialError> {
+        self.dial_unless(target, |_| false).await
+    }
+
+    /// Not even a name that leads to one forbidden address among others is dialled.
+    pub async fn dial_unless(
+        &self,
+        target: &Target,
+        is_forbidden: impl Fn(IpAddr) -> bool,
+    ) -> Result<TcpStream, DialError> {
         let attempt = async {
             let addresses = self.addresses(target).await?;
+            if let Some(ip) = addresses.iter().map(SocketAddr::ip).find(|ip| is_forbidden(*ip)) {
+                return Err(DialError::Forbidden { target: target.clone(), ip });
+            }
             race(addresses).await.map_err(|error| DialError::Connect(target.clone(), error))
         };
         let stream = timeout(self.connect_timeout, attempt)
@@ -114,15 +131,10 @@ impl Dialer {
         if addresses.is_empty() {
             return Err(DialError::NoAddress(target.host.to_string()));
         }
-        if addresses.iter().any(|address| self.is_own(address)) {
+        if addresses.iter().any(|address| (self.own)(address)) {
             return Err(DialError::Loop(target.clone()));
         }
         Ok(interleave(addresses))
-    }
-
-    fn is_own(&self, address: &SocketAddr) -> bool {
-        let ip = address.ip().to_canonical();
-        self.own.iter().any(|own| own.port() == address.port() && (own.ip() == ip || ip.is_unspecified()))
     }
 }
 

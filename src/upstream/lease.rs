@@ -215,7 +215,7 @@ impl Upstreams {
 
     fn generation(&self, hop: &Hop) -> u64 {
         match hop {
-            Hop::Direct => 0,
+            Hop::Direct => self.direct_generation,
             Hop::Upstream(endpoint) => self.find(endpoint).generation,
         }
     }

@@ -196,6 +196,7 @@ fn mark_of(error: &DialError) -> Option<Mark> {
         DialError::Resolve(..)
         | DialError::NoAddress(_)
         | DialError::Loop(_)
+        | DialError::Forbidden { .. }
         | DialError::Moved
         | DialError::Dead { .. } => false,
     };
@@ -247,7 +248,7 @@ mod tests {
             resolver: Arc::new(Nowhere),
             connect_timeout: Duration::from_secs(1),
             keepalive: None,
-            own: Arc::new([]),
+            own: Arc::new(|_| false),
         };
         let endpoint = |n: usize| Endpoint {
             target: Target::parse(&format!("p{n}.test:1"), None).unwrap(),

@@ -24,13 +24,14 @@ mod tls;
 mod unlisted;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
-pub use dial::{Addresses, DialError, Dialer, Resolve, tune};
+pub use dial::{Addresses, DialError, Dialer, OwnAddress, Resolve, tune};
 pub use footing::Footing;
 pub use forbidden::{MAX_PAGE, Page};
 pub use handshake::{Answer, Connected, Tunnel};
@@ -79,6 +80,10 @@ pub struct Upstreams {
     pub unlisted: Unlisted,
     pub mechanisms: Arc<dyn Mechanisms>,
     pub dialer: Dialer,
+    /// Addresses that no target is reached at directly.
+    pub forbids: fn(IpAddr) -> bool,
+    /// Differs from that of others who forbid something else: they do not share direct connections.
+    pub direct_generation: u64,
     pub handshake_timeout: Duration,
     /// Fills an absent User-Agent on CONNECTs.
     pub user_agent: Option<String>,
@@ -158,7 +163,7 @@ impl ConnectError {
 
     /// No hop was reached, so nothing was said to anybody.
     pub fn is_unreachable(&self) -> bool {
-        matches!(&self.cause, ConnectCause::Dial(error) if !matches!(error, DialError::Loop(_)))
+        matches!(&self.cause, ConnectCause::Dial(error) if !matches!(error, DialError::Loop(_) | DialError::Forbidden { .. }))
     }
 
     /// The network is another one than when the hop was dialled.
@@ -170,7 +175,7 @@ impl ConnectError {
     pub fn leaves_other_hops(&self) -> bool {
         match &self.cause {
             ConnectCause::Socks(error) => !error.is_final(),
-            ConnectCause::Dial(DialError::Loop(_) | DialError::Moved)
+            ConnectCause::Dial(DialError::Loop(_) | DialError::Forbidden { .. } | DialError::Moved)
             | ConnectCause::HandshakeTimeout { proved: true, .. }
             | ConnectCause::Refused(Refusal::Rejected { .. } | Refusal::Broken)
             | ConnectCause::Mistake => false,

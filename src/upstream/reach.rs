@@ -1,5 +1,7 @@
 //! TCP to an upstream: what it comes to is noted for the requests after this one.
 
+use std::net::IpAddr;
+
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
@@ -14,14 +16,16 @@ impl Upstreams {
         let marks = self.live.marks();
         let outcome = match patience {
             Patience::Full => self.reach_unmarked(endpoint).await,
-            Patience::Until(until) => match timeout_at(until.into(), self.dial_with_room(&endpoint.target)).await {
-                Ok(outcome) => outcome,
-                Err(_) => match marks.of(endpoint) {
-                    Some(mark) => Err(mark.into()),
-                    // It has just come back.
-                    None => self.reach_unmarked(endpoint).await,
-                },
-            },
+            Patience::Until(until) => {
+                match timeout_at(until.into(), self.dial_with_room(&endpoint.target, |_| false)).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => match marks.of(endpoint) {
+                        Some(mark) => Err(mark.into()),
+                        // It has just come back.
+                        None => self.reach_unmarked(endpoint).await,
+                    },
+                }
+            }
         };
         match &outcome {
             Ok(_) => marks.up(endpoint),
@@ -35,18 +39,18 @@ impl Upstreams {
         let marks = self.live.marks();
         tokio::select! {
             biased;
-            dialled = self.dial_with_room(&endpoint.target) => dialled,
+            dialled = self.dial_with_room(&endpoint.target, |_| false) => dialled,
             mark = marks.marked(endpoint) => Err(mark.into()),
             () = self.live.left() => Err(DialError::Moved),
         }
     }
 
     /// What nobody uses makes room for what somebody wants.
-    async fn dial_with_room(&self, target: &Target) -> Result<TcpStream, DialError> {
-        match self.dialer.dial(target).await {
+    async fn dial_with_room(&self, target: &Target, forbids: fn(IpAddr) -> bool) -> Result<TcpStream, DialError> {
+        match self.dialer.dial_unless(target, forbids).await {
             Err(error) if error.is_shortage() => {
                 self.live.drop_idle();
-                self.dialer.dial(target).await
+                self.dialer.dial_unless(target, forbids).await
             }
             dialled => dialled,
         }
@@ -56,7 +60,7 @@ impl Upstreams {
     pub(super) async fn reach_directly(&self, target: &Target) -> Result<TcpStream, DialError> {
         tokio::select! {
             biased;
-            dialled = self.dial_with_room(target) => dialled,
+            dialled = self.dial_with_room(target, self.forbids) => dialled,
             () = self.live.left() => Err(DialError::Moved),
         }
     }

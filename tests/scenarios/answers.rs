@@ -73,7 +73,7 @@ async fn what_is_no_request_for_a_proxy_is_refused_before_anybody_else_hears_of_
         ),
         ("GET /healthz HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n", (403, "denied", "http_request_denied")),
         ("GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", (404, "bad_request", "http_request_error")),
-        ("POST /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", bad),
+        ("POST /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", (405, "bad_request", "http_request_error")),
         ("GET /healthz HTTP/1.1\r\n\r\n", bad),
         ("CONNECT h.test:22 HTTP/1.1\r\nHost: h.test:22\r\n\r\n", (403, "denied", "http_request_denied")),
         (&format!("CONNECT {own} HTTP/1.1\r\n\r\n"), (403, "loop", "proxy_loop_detected")),

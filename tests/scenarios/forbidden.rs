@@ -275,7 +275,8 @@ async fn a_socks_client_is_told_each_time_and_costs_no_more() {
     let upstream = forbidding(closing).await;
     let socks = "[[listeners]]\ninterface = \"lo\"\nport = 0\nsocks5 = true";
     let relay = Relay::before(upstream.addr).tables(socks).start();
-    let (_, addresses) = relay.daemon.ways().iter().find(|(way, _)| *way == Way::Socks).unwrap();
+    let ways = relay.daemon.ways();
+    let (_, addresses) = ways.iter().find(|(way, _)| *way == Way::Socks).unwrap();
     for _ in 0..TRIES {
         let mut client = Peer::connect(addresses[0]).await;
         client.send([5, 1, 0]).await;

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by failing what went wrong")]
 
+mod access;
 mod answers;
 mod bodies;
 mod client_heads;

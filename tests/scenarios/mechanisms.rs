@@ -39,13 +39,19 @@ fn upstreams(addr: std::net::SocketAddr, mechanisms: impl Mechanisms + 'static) 
         channel_bindings: true,
         generation: 1,
     };
-    let dialer =
-        Dialer { resolver: Arc::new(Nobody), connect_timeout: Duration::from_secs(5), keepalive: None, own: [].into() };
+    let dialer = Dialer {
+        resolver: Arc::new(Nobody),
+        connect_timeout: Duration::from_secs(5),
+        keepalive: None,
+        own: Arc::new(|_| false),
+    };
     let upstreams = Upstreams {
         list: vec![configured.into()],
         unlisted: Unlisted::new(2),
         mechanisms: Arc::new(mechanisms),
         dialer,
+        forbids: |_| false,
+        direct_generation: 0,
         handshake_timeout: Duration::from_secs(10),
         user_agent: None,
         live: Arc::new(Live::default()),

@@ -181,7 +181,7 @@ async fn a_script_is_fetched_over_tls_and_a_certificate_that_nobody_vouches_for_
     let tls = Some(authority.tls(false, false));
     let origin = Origin::start(OriginOptions { accounts: Accounts::new([]), tls }).await.unwrap();
     let url = format!("https://localhost:{}/hello", origin.addr().port());
-    let mut fetcher = Fetcher::new(Arc::new(Here), Arc::new([]));
+    let mut fetcher = Fetcher::new(Arc::new(Here), Arc::new(|_| false));
     let options = TlsOptions { ca_file: Some(authority.file("ca.pem").into()), client_cert: None };
     fetcher.tls = OurTls::new(&options).unwrap();
     let to_tls = format!("HTTP/1.1 301 X\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n");

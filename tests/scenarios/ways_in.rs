@@ -114,14 +114,59 @@ async fn the_ports_that_connect_may_name_do_not_bind_a_configured_tunnel() {
 }
 
 #[tokio::test]
-async fn a_reload_leaves_tunnels_as_they_were_bound() {
+async fn a_reload_adds_ways_in_and_leaves_those_that_stay_alone() {
     let upstream = Upstream::start(Say::welcome).await;
     let mut relay = Relay::before(upstream.addr).key(&tunnel_to("h.test:22")).start();
     let port = tunnel_port(&relay);
-    relay.reload(|plan| plan.key(&tunnel_to("other.test:22")));
-    Peer::connect(port).await.send("x").await;
-    crate::support::until("the CONNECT", || upstream.connections() == 1).await;
-    assert_eq!(upstream.heard()[0].head.line(), "CONNECT h.test:22 HTTP/1.1");
+    let mut before = Peer::connect(port).await;
+    before.send("x").await;
+    assert_eq!(before.take(1).await, b"x");
+    relay.reload(|plan| plan.key(&tunnel_to("other.test:22")).key(SOCKS));
+    assert_eq!(relay.daemon.ways().len(), 4);
+    let other = relay.daemon.ways()[3].1[0];
+    for (addr, target) in [(port, "h.test:22"), (other, "other.test:22")] {
+        let mut client = Peer::connect(addr).await;
+        client.send("y").await;
+        assert_eq!(client.take(1).await, b"y");
+        let heard = upstream.heard().pop().unwrap();
+        assert_eq!(heard.head.line(), format!("CONNECT {target} HTTP/1.1"));
+    }
+    let mut socks = asked(&relay, &name_request("h.test", 443)).await;
+    assert_eq!(socks.take(10).await, SUCCEEDED);
+    before.send("z").await;
+    assert_eq!(before.take(1).await, b"z");
+}
+
+#[tokio::test]
+async fn a_reload_closes_ways_in_and_their_clients_live_on() {
+    let upstream = Upstream::start(Say::welcome).await;
+    let mut relay = Relay::before(upstream.addr).key(&tunnel_to("h.test:22")).start();
+    let port = tunnel_port(&relay);
+    let mut client = Peer::connect(port).await;
+    client.send("x").await;
+    assert_eq!(client.take(1).await, b"x");
+    let addr = upstream.addr;
+    relay.reload(|_| Relay::before(addr).key("max_clients = 1"));
+    crate::support::until("the port to close", || std::net::TcpStream::connect(port).is_err()).await;
+    client.send("y").await;
+    assert_eq!(client.take(1).await, b"y");
+    assert_eq!(relay.client().await.answer().await.status(), 503, "max_clients counts the clients of all ways");
+    drop(client);
+    assert!(relay.stop().await.iter().any(|record| record["target"] == "h.test:22" && record["end"] == "done"));
+}
+
+#[tokio::test]
+async fn a_reload_that_cannot_bind_changes_nothing() {
+    let upstream = Upstream::start(Say::welcome).await;
+    let mut relay = Relay::before(upstream.addr).start();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tunnel = format!("[[tunnels]]\nlisten = \"{}\"\ntarget = \"h.test:22\"", taken.local_addr().unwrap());
+    let error = relay.try_reload(|plan| plan.key("connect_ports = [443]").key(SOCKS).key(&tunnel)).unwrap_err();
+    assert!(error.to_string().contains(&taken.local_addr().unwrap().to_string()), "{error}");
+    assert_eq!(relay.daemon.ways().len(), 1);
+    let mut client = relay.client().await;
+    client.send("CONNECT h.test:22 HTTP/1.1\r\n\r\n").await;
+    assert_eq!(client.head().await.status(), 200, "the ports are those of before");
 }
 
 #[tokio::test]

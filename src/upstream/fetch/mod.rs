@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::dial::{DialError, Dialer, Resolve};
+use super::dial::{DialError, Dialer, OwnAddress, Resolve};
 use super::stream::Stream;
 use super::tls::{Tls, TlsError};
 use crate::http1::{Body, Fields, ReadError, RequestHead, ResponseHead, Version, Wire};
@@ -90,7 +90,7 @@ pub struct Fetcher {
 
 impl Fetcher {
     /// With what the system trusts.
-    pub fn new(resolver: Arc<dyn Resolve>, own: Arc<[std::net::SocketAddr]>) -> Self {
+    pub fn new(resolver: Arc<dyn Resolve>, own: OwnAddress) -> Self {
         let dialer = Dialer { resolver, connect_timeout: CONNECT_TIMEOUT, keepalive: None, own };
         Self { dialer, tls: Tls::system(), limit: TOTAL_TIMEOUT }
     }

@@ -13,10 +13,11 @@ pub fn socks(bytes: &[u8]) {
 }
 
 fn client_says(bytes: &[u8]) {
-    let hello = settled(bytes, server::hello);
-    if let Ok(Some(Hello::Request(target, taken))) = hello {
+    let (open, guarded) = (settled(bytes, |b| server::hello(b, false)), settled(bytes, |b| server::hello(b, true)));
+    if let Ok(Some(Hello::Request(target, taken))) = open {
         assert!(taken <= bytes.len());
         asked_for(&target, Protocol::Socks4);
+        assert!(guarded.is_err(), "SOCKS 4 has no place for a token");
     }
     if let Ok(Some((target, taken))) = settled(bytes, server::request) {
         assert!(taken <= bytes.len() && target.port != 0);
@@ -41,12 +42,12 @@ fn settled<T: PartialEq + std::fmt::Debug>(
 fn asked_for(target: &Target, protocol: Protocol) {
     let Ok(mut handshake) = Handshake::new(protocol, target, false) else { return };
     let heard = if protocol == Protocol::Socks4 {
-        match server::hello(&handshake.opening()) {
+        match server::hello(&handshake.opening(), false) {
             Ok(Some(Hello::Request(target, _))) => target,
             other => panic!("{other:?}"),
         }
     } else {
-        assert_eq!(server::hello(&handshake.opening()), Ok(Some(Hello::Methods(3))));
+        assert_eq!(server::hello(&handshake.opening(), false), Ok(Some(Hello::Methods(3))));
         let Ok((2, Step::Send(request))) = handshake.step(&server::METHOD) else { panic!("no request") };
         match server::request(&request) {
             Ok(Some((target, _))) => target,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hallpass::config::{Config, Environment, Files, Inputs, Layer, load};
-use hallpass::daemon::Daemon;
+use hallpass::daemon::{Daemon, StartError};
 use hallpass::practice::{
     Account, Accounts, CorporateProxy, Gate, Logons, Names, Offer, Origin, OriginOptions, Place, ProxyOptions, Tls,
 };
@@ -159,10 +159,14 @@ impl Relay {
         Peer::connect(self.addr()).await
     }
 
-    /// With a configuration changed by `change`; what listens stays.
+    /// With a configuration changed by `change`.
     pub fn reload(&mut self, change: impl FnOnce(RelayPlan) -> RelayPlan) {
+        self.try_reload(change).unwrap();
+    }
+
+    pub fn try_reload(&mut self, change: impl FnOnce(RelayPlan) -> RelayPlan) -> Result<(), StartError> {
         self.plan = change(self.plan.clone());
-        self.daemon.reload(&self.plan.config(&self.directory)).unwrap();
+        self.daemon.reload(&self.plan.config(&self.directory))
     }
 
     /// The audit records, once there are this many.

@@ -1,0 +1,232 @@
+//! One way in: what is spoken there, and who may come by it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
+use subtle::ConstantTimeEq as _;
+
+use super::{Problem, Way};
+use crate::audit::End;
+use crate::http1::Fields;
+use crate::listener::Peer;
+use crate::network;
+use crate::process::{OwnerError, Owners};
+use crate::secret::Secret;
+
+/// Replaced as a whole by a reload; its clients keep theirs.
+#[derive(Debug)]
+pub struct Door {
+    pub way: Way,
+    /// Users of this machine; `None`: all of them.
+    pub users: Option<Arc<[u32]>>,
+    /// Networks of others; nobody else comes by an address beyond loopback.
+    pub networks: Vec<IpNet>,
+    /// Where it is bound to an interface.
+    pub interface: Option<String>,
+    pub token: Option<Secret>,
+    /// `Err`: the system does not say whose a connection is, and why not.
+    pub owners: Result<Arc<Owners>, Arc<OwnerError>>,
+}
+
+/// Somebody who may not come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    pub who: Who,
+    /// What was refused, and why.
+    pub cause: String,
+    /// What would let it in.
+    pub remedy: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    User(u32),
+    /// Of this machine, and the system does not say which.
+    SomeUser,
+    /// The client left before the system was asked whose it was.
+    Nobody,
+    Address(IpAddr),
+}
+
+impl Door {
+    /// The user behind a client of this machine. The system is asked once, and at once: a moment later the client may
+    /// have gone.
+    pub(super) fn owner(&self, peer: &Peer) -> Option<Result<u32, OwnerError>> {
+        let is_here = !peer.is_outsider() || network::is_own_address(peer.addr.ip());
+        let ask = || match &self.owners {
+            Ok(owners) => owners.of(peer.addr, peer.listener),
+            Err(cause) => Err(unavailable(cause)),
+        };
+        is_here.then(ask)
+    }
+
+    pub(super) fn stranger(&self, peer: &Peer, owner: Option<&Result<u32, OwnerError>>) -> Option<Stranger> {
+        match (owner, &self.users) {
+            (None, _) => self.stranger_by_address(peer.addr),
+            (Some(_), None) => None,
+            (Some(Ok(uid)), Some(users)) if users.contains(uid) => None,
+            (Some(Ok(uid)), Some(users)) => Some(Stranger {
+                who: Who::User(*uid),
+                cause: format!("user {uid} of this machine may not use this relay, which serves {}", listed(users)),
+                remedy: format!("add {uid} to users in [access]"),
+            }),
+            (Some(Err(error @ OwnerError::Gone)), Some(_)) => Some(Stranger {
+                who: Who::Nobody,
+                cause: format!("whose connection this was cannot be told: {error}"),
+                remedy: "a client that waits for an answer is served".into(),
+            }),
+            (Some(Err(error)), Some(_)) => Some(Stranger {
+                who: Who::SomeUser,
+                cause: format!("whose connection this is cannot be told: {}", super::chain(error)),
+                remedy: "users = \"any\" in [access] serves all users of this machine".into(),
+            }),
+        }
+    }
+
+    fn stranger_by_address(&self, addr: SocketAddr) -> Option<Stranger> {
+        let ip = addr.ip().to_canonical();
+        if self.networks.iter().any(|network| network.contains(&ip)) {
+            return None;
+        }
+        let networks: Vec<String> = self.networks.iter().map(ToString::to_string).collect();
+        let (by, table) = match &self.interface {
+            Some(interface) => (format!(" by {interface}"), "[[listeners]]"),
+            None => (String::new(), "[access]"),
+        };
+        Some(Stranger {
+            who: Who::Address(ip),
+            cause: format!("{ip} may not use this relay, which serves {}{by}", networks.join(", ")),
+            remedy: format!("add \"{ip}\" to allow in {table}"),
+        })
+    }
+
+    /// Whether the client has shown the token, or none is wanted. Any user name will do; people also put the token in
+    /// its place.
+    pub(super) fn is_opened_by(&self, fields: &Fields) -> bool {
+        let Some(token) = &self.token else { return true };
+        fields.all("proxy-authorization").any(|value| shows(value, token).unwrap_or(false))
+    }
+
+    /// The same for those who have no fields.
+    pub(super) fn is_opened_by_login(&self, user: &[u8], password: &[u8]) -> bool {
+        self.token.as_ref().is_none_or(|token| says(user, password, token))
+    }
+}
+
+impl Stranger {
+    pub(super) fn is_of_this_machine(&self) -> bool {
+        !matches!(self.who, Who::Address(_))
+    }
+
+    pub(super) fn problem(&self) -> Problem {
+        let end = if self.who == Who::Nobody { End::ClientClosed } else { End::PeerDenied };
+        Problem::stranger(end, &self.cause)
+    }
+}
+
+/// A new one of the same kind: errors cannot be copied.
+fn unavailable(error: &OwnerError) -> OwnerError {
+    match error {
+        OwnerError::Unsupported => OwnerError::Unsupported,
+        OwnerError::Gone => OwnerError::Gone,
+        OwnerError::Query(cause) => OwnerError::Query(io::Error::new(cause.kind(), cause.to_string())),
+    }
+}
+
+fn listed(users: &[u32]) -> String {
+    let words: Vec<String> =
+        users.iter().map(|uid| if *uid == 0 { "root".into() } else { format!("user {uid}") }).collect();
+    words.join(" and ")
+}
+
+/// `None` for what is no Basic (RFC 7617).
+fn shows(value: &[u8], token: &Secret) -> Option<bool> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    let (scheme, encoded) = text.split_once(' ')?;
+    let plain = zeroize::Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
+    let colon = plain.iter().position(|byte| *byte == b':')?;
+    Some(scheme.eq_ignore_ascii_case("basic") && says(&plain[..colon], &plain[colon + 1..], token))
+}
+
+fn says(user: &[u8], password: &[u8], token: &Secret) -> bool {
+    is(password, token) || (password.is_empty() && is(user, token))
+}
+
+/// Takes as long for a wrong one as for the right one of its length.
+fn is(shown: &[u8], token: &Secret) -> bool {
+    shown.ct_eq(token.expose().as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listener::Verdict;
+
+    fn door(users: Option<&[u32]>, networks: &[&str]) -> Door {
+        Door {
+            way: Way::Http,
+            users: users.map(Into::into),
+            networks: networks.iter().map(|network| network.parse().unwrap()).collect(),
+            interface: None,
+            token: Some(Secret::new("t0ken")),
+            owners: Err(Arc::new(OwnerError::Unsupported)),
+        }
+    }
+
+    fn peer(addr: &str, listener: &str) -> Peer {
+        let (addr, listener) = (addr.parse().unwrap(), listener.parse().unwrap());
+        Peer { addr, listener, uid: None, verdict: Verdict::Welcome }
+    }
+
+    #[test]
+    fn users_of_this_machine_are_judged_by_their_number_and_others_by_their_address() {
+        let door = door(Some(&[1000, 0]), &["192.0.2.0/24"]);
+        let here = peer("127.0.0.1:5", "127.0.0.1:3128");
+        let who = |owner| door.stranger(&here, Some(&owner)).map(|stranger| stranger.who);
+        assert_eq!((who(Ok(1000)), who(Ok(0)), who(Ok(1001))), (None, None, Some(Who::User(1001))));
+        assert_eq!(who(Err(OwnerError::Gone)), Some(Who::Nobody));
+        assert_eq!(who(Err(OwnerError::Unsupported)), Some(Who::SomeUser));
+        for (addr, is_stranger) in [("192.0.2.7:1", false), ("[::ffff:192.0.2.7]:1", false), ("198.51.100.7:1", true)] {
+            let stranger = door.stranger(&peer(addr, "192.0.2.1:3128"), None);
+            assert_eq!(stranger.is_some(), is_stranger, "{addr}");
+        }
+    }
+
+    #[test]
+    fn where_all_users_are_served_it_does_not_matter_whose_a_connection_is() {
+        let door = door(None, &[]);
+        let here = peer("127.0.0.1:5", "127.0.0.1:3128");
+        assert!(matches!(door.owner(&here), Some(Err(OwnerError::Unsupported))));
+        assert_eq!(door.stranger(&here, Some(&Err(OwnerError::Unsupported))), None);
+        let stranger = door.stranger(&peer("192.0.2.7:1", "192.0.2.1:3128"), None);
+        assert_eq!(stranger.map(|stranger| stranger.who), Some(Who::Address("192.0.2.7".parse().unwrap())));
+    }
+
+    #[test]
+    fn the_token_is_the_password_whatever_the_user_or_stands_alone() {
+        let door = door(None, &[]);
+        for (said, opens) in [
+            ("x:t0ken", true),
+            (":t0ken", true),
+            ("t0ken:", true),
+            ("x:t0ke", false),
+            ("x:t0ken1", false),
+            ("x:", false),
+            (":", false),
+            ("t0ken:x", false),
+            ("t0ken", false),
+        ] {
+            let mut fields = Fields::default();
+            fields.push("Proxy-Authorization", format!("bAsIc {}", STANDARD.encode(said)));
+            assert_eq!(door.is_opened_by(&fields), opens, "{said}");
+            let mut fields = Fields::default();
+            fields.push("Proxy-Authorization", format!("Bearer {}", STANDARD.encode(said)));
+            assert!(!door.is_opened_by(&fields), "{said}");
+        }
+        assert!(!door.is_opened_by(&Fields::default()));
+    }
+}
