@@ -2,6 +2,7 @@
 //! password is shown at most once more than without the fault, the client and the record hear what happened, and the
 //! next client is served.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,9 +21,9 @@ const SHORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many of the time-out it may take in all, on a machine that does much else.
 const SLACK: u32 = 5;
 
-/// Relays that work at a time, and that wait.
-const AT_ONCE: usize = 32;
-const WAITING_AT_ONCE: usize = 160;
+/// Relays at a time, and how many of them do more than wait for a time-out.
+const AT_ONCE: usize = 96;
+const AT_WORK: usize = 12;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Auth {
@@ -146,17 +147,29 @@ impl Talk {
         answers.iter().enumerate().map(line).collect()
     }
 
-    async fn perform(self, fault: Fault) -> Seen {
+    async fn perform(self, fault: Fault, work: Arc<Semaphore>) -> Seen {
+        let mut turn = work.clone().acquire_owned().await.ok();
         let (upstream, relay) = self.stage().await;
         let (records, patience) = (usize::from(self.proven), SLACK * self.handshake_timeout);
         upstream.arm(fault);
         let begun = Instant::now();
-        let asked = timeout(patience, ask(&relay, self.request, "now")).await;
+        let asked = {
+            let mut asking = pin!(timeout(patience, ask(&relay, self.request, "now")));
+            tokio::select! {
+                asked = &mut asking => asked,
+                () = until("the fault", || upstream.struck()) => {
+                    drop(turn.take());
+                    asking.await
+                }
+            }
+        };
         let (status, whole) = asked.unwrap_or_else(|_| panic!("no answer within {patience:?}"));
         let end = relay.records(records + 1).await[records]["end"].as_str().unwrap().to_string();
         assert!(begun.elapsed() < patience, "{:?}", begun.elapsed());
         assert!(upstream.struck(), "there was no such byte");
         let seen = Seen { status, whole, end, proofs: upstream.proofs() };
+        drop(turn.take());
+        let _turn = work.acquire_owned().await.ok();
         let mut next = timeout(patience, ask(&relay, Request::Connect, "after")).await;
         // One that could not be reached is looked for in the background.
         while seen.end == "unreachable" && begun.elapsed() < patience && !matches!(next, Ok((200, true))) {
@@ -306,15 +319,15 @@ fn one_of(expected: Vec<Seen>) -> Judge {
     Box::new(move |seen| expected.contains(seen))
 }
 
-async fn run(cases: Vec<(Talk, Fault, Judge)>, at_once: usize) {
-    let (turns, mut running) = (Arc::new(Semaphore::new(at_once)), JoinSet::new());
-    let count = cases.len();
+async fn run(cases: Vec<(Talk, Fault, Judge)>) {
+    let (turns, mut running) = (Arc::new(Semaphore::new(AT_ONCE)), JoinSet::new());
+    let (count, work) = (cases.len(), Arc::new(Semaphore::new(AT_WORK)));
     assert!(count > 0);
     for (talk, fault, judge) in cases {
-        let turns = turns.clone();
+        let (turns, work) = (turns.clone(), work.clone());
         running.spawn(async move {
             let _turn = turns.acquire_owned().await.unwrap();
-            let played = tokio::spawn(talk.perform(fault)).await;
+            let played = tokio::spawn(talk.perform(fault, work)).await;
             match played {
                 Ok(seen) if judge(&seen) => None,
                 Ok(seen) => Some(format!("{talk:?} {fault:?}: {seen:?}")),
@@ -352,7 +365,7 @@ async fn breaks(requests: &[Request], stride: usize) {
             }
         }
     }
-    run(cases, AT_ONCE).await;
+    run(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -378,7 +391,7 @@ async fn an_upstream_that_falls_silent_is_waited_for_no_longer_than_configured()
             }
         }
     }
-    run(cases, WAITING_AT_ONCE).await;
+    run(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -393,7 +406,7 @@ async fn an_upstream_that_says_nonsense_is_left_without_more_ado() {
             }
         }
     }
-    run(cases, AT_ONCE).await;
+    run(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -419,7 +432,7 @@ async fn an_upstream_may_break_off_while_it_reads_a_request() {
             }
         }
     }
-    run(cases, AT_ONCE).await;
+    run(cases).await;
 }
 
 /// Its end comes right behind the 407, but not always before the answer to it.
