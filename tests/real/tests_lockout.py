@@ -94,7 +94,7 @@ def digest(t):
     equal(len(proofs("digest", t.site)), 2, "Digest fields in the log")
 
 
-@test("Claude Code with a wrong password is one bad logon")
+@test("Claude Code with a wrong password is one bad logon", background=True)
 def claude(t):
     unlock("lock-claude")
     relay = t.relay("ntlm", user="CORP\\lock-claude", password=WRONG)
