@@ -80,7 +80,8 @@ impl Sending<'_> {
         story: &mut Story,
     ) -> Attempt {
         let to_origin = reaches_origin(&lease.hop);
-        let limits = Limits {
+        let answering = Answering {
+            is_origin: to_origin,
             begin: lease.awaits_challenge().then_some(self.handshake_timeout),
             end: (!to_origin).then_some(self.handshake_timeout),
             proved: lease.proves_now(),
@@ -97,7 +98,7 @@ impl Sending<'_> {
             // In this order, so that an answer that is here already never finds the body unsent.
             biased;
             attempt = self.send_body(&mut from_client, &mut to_upstream, body, replay, &signals) => attempt,
-            attempt = self.pass_answer(&mut from_upstream, &mut to_client, to_origin, &limits, &signals, story, &mut hearing) => attempt,
+            attempt = self.pass_answer(&mut from_upstream, &mut to_client, &answering, &signals, story, &mut hearing) => attempt,
         }
     }
 
@@ -138,24 +139,23 @@ impl Sending<'_> {
         &self,
         upstream: &mut Reader<'_, R>,
         client: &mut W,
-        to_origin: bool,
-        limits: &Limits,
+        answering: &Answering,
         signals: &Signals,
         story: &mut Story,
         hearing: &mut Hearing<'_>,
     ) -> Attempt {
-        let head = match self.final_head(upstream, client, limits, signals).await {
+        let head = match self.final_head(upstream, client, answering, signals).await {
             Ok(head) => head,
             Err(attempt) => return attempt,
         };
-        if head.status != 407 || to_origin {
+        if head.status != 407 || answering.is_origin {
             hearing.hears(head.status);
         }
         if head.status == 101 {
             return Attempt::Switching(self.switching(&head));
         }
         let body_done = signals.uploaded.load(Ordering::Relaxed);
-        if head.status == 407 && !to_origin {
+        if head.status == 407 && !answering.is_origin {
             return Attempt::Challenged { head, body_done };
         }
         if head.status == 417 && self.ask_first && !self.request.expects_continue {
@@ -197,13 +197,13 @@ impl Sending<'_> {
         &self,
         upstream: &mut Reader<'_, R>,
         client: &mut W,
-        limits: &Limits,
+        answering: &Answering,
         signals: &Signals,
     ) -> Result<ResponseHead, Attempt> {
         let mut begun = false;
         loop {
             let head = tokio::select! {
-                head = limits.head(upstream) => head.ok_or(Attempt::TimedOut { proved: limits.proved })?,
+                head = answering.head(upstream) => head.ok_or(Attempt::TimedOut { proved: answering.proved })?,
                 () = given_up(signals) => Err(ReadError::Truncated),
             };
             let mut head = match head {
@@ -245,8 +245,10 @@ impl Sending<'_> {
     }
 }
 
-/// How long the upstream may be silent where no origin can be the reason.
-struct Limits {
+/// Who answers, and how long it may be silent where no origin can be the reason.
+struct Answering {
+    /// The origin itself: nobody on the way understands HTTP.
+    is_origin: bool,
     /// Before its answer.
     begin: Option<Duration>,
     /// From the first byte of a head to its last.
@@ -255,7 +257,7 @@ struct Limits {
     proved: bool,
 }
 
-impl Limits {
+impl Answering {
     /// `None`: it did not come in time.
     async fn head<R: AsyncRead + Unpin>(
         &self,
