@@ -326,6 +326,19 @@ fn a_file_that_somebody_changed_is_read_without_a_signal() {
 }
 
 #[test]
+fn a_file_that_is_emptied_to_be_written_is_no_wish_for_the_defaults() {
+    let mut serving = Serving::start(ANYWHERE);
+    let addr = serving.addr();
+    fs::write(serving.config_file(), "").unwrap();
+    serving.says("has changed");
+    fs::write(serving.config_file(), format!("{ANYWHERE}connect_ports = [443]\n")).unwrap();
+    serving.says("reloaded");
+    assert!(ask(addr, "CONNECT 127.0.0.1:9 HTTP/1.1\r\n\r\n").1.starts_with("HTTP/1.1 403 "));
+    serving.signal("TERM");
+    assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
 fn a_file_that_says_what_it_said_before_is_no_reason_to_begin_anew() {
     let mut serving = Serving::start(ANYWHERE);
     let addr = serving.addr();

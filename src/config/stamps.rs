@@ -28,6 +28,15 @@ impl Inputs {
     }
 }
 
+impl Stamps {
+    /// There is nothing left in a file that held something `before`.
+    pub fn have_emptied_since(&self, before: &Self) -> bool {
+        let length = |stamp: &Option<Stamp>| stamp.as_ref().map(|stamp| stamp.length);
+        let pairs = before.0.iter().zip(&self.0);
+        pairs.into_iter().any(|(before, now)| length(before) > Some(0) && length(now) == Some(0))
+    }
+}
+
 fn stamp(path: &Path) -> Option<Stamp> {
     let found = fs::metadata(path).ok()?;
     Some(Stamp { modified: found.modified().ok(), created: found.created().ok(), length: found.len() })

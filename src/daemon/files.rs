@@ -57,15 +57,16 @@ impl ConfigFiles {
         }
     }
 
-    /// What is wrong in a file that is being written right now is no reason to worry anybody.
+    /// What is wrong in a file that is being written right now is no reason to worry anybody, and what is missing in it
+    /// no wish for the defaults: an empty file makes sense, and many editors begin with one.
     pub async fn load_when_whole(&mut self) -> Result<Loaded, Mistakes> {
-        match self.load().await {
-            Err(_) => {
-                sleep(SECOND_TRY).await;
-                self.load().await
-            }
-            loaded => loaded,
+        let before = self.read.clone();
+        let loaded = self.load().await;
+        if loaded.is_ok() && !self.read.have_emptied_since(&before) && self.look().await == self.read {
+            return loaded;
         }
+        sleep(SECOND_TRY).await;
+        self.load().await
     }
 
     async fn look(&self) -> Stamps {

@@ -237,8 +237,8 @@ class Relay:
 
     def way(self, what):
         """Where it listens for something else than HTTP: `SOCKS5`, or a tunnel's target."""
-        found = re.search(rf"listening for {re.escape(what)} on ([0-9.]+):(\d+)", self.log.read_text())
-        assert found, f"it does not listen for {what}:\n{self.log.read_text()}"
+        listens = re.compile(rf"listening for {re.escape(what)} on ([0-9.]+):(\d+)")
+        found = wait_for(f"a line that it listens for {what}", lambda: listens.search(self.log.read_text()))
         return found[1], int(found[2])
 
     def stop(self):
