@@ -109,6 +109,19 @@ fn assert_clean(needles: &Needles, left: &[u8], context: &str) {
     assert!(found.is_empty(), "{context} left {found:?} in\n{}", String::from_utf8_lossy(left));
 }
 
+/// With 0 Linux would still hand a crash's memory to a program that collects dumps (core(5)).
+#[test]
+fn a_crash_leaves_one_byte_of_memory_at_most() {
+    let home = Home::new();
+    home.write("hallpass.toml", "");
+    let serving = Serving::start(&home);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", serving.pid())).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    let [soft, hard] = [0, 1].map(|at| line.split_whitespace().nth(at).unwrap());
+    assert_eq!(soft, if hard == "0" { "0" } else { "1" }, "{line}");
+    serving.end();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_the_relay_leaves_holds_a_secret() {
     let needles = all_needles();
