@@ -128,10 +128,10 @@ fn every_example_is_right() {
         fs::copy(&file, home.path().join(name)).unwrap();
         let output = hallpass(&home, &["config", "check", "--config", name]);
         assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
-        assert!(text(&output.stdout).starts_with(&format!("ok: {name}")));
+        assert!(text(&output.stdout).lines().any(|line| line.starts_with(&format!("ok: {name}"))));
         checked += 1;
     }
-    assert!(checked >= 5);
+    assert!(checked >= 10, "only {checked} examples were found");
 }
 
 /// The example with every key, as if its user had removed the comment marks of the keys with a default.
