@@ -43,7 +43,7 @@ pub fn run(arguments: &Status) -> anyhow::Result<ExitCode> {
         let (status, body) = runtime.block_on(relay::page(relay, "/status")).context("the relay broke off")?;
         let page: Value = match status {
             200 => serde_json::from_slice(&body).context("this is no answer of hallpass")?,
-            _ => return Err(anyhow!("what listens there is no hallpass: it answers /status with {status}")),
+            _ => return Err(refusal(status, &body)),
         };
         let text = if arguments.json { page.to_string() } else { as_text(&page) };
         if text != last {
@@ -54,6 +54,14 @@ pub fn run(arguments: &Status) -> anyhow::Result<ExitCode> {
         }
         last = text;
         sleep(PAUSE);
+    }
+}
+
+/// A relay that serves others says so itself.
+fn refusal(status: u16, body: &[u8]) -> anyhow::Error {
+    match String::from_utf8_lossy(body).trim().strip_prefix("hallpass: ") {
+        Some(reason) => anyhow!("the relay does not answer: {reason}"),
+        None => anyhow!("what listens there is no hallpass: it answers /status with {status}"),
     }
 }
 
@@ -144,4 +152,19 @@ fn losses_as_text(lost: &Value) -> String {
         Some(format!("lost     {count} {name}\n"))
     });
     counted.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_that_refuses_is_told_from_something_else_on_its_port() {
+        let said = |status, body: &str| refusal(status, body.as_bytes()).to_string();
+        assert_eq!(
+            said(403, "hallpass: this relay does not serve user 7 - ask (request h-1)\n"),
+            "the relay does not answer: this relay does not serve user 7 - ask (request h-1)"
+        );
+        assert_eq!(said(404, "<html>"), "what listens there is no hallpass: it answers /status with 404");
+    }
 }
