@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 pub use record::Store;
 
-use crate::auth::lockout::{Ask, Closed, Entry, Leave, Now, Proof, Stake};
+use crate::auth::lockout::{Ask, Closed, Entry, Leave, Now, Permit as _, Proof, Stake};
 use crate::auth::{MechanismError, Refusal, Scheme};
 use account::{Account, Asked, Tag};
 use permit::Place;
@@ -246,9 +246,10 @@ async fn begin(place: Place) -> Option<Place> {
 }
 
 impl Place {
-    /// The trial never was: what is on disk is somebody else's.
-    fn abandon(mut self) {
-        self.trial = None;
+    /// The trial never was: what is on disk is somebody else's, who may be waiting for its verdict.
+    fn abandon(self) {
+        self.shared.with(&self.account, |account| account.tried(&self.tag, false));
+        self.lose();
     }
 }
 

@@ -50,6 +50,47 @@ impl Stake for Account {
     }
 }
 
+/// A record that two processes share.
+#[derive(Default)]
+struct Shelf {
+    bytes: Mutex<Option<Vec<u8>>>,
+    generation: AtomicU64,
+}
+
+impl Shelf {
+    fn text(&self) -> String {
+        String::from_utf8(self.bytes.lock().unwrap().clone().unwrap_or_default()).unwrap()
+    }
+}
+
+impl Store for Shelf {
+    fn read(&self) -> Option<Vec<u8>> {
+        self.bytes.lock().unwrap().clone()
+    }
+
+    fn update(&self, change: &mut dyn FnMut(Option<Vec<u8>>) -> Option<Vec<u8>>) -> io::Result<()> {
+        let mut bytes = self.bytes.lock().unwrap();
+        if let Some(changed) = change(bytes.clone()) {
+            *bytes = Some(changed);
+        }
+        Ok(())
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+}
+
+fn on(shelf: &Arc<Shelf>) -> Lockout {
+    Lockout::new(Some(shelf.clone()))
+}
+
+const SOON: Duration = Duration::from_secs(5);
+
+async fn judge(leave: Leave, verdict: Verdict) {
+    spawn_blocking(move || leave.permit().judge(verdict)).await.unwrap();
+}
+
 async fn admit(lockout: &Lockout, account: &Arc<Account>) -> Result<Leave, NoLeave> {
     let stake: Arc<dyn Stake> = account.clone();
     lockout.admit(&stake, UPSTREAM, Scheme::Ntlm).await
@@ -174,4 +215,25 @@ async fn only_so_many_wait() {
     held.permit().show();
     spawn_blocking(move || held.permit().judge(Verdict::Rejected)).await.unwrap();
     assert!(waiting.join_all().await.into_iter().all(|admitted| !admitted), "all are told at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_knows_the_record_already_waits_for_another_process_that_tries() {
+    let shelf = Arc::new(Shelf::default());
+    let (one, other) = (on(&shelf), on(&shelf));
+    let account = Account::with("bad");
+    drop(admit(&other, &account).await.unwrap());
+    let taken_back = async {
+        while !shelf.text().contains("\"failures\": 0") {
+            yield_now().await;
+        }
+    };
+    timeout(SOON, taken_back).await.unwrap();
+    let trial = admit(&one, &account).await.unwrap();
+    trial.permit().show();
+    let waiting = timeout(Duration::from_secs(1), admit(&other, &account)).await;
+    assert!(waiting.is_err(), "{waiting:?}");
+    judge(trial, Verdict::Rejected).await;
+    let told = timeout(SOON, admit(&other, &account)).await.unwrap();
+    assert!(matches!(&told, Err(NoLeave::Refused(Refusal::Closed(closed))) if closed.rejected), "{told:?}");
 }
