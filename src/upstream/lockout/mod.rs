@@ -354,7 +354,8 @@ impl Shared {
     /// A trial that is not ours, and so recent that its end may be seen.
     fn is_another_process_trying(&self, account: &str, tag: &Tag, closed: &Closed) -> bool {
         let wall = self.now().wall;
-        let is_recent = !closed.rejected && wall.saturating_sub(closed.since) < FOREIGN_TRIAL;
+        // A time that is yet to come is that of a clock that was set back since.
+        let is_recent = !closed.rejected && wall.abs_diff(closed.since) < FOREIGN_TRIAL;
         is_recent && self.store.is_some() && self.with(account, |account| account.is_foreign(tag)) == Some(true)
     }
 

@@ -237,3 +237,23 @@ async fn whoever_knows_the_record_already_waits_for_another_process_that_tries()
     let told = timeout(SOON, admit(&other, &account)).await.unwrap();
     assert!(matches!(&told, Err(NoLeave::Refused(Refusal::Closed(closed))) if closed.rejected), "{told:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_from_the_future_has_nobody_wait_for_a_process_that_is_not_there() {
+    let shelf = Arc::new(Shelf::default());
+    let account = Account::with("good");
+    let trial = admit(&on(&shelf), &account).await.unwrap();
+    trial.permit().show();
+    trial.permit().lose();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    // The clock was a day ahead when it was written.
+    let text = shelf.text();
+    let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    record["accounts"]["alice@corp"]["entries"][0]["trials"]["last"] = (now + 86_400).into();
+    *shelf.bytes.lock().unwrap() = Some(record.to_string().into_bytes());
+    let later = on(&shelf);
+    let told = timeout(SOON, admit(&later, &account)).await.unwrap();
+    assert!(matches!(&told, Err(NoLeave::Refused(Refusal::Closed(_)))), "{told:?}");
+    later.skip(Duration::from_secs(61));
+    assert!(timeout(SOON, admit(&later, &account)).await.unwrap().is_ok(), "a minute by our own clock is enough");
+}
