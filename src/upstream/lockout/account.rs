@@ -8,7 +8,8 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 use super::record::MAX_SECRETS;
 use crate::auth::lockout::{Ask, Closed, Entry, Now, Scope, Trials, Window};
 
-/// A request whose verdict does not come (its target is slow or dead) holds up the others for so long.
+/// A request whose verdict does not come (its target is slow or dead, or nobody asked for the secret) holds up the
+/// others for so long.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The same, while nobody has ever said that the secret is good.
 const PATIENCE_WITH_A_TRIAL: Duration = Duration::from_secs(10);
@@ -49,7 +50,20 @@ struct Slot {
     number: u64,
     tag: Tag,
     trial: Option<(Scope, String)>,
+    given: Duration,
     shown: Option<Duration>,
+}
+
+impl Slot {
+    fn is_late(&self, now: Duration) -> bool {
+        let since = |then: Duration| now.saturating_sub(then);
+        match (&self.trial, self.shown) {
+            (Some(_), Some(shown)) => since(shown) >= PATIENCE_WITH_A_TRIAL,
+            // It is written down as begun: who does not make it takes it back, and is bound to do so.
+            (Some(_), None) => false,
+            (None, shown) => since(shown.unwrap_or(self.given)) >= PATIENCE,
+        }
+    }
 }
 
 pub(super) enum Asked {
@@ -107,11 +121,12 @@ impl Account {
         self.next_slot += 1;
         let number = self.next_slot;
         let Ask::Trial(scope) = asked else {
-            self.slots.push(Slot { number, tag: *tag, trial: None, shown: None });
+            self.slots.push(Slot { number, tag: *tag, trial: None, given: now.moment, shown: None });
             return Asked::Go(number);
         };
         let before = self.entry(tag).map(|entry| entry.before(scope, upstream)).unwrap_or_default();
-        self.slots.push(Slot { number, tag: *tag, trial: Some((scope, upstream.into())), shown: None });
+        let trial = Some((scope, upstream.into()));
+        self.slots.push(Slot { number, tag: *tag, trial, given: now.moment, shown: None });
         Asked::Trial(number, scope, before)
     }
 
@@ -149,9 +164,11 @@ impl Account {
         news
     }
 
-    pub fn shown_at(&mut self, number: u64, moment: Duration) {
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) {
-            slot.shown = Some(moment);
+    /// Whoever took so long that its place was given to others counts again.
+    pub fn shown_at(&mut self, number: u64, tag: &Tag, moment: Duration) {
+        match self.slots.iter_mut().find(|slot| slot.number == number) {
+            Some(slot) => slot.shown = Some(moment),
+            None => self.slots.push(Slot { number, tag: *tag, trial: None, given: moment, shown: Some(moment) }),
         }
     }
 
@@ -175,11 +192,7 @@ impl Account {
     }
 
     fn lose_patience(&mut self, now: Now) {
-        let late = |slot: &mut Slot| {
-            let patience = if slot.trial.is_some() { PATIENCE_WITH_A_TRIAL } else { PATIENCE };
-            slot.shown.is_some_and(|shown| now.moment.saturating_sub(shown) >= patience)
-        };
-        let late: Vec<Slot> = self.slots.extract_if(.., late).collect();
+        let late: Vec<Slot> = self.slots.extract_if(.., |slot| slot.is_late(now.moment)).collect();
         late.into_iter().for_each(|slot| self.pardon(slot));
     }
 

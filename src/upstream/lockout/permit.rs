@@ -113,7 +113,7 @@ impl Permit for Place {
     fn show(&self) {
         self.shown.store(true, Ordering::Release);
         let now = self.shared.now();
-        self.shared.with(&self.account, |account| account.shown_at(self.number, now.moment));
+        self.shared.with(&self.account, |account| account.shown_at(self.number, &self.tag, now.moment));
     }
 
     fn judge(&self, verdict: Verdict) {

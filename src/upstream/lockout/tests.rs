@@ -257,3 +257,25 @@ async fn a_record_from_the_future_has_nobody_wait_for_a_process_that_is_not_ther
     later.skip(Duration::from_secs(61));
     assert!(timeout(SOON, admit(&later, &account)).await.unwrap().is_ok(), "a minute by our own clock is enough");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leave_that_nothing_is_shown_with_keeps_the_others_waiting_no_longer_than_a_verdict_that_does_not_come() {
+    let lockout = Lockout::default();
+    lockout.allow_at_a_time(1);
+    let account = Account::with("good");
+    let first = admit(&lockout, &account).await.unwrap();
+    first.permit().show();
+    judge(first, Verdict::Accepted).await;
+    // Its upstream passed the request on without asking for more, and the origin takes its time.
+    let unused = admit(&lockout, &account).await.unwrap();
+    assert!(timeout(Duration::from_millis(100), admit(&lockout, &account)).await.is_err());
+    lockout.skip(Duration::from_secs(2));
+    let second = timeout(SOON, admit(&lockout, &account)).await.expect("a place").unwrap();
+    second.permit().show();
+    judge(second, Verdict::Accepted).await;
+    // Asked for more after all, it counts among those in flight.
+    unused.permit().show();
+    assert!(timeout(Duration::from_millis(100), admit(&lockout, &account)).await.is_err());
+    judge(unused, Verdict::Accepted).await;
+    assert!(timeout(SOON, admit(&lockout, &account)).await.unwrap().is_ok());
+}
