@@ -211,6 +211,10 @@ pub trait Mechanisms: Send + Sync {
         Err(MechanismError::Unavailable(format!("{start} has no secret for {upstream}")))
     }
 
+    /// A person has asked for a fresh start so often: secrets that were read before are read again when they are needed,
+    /// and what was derived from them is forgotten. Does not block.
+    fn renew(&self, _generation: u64) {}
+
     /// Asks whoever can tell without being shown the secret how the account stands. May block.
     fn inquire(&self, _: &Endpoint) -> Rejection {
         Rejection::Unsaid

@@ -147,6 +147,11 @@ impl Parts {
         snapshot(&self.upstreams, Some(Arc::new(snapshot(&self.for_outsiders, None))))
     }
 
+    /// Those from before a person asked for a fresh start so often.
+    pub fn forget_secrets(&self, generation: u64) {
+        self.upstreams.mechanisms.renew(generation);
+    }
+
     pub fn terms(&self, config: &Config, state: &State) -> Terms {
         Terms {
             limits: Limits { time: config.pac.timeout, memory: config.pac.memory },

@@ -58,6 +58,12 @@ impl Core {
         self.fixed.live.clone()
     }
 
+    /// A person has asked for a fresh start so often.
+    pub fn begin_afresh(&self, generation: u64) {
+        self.current().parts.forget_secrets(generation);
+        self.fixed.live.begin_afresh();
+    }
+
     pub fn terms(&self) -> Terms {
         let current = self.current();
         current.parts.terms(&current.config, &self.state)

@@ -1,5 +1,6 @@
 //! The relay as a whole: built from a configuration, reloaded, moved from place to place, drained, stopped.
 
+mod afresh;
 mod build;
 mod core;
 mod files;
@@ -80,6 +81,8 @@ pub struct Daemon {
     reloaded: Arc<Notify>,
     phase: watch::Sender<Phase>,
     sweeping: JoinHandle<()>,
+    /// Looks for a person who asks for a fresh start.
+    beginning_afresh: JoinHandle<()>,
     roaming: JoinHandle<()>,
     /// Tells whoever follows interfaces that others may be wanted.
     replanned: Arc<Notify>,
@@ -112,6 +115,8 @@ impl Daemon {
         let (reloaded, looks) = (Arc::new(Notify::new()), watch::Sender::default());
         let asked = Arc::new(Notify::new());
         let doubt = Doubt::new(asked.clone(), looks.subscribe());
+        let renewed = core.clone();
+        let begin_afresh = move || afresh::follow(renewed.clone());
         let (looking_for, told) = (core.clone(), reloaded.clone());
         let look = move || Roaming::new(looking_for.clone(), asked.clone(), told.clone(), looks.clone()).run();
         let (configuration, configuration_seen) = watch::channel(Configuration::of_now(config.files.clone()));
@@ -138,6 +143,7 @@ impl Daemon {
             reloaded,
             phase,
             sweeping: tokio::spawn(lasting("the care for idle connections", move || sweep(live.clone()))),
+            beginning_afresh: tokio::spawn(lasting("the look for fresh starts", begin_afresh)),
             roaming: tokio::spawn(lasting("the look at the network", look)),
         })
     }
@@ -204,6 +210,7 @@ impl Daemon {
         let closing = lock(&self.ways).close_all();
         self.phase.send_replace(Phase::Draining);
         self.sweeping.abort();
+        self.beginning_afresh.abort();
         self.roaming.abort();
         let mut clients = closing.clients().await;
         tokio::select! {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
 
@@ -61,6 +61,8 @@ pub struct Account {
     name: AccountName,
     secrets: [Stored; 3],
     digests: Mutex<HashMap<Endpoint, Session>>,
+    /// How often a person had asked for a fresh start when what is kept was read.
+    generation: Mutex<u64>,
 }
 
 /// The kinds of secret, each with its place among those that are kept.
@@ -97,6 +99,17 @@ impl Account {
             },
             secrets,
             digests: Mutex::default(),
+            generation: Mutex::default(),
+        }
+    }
+
+    /// Nothing from before counts any more. Whoever comes second does not go on before all is forgotten.
+    pub(super) fn renew(&self, generation: u64) {
+        let mut known = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known < generation {
+            *known = generation;
+            self.secrets.iter().for_each(Stored::forget);
+            self.tickets.forget();
         }
     }
 
@@ -166,6 +179,10 @@ impl Stake for AccountStake {
         }
         Ok(proof)
     }
+
+    fn renew(&self, generation: u64) {
+        self.account.renew(generation);
+    }
 }
 
 type ReadProof = Box<dyn Fn() -> Result<Option<Proof>, String> + Send + Sync>;
@@ -175,16 +192,33 @@ struct Stored {
     read: ReadProof,
     /// Held while reading: ten connections at start must not ask the user ten times.
     reading: Mutex<()>,
-    kept: Mutex<Option<Proof>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    proof: Option<Proof>,
+    /// How often it was to be forgotten: what was being read then is not kept.
+    forgotten: u64,
 }
 
 impl Stored {
     fn new(read: impl Fn() -> Result<Option<Proof>, String> + Send + Sync + 'static) -> Self {
-        Self { read: Box::new(read), reading: Mutex::new(()), kept: Mutex::new(None) }
+        Self { read: Box::new(read), reading: Mutex::new(()), kept: Mutex::default() }
     }
 
     fn known(&self) -> Option<Proof> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kept().proof.clone()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self) {
+        let mut kept = self.kept();
+        kept.proof = None;
+        kept.forgotten += 1;
     }
 
     fn get(&self) -> Result<Option<Proof>, String> {
@@ -202,8 +236,12 @@ impl Stored {
     }
 
     fn fetch(&self) -> Result<Option<Proof>, String> {
+        let forgotten = self.kept().forgotten;
         let read = (self.read)()?;
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&read);
+        let mut kept = self.kept();
+        if kept.forgotten == forgotten {
+            kept.proof.clone_from(&read);
+        }
         Ok(read)
     }
 }
@@ -248,6 +286,37 @@ mod tests {
         assert_eq!(stake.read(), Ok(password("p")));
         assert_eq!(stake.read_anew(), failed());
         assert_eq!(stake.read(), Ok(password("p")));
+    }
+
+    #[test]
+    fn after_a_fresh_start_what_was_kept_is_not_used_even_where_nothing_can_be_read() {
+        let stake = stake(|reads| match reads {
+            0 => Ok(Some(Secret::new("old"))),
+            1 => Err("no password is stored".into()),
+            _ => Ok(Some(Secret::new("new"))),
+        });
+        assert_eq!(stake.read(), Ok(password("old")));
+        stake.renew(1);
+        assert_eq!(stake.known(), None);
+        assert_eq!(stake.read(), Err(MechanismError::Unavailable("no password is stored".into())));
+        assert_eq!(stake.read(), Ok(password("new")));
+        stake.renew(1);
+        assert_eq!(stake.known(), Some(password("new")), "asked for once");
+    }
+
+    #[test]
+    fn what_is_being_read_when_a_person_asks_for_a_fresh_start_is_not_kept() {
+        let account: Arc<Mutex<Option<Arc<Account>>>> = Arc::default();
+        let asked = account.clone();
+        let password: ReadSecret = Arc::new(move || {
+            asked.lock().unwrap().iter().for_each(|account| account.renew(1));
+            Ok(Some(Secret::new("old")))
+        });
+        let made = Arc::new(Account::new(Settings { password, ..Settings::default() }));
+        *account.lock().unwrap() = Some(made.clone());
+        let stake = AccountStake::new(&made, &[Kind::Password]);
+        assert!(stake.read().is_ok());
+        assert_eq!(stake.known(), None);
     }
 
     #[test]

@@ -143,6 +143,10 @@ impl Mechanisms for Identities {
         Ok(Arc::new(AccountStake::new(account, kinds)))
     }
 
+    fn renew(&self, generation: u64) {
+        self.grants.iter().for_each(|grant| grant.account.renew(generation));
+    }
+
     fn inquire(&self, upstream: &Endpoint) -> Rejection {
         self.grant(upstream).map_or(Rejection::Unsaid, |grant| named::inquire(&grant.account, &self.outside))
     }

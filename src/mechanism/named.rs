@@ -1,6 +1,7 @@
 //! Negotiate with an account that the configuration names: by password or keytab, from its own KDC.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,10 +25,16 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// The tickets of an account. One question to the KDC at a time.
 #[derive(Default)]
-pub(super) struct Tickets(Mutex<Kept>);
+pub(super) struct Tickets {
+    kept: Mutex<Kept>,
+    /// How often they were to be forgotten.
+    forgotten: AtomicU64,
+}
 
 #[derive(Default)]
 struct Kept {
+    /// When they were made. What is made at the moment goes with the rest.
+    forgotten: u64,
     tgt: Option<Ticket>,
     services: HashMap<String, (Ticket, Instant)>,
     silent: Option<(String, Instant)>,
@@ -36,12 +43,18 @@ struct Kept {
 }
 
 impl Tickets {
+    /// Does not wait for a KDC that is being asked.
     pub(super) fn forget(&self) {
-        *self.kept() = Kept::default();
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let forgotten = self.forgotten.load(Ordering::Acquire);
+        if kept.forgotten != forgotten {
+            *kept = Kept { forgotten, ..Kept::default() };
+        }
+        kept
     }
 }
 
@@ -233,7 +246,7 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::thread;
 
     use super::super::account::Settings;

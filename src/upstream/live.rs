@@ -185,6 +185,13 @@ impl Live {
         self.forbidden.clear();
     }
 
+    /// A person has changed a secret: connections that the former one opened are given to nobody, and what was forbidden
+    /// to whom it named may be allowed now.
+    pub fn begin_afresh(&self) {
+        self.drop_idle();
+        self.forget_refusals();
+    }
+
     pub(super) fn marks(&self) -> &Arc<Marks> {
         &self.marks
     }

@@ -1,14 +1,15 @@
 //! A target that the upstream forbids: programs try again and again, and no try is to cost a log-in of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hallpass::practice::{DigestAlgorithm, Offer};
 use hallpass::proxy::Way;
+use hallpass::state::State;
 use serde_json::Value;
 
-use crate::support::{Answer, Guard, Heard, Office, Peer, Relay, Say, Scripted, Upstream};
+use crate::support::{Answer, Guard, Heard, Office, Peer, Relay, Say, Scripted, Upstream, soon};
 
 const TRIES: usize = 20;
 const PAGE: &str = "the policy of the company says no";
@@ -175,6 +176,25 @@ async fn a_refusal_is_forgotten_after_half_a_minute_with_a_reload_and_in_another
             _ => relay.reload(|plan| plan),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_asks_for_a_fresh_start_is_told_nothing_from_memory() {
+    let state = tempfile::tempdir().unwrap();
+    let is_first = AtomicBool::new(true);
+    let upstream = forbidding(move |heard| match is_first.swap(false, Ordering::SeqCst) {
+        true => closing(heard),
+        false => Say::welcome(heard),
+    })
+    .await;
+    let relay = Relay::before(upstream.addr).state(state.path()).start();
+    for _ in 0..3 {
+        assert_eq!(ask(&relay, "h.test").await.status(), 403);
+    }
+    State::at(Some(state.path().join("hallpass"))).raise_generation().unwrap();
+    let trying = async { while relay.client().await.ask_head(connect("h.test")).await.status() != 200 {} };
+    soon("the tunnel", trying).await;
+    assert_eq!(logons(&upstream), 2);
 }
 
 #[tokio::test]

@@ -439,3 +439,26 @@ async fn where_the_record_cannot_be_written_one_trial_is_still_one() {
     assert_eq!(count(&parallel(&office.relay, CONNECT, 50).await, 407), 50);
     assert_eq!(office.logons().attempted, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_stores_or_removes_a_password_has_the_former_one_used_no_more_although_it_is_still_good() {
+    for removed in [false, true] {
+        for request in [CONNECT, GET] {
+            let state = tempfile::tempdir().unwrap();
+            let (path, words) = password_file(state.path(), PASSWORD);
+            let office = office([Offer::Ntlm], state.path()).password(&words).start().await;
+            assert_eq!(count(&parallel(&office.relay, request, 20).await, 200), 20);
+            match removed {
+                true => fs::remove_file(&path).unwrap(),
+                false => fs::write(&path, "another").unwrap(),
+            }
+            assert_eq!(ask(&office.relay, request).await, 200, "nobody has said anything");
+            State::at(Some(state.path().join("hallpass"))).raise_generation().unwrap();
+            until_status(&office.relay, request, 407).await;
+            let before = office.logons();
+            assert_eq!(before.rejected, u64::from(!removed), "{request:.8}");
+            assert_eq!(count(&parallel(&office.relay, request, 20).await, 407), 20);
+            assert_eq!(office.logons(), before, "removed: {removed} {request:.8}");
+        }
+    }
+}

@@ -57,6 +57,10 @@ pub trait Stake: Send + Sync {
 
     /// Reads it anew: it may have been changed. What was derived from another one is forgotten. May block.
     fn read_anew(&self) -> Result<Proof, MechanismError>;
+
+    /// What was read, and derived from it, before a person asked for a fresh start for the so manieth time is forgotten.
+    /// Does not block.
+    fn renew(&self, generation: u64);
 }
 
 /// What became of a secret that was shown.

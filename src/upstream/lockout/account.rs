@@ -152,16 +152,14 @@ impl Account {
         self.secrets.iter().any(|known| known.tag == *tag && !known.tried_here)
     }
 
-    /// A person asked for a fresh start. Whether that was news.
-    pub fn renew(&mut self, generation: u64) -> bool {
-        let news = self.generation < generation;
-        if news {
+    /// A person asked for a fresh start.
+    pub fn renew(&mut self, generation: u64) {
+        if self.generation < generation {
             self.generation = generation;
             self.window.reset();
             self.secrets.iter_mut().for_each(|known| known.entry.renew(generation));
             self.places.notify_waiters();
         }
-        news
     }
 
     /// Whoever took so long that its place was given to others counts again.

@@ -126,6 +126,12 @@ impl Lockout {
         self.shared.most.store(most, Ordering::Relaxed);
     }
 
+    /// How often a person has asked for a fresh start, looked up at most once a second.
+    pub async fn generation(&self) -> u64 {
+        self.shared.look_at_the_generation().await;
+        self.shared.generation().0
+    }
+
     /// As if so much time had passed: nobody who tests a pause wants to wait for its end.
     pub fn skip(&self, time: Duration) {
         let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -148,9 +154,13 @@ impl Lockout {
     /// Leave to show the secret to this upstream; may take as long as others take to find out that it is good.
     pub async fn admit(&self, stake: &Arc<dyn Stake>, upstream: &str, scheme: Scheme) -> Result<Leave, NoLeave> {
         let shared = &self.shared;
-        shared.look_at_the_generation(stake).await;
+        shared.look_at_the_generation().await;
         let mut queued: Option<Queued> = None;
         loop {
+            // Forgotten before it is read, and read before it is asked for: a person who asks for a fresh start after
+            // changing a secret never has the former one tried once more.
+            let generation = shared.generation().0;
+            stake.renew(generation);
             let proof = match stake.known() {
                 Some(proof) => proof,
                 None => read(stake, |stake| stake.read()).await.map_err(NoLeave::Unreadable)?,
@@ -160,8 +170,11 @@ impl Lockout {
             let asked = {
                 let mut accounts = shared.accounts();
                 let known = accounts.entry(account.key().into());
-                let generation = shared.generation().0;
                 let known = known.or_insert_with(|| Account::new(account.shown(), generation));
+                known.renew(generation);
+                if known.generation > generation {
+                    continue;
+                }
                 let asked = known.ask(&tag, upstream, shared.now(), shared.most(), queued.is_some());
                 // Made before the lock is given up: what is said from now on is heard.
                 let notified = matches!(asked, Asked::Wait).then(|| known.places.clone().notified_owned());
@@ -311,8 +324,7 @@ impl Shared {
         self.generation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A person who asks for a fresh start may have changed the secret as well.
-    async fn look_at_the_generation(self: &Arc<Self>, stake: &Arc<dyn Stake>) {
+    async fn look_at_the_generation(self: &Arc<Self>) {
         let is_due = {
             let mut generation = self.generation();
             let is_due = generation.1.elapsed() >= GENERATION_AGE;
@@ -326,10 +338,6 @@ impl Shared {
         {
             let mut generation = self.generation();
             generation.0 = generation.0.max(seen);
-        }
-        let generation = self.generation().0;
-        if self.with(stake.account().key(), |account| account.renew(generation)) == Some(true) {
-            let _stays_what_it_was = read(stake, |stake| stake.read_anew()).await;
         }
     }
 

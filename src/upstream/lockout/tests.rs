@@ -15,12 +15,19 @@ struct Account {
     password: Mutex<&'static str>,
     kept: Mutex<Option<Proof>>,
     reads: AtomicU32,
+    generation: AtomicU64,
 }
 
 impl Account {
     fn with(password: &'static str) -> Arc<Self> {
         let name = AccountName::of_user(&"CORP\\alice".parse().unwrap(), None);
-        Arc::new(Self { name, password: Mutex::new(password), kept: Mutex::default(), reads: AtomicU32::new(0) })
+        Arc::new(Self {
+            name,
+            password: Mutex::new(password),
+            kept: Mutex::default(),
+            reads: AtomicU32::new(0),
+            generation: AtomicU64::new(0),
+        })
     }
 
     fn fetch(&self) -> Proof {
@@ -47,6 +54,12 @@ impl Stake for Account {
         let proof = self.fetch();
         *self.kept.lock().unwrap() = Some(proof.clone());
         Ok(proof)
+    }
+
+    fn renew(&self, generation: u64) {
+        if self.generation.fetch_max(generation, Ordering::SeqCst) < generation {
+            *self.kept.lock().unwrap() = None;
+        }
     }
 }
 
@@ -278,4 +291,25 @@ async fn a_leave_that_nothing_is_shown_with_keeps_the_others_waiting_no_longer_t
     assert!(timeout(Duration::from_millis(100), admit(&lockout, &account)).await.is_err());
     judge(unused, Verdict::Accepted).await;
     assert!(timeout(SOON, admit(&lockout, &account)).await.unwrap().is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_fresh_start_no_credential_of_the_account_shows_what_it_had_read_before() {
+    let shelf = Arc::new(Shelf::default());
+    let lockout = on(&shelf);
+    let (first, second) = (Account::with("bad"), Account::with("bad"));
+    let trial = admit(&lockout, &first).await.unwrap();
+    trial.permit().show();
+    judge(trial, Verdict::Rejected).await;
+    assert!(admit(&lockout, &second).await.is_err());
+    for account in [&first, &second] {
+        *account.password.lock().unwrap() = "good";
+    }
+    shelf.generation.store(1, Ordering::SeqCst);
+    let seen = async { while lockout.generation().await < 1 {} };
+    timeout(SOON, seen).await.unwrap();
+    for account in [&second, &first] {
+        let leave = timeout(SOON, admit(&lockout, account)).await.unwrap().unwrap();
+        assert!(*leave.proof() == Proof::Password(Secret::new("good")));
+    }
 }
