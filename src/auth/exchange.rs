@@ -191,6 +191,14 @@ impl Exchange {
         if self.legs >= MAX_LEGS { Err(Refusal::Endless) } else { Ok(()) }
     }
 
+    /// What was to be sent is not: nobody judges it.
+    pub fn withhold(&mut self) {
+        if let Some(leave) = self.leave.take().filter(|_| self.proves_now()) {
+            leave.permit().withhold();
+        }
+        self.current = None;
+    }
+
     /// The head of a final answer, any but a 407: the leave is used up.
     pub fn conclude(&mut self, status: u16) {
         let Some(leave) = self.leave.take() else { return };

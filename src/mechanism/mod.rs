@@ -298,6 +298,8 @@ mod tests {
 
         fn show(&self) {}
 
+        fn withhold(&self) {}
+
         fn judge(&self, _: Verdict) {}
 
         fn lose(&self) {}

@@ -274,6 +274,8 @@ mod tests {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
 
+        fn withhold(&self) {}
+
         fn judge(&self, _: Verdict) {}
 
         fn lose(&self) {}

@@ -151,6 +151,7 @@ impl Upstreams {
                 if let Some(page) =
                     self.live.forbidden().find(&begun.key, Instant::now()).filter(|_| exchange.proves_now())
                 {
+                    exchange.withhold();
                     return Ok(Connected::Repeated(begun.key.hop, page));
                 }
                 proved.fetch_or(exchange.proves_now(), Ordering::Relaxed);

@@ -169,6 +169,8 @@ impl Permit for Granted {
 
     fn show(&self) {}
 
+    fn withhold(&self) {}
+
     fn lose(&self) {
         *self.spent.lock().unwrap() = true;
     }

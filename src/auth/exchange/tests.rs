@@ -47,6 +47,10 @@ impl Permit for Given {
         self.breaker.hear("shown");
     }
 
+    fn withhold(&self) {
+        self.breaker.hear("withheld");
+    }
+
     fn judge(&self, verdict: Verdict) {
         self.spent.store(true, Ordering::Relaxed);
         self.breaker.hear(match verdict {
@@ -438,4 +442,20 @@ fn a_bare_request_that_gets_no_answer_is_sent_once_more() {
     assert_eq!(stage.breaks(), "reconnect");
     assert_eq!(stage.opening(), "bare");
     assert_eq!(stage.breaks(), "refuse: the upstream broke off the handshake");
+}
+
+#[test]
+fn what_was_made_and_is_not_sent_is_given_back() {
+    let mut stage = Stage::new([(NTLM, ntlm())]);
+    assert_eq!(stage.opening(), "bare");
+    assert_eq!(stage.hears(407, &["NTLM"]), "type 1");
+    stage.exchange.withhold();
+    assert_eq!(stage.concluded(200), [""; 0]);
+
+    let mut stage = Stage::new([(NTLM, ntlm())]);
+    stage.opening();
+    stage.hears(407, &["NTLM"]);
+    assert_eq!(stage.hears(407, &["NTLM dHlwZTI="]), "type 3");
+    stage.exchange.withhold();
+    assert_eq!(stage.concluded(200), ["shown", "withheld"]);
 }

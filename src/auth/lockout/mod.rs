@@ -87,6 +87,9 @@ pub trait Permit: Send + Sync {
     /// What shows the secret goes out now.
     fn show(&self);
 
+    /// It did not go out after all, so there is nothing to be judged.
+    fn withhold(&self);
+
     /// Only the first verdict counts. A rejection is written to disk, so this may block.
     fn judge(&self, verdict: Verdict);
 

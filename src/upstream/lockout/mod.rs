@@ -190,7 +190,7 @@ impl Lockout {
                 number,
                 trial,
                 proven: asked.2,
-                shown: AtomicBool::new(false),
+                shown: AtomicUsize::new(0),
                 spent: AtomicBool::new(false),
             };
             match asked.0 {

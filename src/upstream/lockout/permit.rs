@@ -1,7 +1,7 @@
 //! A place among those who may show a secret, until its verdict.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::Shared;
 use super::account::Tag;
@@ -19,7 +19,8 @@ pub(super) struct Place {
     /// What the secret's run of trials was before this one began.
     pub trial: Option<(Scope, Trials)>,
     pub proven: bool,
-    pub shown: AtomicBool,
+    /// How often.
+    pub shown: AtomicUsize,
     pub spent: AtomicBool,
 }
 
@@ -111,9 +112,13 @@ impl Permit for Place {
     }
 
     fn show(&self) {
-        self.shown.store(true, Ordering::Release);
+        self.shown.fetch_add(1, Ordering::AcqRel);
         let now = self.shared.now();
         self.shared.with(&self.account, |account| account.shown_at(self.number, &self.tag, now.moment));
+    }
+
+    fn withhold(&self) {
+        self.shown.fetch_sub(1, Ordering::AcqRel);
     }
 
     fn judge(&self, verdict: Verdict) {
@@ -148,7 +153,7 @@ impl Drop for Place {
         if !self.is_first() {
             return;
         }
-        let shown = self.shown.load(Ordering::Acquire);
+        let shown = self.shown.load(Ordering::Acquire) > 0;
         let Some((scope, before)) = self.trial.take().filter(|_| !shown) else {
             self.shared.with(&self.account, |account| account.give_up(self.number));
             return;

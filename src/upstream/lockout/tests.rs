@@ -313,3 +313,21 @@ async fn after_a_fresh_start_no_credential_of_the_account_shows_what_it_had_read
         assert!(*leave.proof() == Proof::Password(Secret::new("good")));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_that_was_made_and_not_sent_never_was() {
+    let shelf = Arc::new(Shelf::default());
+    let lockout = on(&shelf);
+    let account = Account::with("good");
+    for _ in 0..3 {
+        let trial = timeout(SOON, admit(&lockout, &account)).await.unwrap().unwrap();
+        trial.permit().show();
+        trial.permit().withhold();
+    }
+    let sent = timeout(SOON, admit(&lockout, &account)).await.unwrap().unwrap();
+    sent.permit().show();
+    sent.permit().show();
+    sent.permit().withhold();
+    drop(sent);
+    assert!(shelf.text().contains("\"failures\": 1"), "what went out once may have been judged: {}", shelf.text());
+}
