@@ -71,6 +71,25 @@ pub(super) enum KerberosError {
     Malformed(String),
 }
 
+impl KerberosError {
+    /// Nobody knows what the KDC thinks of what it was shown.
+    pub(super) fn leaves_open(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Malformed(_) => true,
+            Self::Refused(..)
+            | Self::UnknownUser(..)
+            | Self::NotAscii(_)
+            | Self::UnknownService(_)
+            | Self::ClockSkew(_)
+            | Self::WrongRealm(..)
+            | Self::Other(..)
+            | Self::NoKey(..)
+            | Self::NoKdc(_)
+            | Self::Undecipherable => false,
+        }
+    }
+}
+
 type Result<T> = std::result::Result<T, KerberosError>;
 
 fn malformed(error: impl fmt::Display) -> KerberosError {

@@ -1,5 +1,6 @@
 //! Negotiate with an account that the configuration names: by password or keytab, from its own KDC.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -176,7 +177,17 @@ impl Logon<'_> {
         if !leave.permit().is_good() {
             return Err(Stop::NeedsLeave);
         }
-        let tgt = kerberos::log_on(&self.principal, &key.as_long_term(), &kdc, &|| leave.permit().show())?;
+        let shown = Cell::new(false);
+        let show = || {
+            shown.set(true);
+            leave.permit().show();
+        };
+        let tgt = kerberos::log_on(&self.principal, &key.as_long_term(), &kdc, &show).inspect_err(|error| {
+            // It may have been judged: nobody else is shown it by the same leave.
+            if shown.get() && error.leaves_open() {
+                leave.permit().lose();
+            }
+        })?;
         leave.permit().judge(Verdict::Accepted);
         Ok(tgt)
     }
@@ -255,7 +266,11 @@ mod tests {
     use crate::address::{Endpoint, Host, Protocol, Target};
     use crate::auth::lockout::{Closed, Permit};
 
-    struct Counted(AtomicUsize);
+    #[derive(Default)]
+    struct Counted {
+        shown: AtomicUsize,
+        lost: AtomicUsize,
+    }
 
     impl Permit for Arc<Counted> {
         fn is_good(&self) -> bool {
@@ -271,14 +286,16 @@ mod tests {
         }
 
         fn show(&self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.shown.fetch_add(1, Ordering::Relaxed);
         }
 
         fn withhold(&self) {}
 
         fn judge(&self, _: Verdict) {}
 
-        fn lose(&self) {}
+        fn lose(&self) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
 
         fn closed(&self) -> Closed {
             Closed { rejected: false, since: 0, next: None }
@@ -297,12 +314,43 @@ mod tests {
         let begin = |leave: Option<&Leave>| start(&account, &services, None, &Outside::none(), leave).err();
         assert_eq!(begin(None), Some(MechanismError::NeedsLeave));
         assert_eq!(asked.load(Ordering::Relaxed), 0);
-        let shown = Arc::new(Counted(AtomicUsize::new(0)));
+        let shown = Arc::new(Counted::default());
         let leave = Leave::new(Proof::Password(Secret::new("wrong")), Box::new(shown.clone()));
         let outcome = begin(Some(&leave));
         assert!(matches!(outcome, Some(MechanismError::Rejected(_))), "{outcome:?}");
         // The first request carries nothing of the secret.
-        assert_eq!((asked.load(Ordering::Relaxed), shown.0.load(Ordering::Relaxed)), (1, 0));
+        assert_eq!((asked.load(Ordering::Relaxed), shown.shown.load(Ordering::Relaxed)), (1, 0));
+    }
+
+    #[test]
+    fn a_proof_that_a_kdc_was_shown_and_did_not_judge_is_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let kdc = Target::new(Host::Ip(listener.local_addr().unwrap().ip()), listener.local_addr().unwrap().port());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = asked.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut length = [0; 4];
+                stream.read_exact(&mut length).unwrap();
+                stream.read_exact(&mut vec![0; u32::from_be_bytes(length) as usize]).unwrap();
+                // Whoever comes back with the proof hears nothing.
+                if counted.fetch_add(1, Ordering::Relaxed) == 0 {
+                    stream.write_all(&[&(WANTS_PROOF.len() as u32).to_be_bytes(), WANTS_PROOF].concat()).unwrap();
+                }
+            }
+        });
+        let account =
+            Account::new(Settings { user: "alice@CORP.EXAMPLE".parse().ok(), kdc: vec![kdc], ..Settings::default() });
+        let upstream =
+            Endpoint { target: Target::parse("proxy.corp.example:8080", None).unwrap(), protocol: Protocol::Http };
+        let services = candidates(&upstream, None, Canonicalize::Never, &Outside::none()).unwrap();
+        let permit = Arc::new(Counted::default());
+        let leave = Leave::new(Proof::Password(Secret::new("wrong")), Box::new(permit.clone()));
+        let outcome = start(&account, &services, None, &Outside::none(), Some(&leave)).err();
+        assert!(matches!(outcome, Some(MechanismError::Unavailable(_))), "{outcome:?}");
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        assert_eq!((permit.shown.load(Ordering::Relaxed), permit.lost.load(Ordering::Relaxed)), (1, 1));
     }
 
     fn refusing_kdc(code: u8) -> (Target, Arc<AtomicUsize>) {
@@ -347,6 +395,13 @@ mod tests {
     const REFUSAL: &[u8] = b"\x7e\x46\x30\x44\xa0\x03\x02\x01\x05\xa1\x03\x02\x01\x1e\
         \xa4\x11\x18\x0f20260101000000Z\xa5\x03\x02\x01\x00\xa6\x03\x02\x01\x18\
         \xa9\x03\x1b\x01R\xaa\x16\x30\x14\xa0\x03\x02\x01\x02\xa1\x0d\x30\x0b\x1b\x06krbtgt\x1b\x01R";
+
+    /// The same with code 25, and a key type that it wants the proof made with.
+    const WANTS_PROOF: &[u8] = b"\x7e\x60\x30\x5e\xa0\x03\x02\x01\x05\xa1\x03\x02\x01\x1e\
+        \xa4\x11\x18\x0f20260101000000Z\xa5\x03\x02\x01\x00\xa6\x03\x02\x01\x19\
+        \xa9\x03\x1b\x01R\xaa\x16\x30\x14\xa0\x03\x02\x01\x02\xa1\x0d\x30\x0b\x1b\x06krbtgt\x1b\x01R\
+        \xac\x18\x04\x16\x30\x14\x30\x12\xa1\x03\x02\x01\x13\xa2\x0b\x04\x09\
+        \x30\x07\x30\x05\xa0\x03\x02\x01\x12";
 
     #[test]
     fn a_realm_is_stated_and_never_guessed() {
