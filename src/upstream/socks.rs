@@ -70,7 +70,14 @@ impl Upstreams {
                     let reason = reason.take().unwrap_or_else(|| "the upstream takes no password".into());
                     return Err(Refusal::NoCredential(reason).into());
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => match leave.take() {
+                    // What was shown may have been judged: nobody else is shown it then.
+                    Some(unjudged) => {
+                        unjudged.permit().lose();
+                        return Err(Refusal::Broken.into());
+                    }
+                    None => return Err(error.into()),
+                },
             };
             let _ = wire.buffer.split_to(used);
             match step {

@@ -98,11 +98,15 @@ async fn user_and_password_are_shown_where_they_are_allowed_in_clear_text_and_as
 #[tokio::test]
 async fn a_password_that_was_refused_or_not_judged_is_shown_to_nobody_else() {
     let origin = Upstream::start(Say::welcome).await;
-    for (breaks_at_login, expected, end) in [(false, 407, "credential_rejected"), (true, 502, "handshake_broken")] {
+    let refuses = SocksPlan::default();
+    let breaks = SocksPlan { breaks_at_login: true, ..SocksPlan::default() };
+    let garbles = SocksPlan { garbles_verdict: true, ..SocksPlan::default() };
+    for (plan, expected, end) in
+        [(refuses, 407, "credential_rejected"), (breaks, 502, "handshake_broken"), (garbles, 502, "handshake_broken")]
+    {
         for request in [CONNECT, GET] {
             let login = Some(("PRACTICE\\alice".into(), "another".into()));
-            let strict =
-                SocksServer::start(SocksPlan { login, breaks_at_login, ..SocksPlan::default() }, origin.addr).await;
+            let strict = SocksServer::start(SocksPlan { login, ..plan.clone() }, origin.addr).await;
             let other = SocksServer::start(SocksPlan { login: alice(), ..SocksPlan::default() }, origin.addr).await;
             let basic = "schemes = [\"basic\"]";
             let relay =

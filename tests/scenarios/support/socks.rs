@@ -17,6 +17,8 @@ pub struct SocksPlan {
     pub reply: Option<u8>,
     /// Hangs up when it has seen the log-in.
     pub breaks_at_login: bool,
+    /// Answers the log-in with what is no verdict.
+    pub garbles_verdict: bool,
     /// Says nothing more when it has seen the log-in.
     pub ponders_login: bool,
 }
@@ -87,6 +89,10 @@ async fn version_5(peer: &mut Peer, plan: &SocksPlan, seen: &Mutex<Seen>) -> boo
             let login = (text(peer).await, text(peer).await);
             seen.lock().unwrap().logins.push(login.clone());
             if plan.breaks_at_login {
+                return false;
+            }
+            if plan.garbles_verdict {
+                peer.send([7, 0]).await;
                 return false;
             }
             if plan.ponders_login {
