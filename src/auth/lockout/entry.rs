@@ -213,6 +213,11 @@ impl Entry {
         self.trials_of(scope, upstream).pardon();
     }
 
+    /// Whether the next trial has to wait if nobody hears what becomes of this one.
+    pub fn is_past_pardon(&self, scope: Scope, upstream: &str) -> bool {
+        self.before(scope, upstream).pardon == Pardon::Used
+    }
+
     /// The trial was answered by somebody who may not have looked.
     pub fn doubt(&mut self, scope: Scope, upstream: &str) {
         self.trials_of(scope, upstream).doubt();

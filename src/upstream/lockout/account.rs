@@ -179,6 +179,17 @@ impl Account {
         }
     }
 
+    /// Whether a trial is under way whose verdict had better not be missed.
+    pub fn hangs_on_a_verdict(&self) -> bool {
+        self.slots.iter().filter(|slot| slot.shown.is_some()).any(|slot| {
+            let known = self.secrets.iter().find(|known| known.tag == slot.tag);
+            slot.trial
+                .as_ref()
+                .zip(known)
+                .is_some_and(|((scope, upstream), known)| known.entry.is_past_pardon(*scope, upstream))
+        })
+    }
+
     pub fn success(&mut self, now: Now, most: usize) {
         self.window.success(now.moment, most);
     }

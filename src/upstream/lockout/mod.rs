@@ -132,6 +132,12 @@ impl Lockout {
         self.shared.generation().0
     }
 
+    /// Whether the secret of an account was shown for the last time in a long while unless its verdict is heard: whoever
+    /// waits for it should not stop because nobody wants the tunnel any more.
+    pub fn hangs_on_a_verdict(&self) -> bool {
+        self.shared.accounts().values().any(Account::hangs_on_a_verdict)
+    }
+
     /// As if so much time had passed: nobody who tests a pause wants to wait for its end.
     pub fn skip(&self, time: Duration) {
         let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
