@@ -35,7 +35,13 @@ const ANY_PORT: u16 = 80;
 /// Whether an interface of this machine has the address. Binding answers it on every system, without a list
 /// that could be out of date.
 pub fn is_own_address(ip: IpAddr) -> bool {
-    !ip.is_multicast() && UdpSocket::bind((ip, 0)).is_ok()
+    !ip.is_multicast() && may_be_own(UdpSocket::bind((ip, 0)).map(drop))
+}
+
+/// Somebody may take all ports or descriptors to hinder the question: only a clear no is one, as others come by
+/// addresses that are not ours, and may not go to those that are. What is nothing without its link is no address.
+fn may_be_own(bound: io::Result<()>) -> bool {
+    !bound.is_err_and(|error| matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::InvalidInput))
 }
 
 /// Whether an address that this machine had is gone. What else hinders binding, such as too many open files or an
@@ -75,6 +81,16 @@ mod tests {
     fn loopback_is_own_and_a_documentation_address_is_not() {
         assert!(is_own_address("127.0.0.1".parse().unwrap()));
         assert!(!is_own_address("192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_asked_about_counts_as_own() {
+        // All ports of an address may be taken, and all descriptors.
+        for kind in [io::ErrorKind::AddrInUse, io::ErrorKind::PermissionDenied, io::ErrorKind::Other] {
+            assert!(may_be_own(Err(kind.into())), "{kind}");
+        }
+        assert!(!may_be_own(Err(io::ErrorKind::AddrNotAvailable.into())));
+        assert!(!is_own_address("fe80::1".parse().unwrap()), "nothing without its link");
     }
 
     #[test]
