@@ -42,7 +42,7 @@ use lasting::lasting;
 use record::LockoutRecord;
 use roaming::Roaming;
 pub use ways::WaysError;
-use ways::{Bound, Listening, Ways};
+use ways::{Bound, Listening, Plan, Ways};
 
 /// Idle upstream connections are looked at this often.
 const SWEEP: Duration = Duration::from_secs(15);
@@ -131,11 +131,12 @@ impl Daemon {
         };
         let ways = Arc::new(Mutex::new(bound.serve(shared, listening)));
         let replanned = Arc::new(Notify::new());
-        let following = interfaces::follow(ways.clone(), core.clone(), replanned.clone());
+        let (followed, following_for, told) = (ways.clone(), core.clone(), replanned.clone());
+        let follow = move || interfaces::follow(followed.clone(), following_for.clone(), told.clone());
         Ok(Self {
             ways,
             replanned,
-            following: tokio::spawn(following),
+            following: tokio::spawn(lasting("the care for interfaces", follow)),
             grace: config.grace,
             kept,
             configuration,
@@ -188,9 +189,14 @@ impl Daemon {
             true => None,
             false => Some(kept::prepare(&self.kept.records, &config.audit)?),
         };
-        let change = lock(&self.ways).prepare(config)?;
+        let plan = Plan::new(config)?;
+        // What is to change counts in the sockets that are open now: no interface may come or go in the meantime.
+        let mut ways = lock(&self.ways);
+        let change = ways.prepare(plan)?;
         self.core.reload(config)?;
-        if lock(&self.ways).commit(change) {
+        let moved = ways.commit(change);
+        drop(ways);
+        if moved {
             self.core.publish_ways();
         }
         self.replanned.notify_one();

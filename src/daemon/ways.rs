@@ -355,10 +355,9 @@ impl Bound {
 
 impl Ways {
     /// Binds what is new. Nothing has changed yet, and nothing can go wrong any more.
-    pub fn prepare(&self, config: &Config) -> Result<Change, WaysError> {
-        let mut plan = Plan::new(config)?;
+    pub fn prepare(&self, mut plan: Plan) -> Result<Change, WaysError> {
         // The port that was found stays, also where it could not be written down.
-        if config.listen_auto && self.plan.config.listen_auto {
+        if plan.config.listen_auto && self.plan.config.listen_auto {
             plan = plan.at_port(self.plan.config.listen.first().map_or(0, SocketAddr::port));
         }
         prepare_anywhere(plan, &self.owners, &self.open)
