@@ -33,7 +33,7 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// Who connected, and what we think of it.
+/// Who connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
     pub addr: SocketAddr,
@@ -41,7 +41,6 @@ pub struct Peer {
     pub listener: SocketAddr,
     /// The user behind it, where it is on this machine and was asked for.
     pub uid: Option<u32>,
-    pub verdict: Verdict,
 }
 
 impl Peer {
@@ -49,12 +48,6 @@ impl Peer {
     pub fn is_outsider(&self) -> bool {
         !self.listener.ip().to_canonical().is_loopback()
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Welcome,
-    TooMany,
 }
 
 /// The interface that a socket is bound to.
@@ -87,8 +80,8 @@ impl Listener {
     }
 
     /// Accepts until `stop` turns true or its other end is dropped, then closes the socket and hands back the clients
-    /// still served. Each client takes one of the `places`, and has to wait for `room`.
-    pub async fn run<F, S>(self, places: Places, room: Room, mut stop: watch::Receiver<bool>, serve: S) -> JoinSet<()>
+    /// still served. Each client has to wait for `room`.
+    pub async fn run<F, S>(self, room: Room, mut stop: watch::Receiver<bool>, serve: S) -> JoinSet<()>
     where
         F: Future<Output = ()> + Send + 'static,
         S: Fn(TcpStream, Peer) -> F + Send + 'static,
@@ -104,11 +97,9 @@ impl Listener {
                             () = raised(&mut stop) => return clients,
                             its_room = room.enter() => its_room,
                         };
-                        let place = places.take();
-                        let verdict = if place.is_some() { Verdict::Welcome } else { Verdict::TooMany };
                         let listener = stream.local_addr().unwrap_or(self.addr);
-                        let served = serve(stream, Peer { addr, listener, uid: None, verdict });
-                        clients.spawn(hold((place, its_room), served));
+                        let served = serve(stream, Peer { addr, listener, uid: None });
+                        clients.spawn(hold(its_room, served));
                     }
                     Err(error) => {
                         if room.is_to_be_told() {
@@ -159,7 +150,7 @@ async fn raised(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn hold(place: (Option<Place>, Option<OwnedSemaphorePermit>), served: impl Future<Output = ()>) {
+async fn hold(room: Option<OwnedSemaphorePermit>, served: impl Future<Output = ()>) {
     served.await;
-    drop(place);
+    drop(room);
 }

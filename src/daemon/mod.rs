@@ -28,7 +28,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::audit::Audit;
 use crate::config::{self, Config};
-use crate::listener::Room;
+use crate::listener::{Places, Room};
 use crate::process::descriptors;
 use crate::proxy::{Configuration, Doubt, Kept, Phase, Proxy, Refusals, Shared, Way, chain};
 use crate::sink::Lines;
@@ -126,6 +126,7 @@ impl Daemon {
             doubt,
             configuration: configuration_seen,
             kept: kept.clone(),
+            places: Places::new(config.max_clients),
             room,
             refusals: Arc::new(Refusals::default()),
         };

@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::address::is_local_ip;
 use crate::config::{self, Allow, Config, auto_port};
 use crate::credential::{SecretError, Source};
-use crate::listener::{BindError, Device, Listener, Places};
+use crate::listener::{BindError, Device, Listener};
 use crate::network::{self, Link};
 use crate::process::{OwnerError, Owners, account};
 use crate::proxy::{self, Door, Shared, Way};
@@ -157,7 +157,6 @@ pub(super) struct Ways {
     failed: Vec<Place>,
     /// Nothing is bound any more.
     ending: bool,
-    clients: Places,
     shared: Shared,
     listening: Listening,
 }
@@ -335,7 +334,6 @@ impl Bound {
     /// From now on clients are served.
     pub fn serve(self, shared: Shared, listening: Listening) -> Ways {
         let Self { change, owners } = self;
-        let clients = Places::new(change.plan.config.max_clients);
         let plan = Plan { config: change.plan.config.clone(), token: None, tokens: Vec::new() };
         let mut ways = Ways {
             plan,
@@ -344,7 +342,6 @@ impl Bound {
             closed: JoinSet::new(),
             failed: Vec::new(),
             ending: false,
-            clients,
             shared,
             listening,
         };
@@ -401,7 +398,7 @@ impl Ways {
     pub fn commit(&mut self, change: Change) -> bool {
         let before = self.listening.addrs();
         let Change { plan, steps } = change;
-        self.clients.set_most(plan.config.max_clients);
+        self.shared.places.set_most(plan.config.max_clients);
         self.plan = plan;
         let mut old: Vec<Option<Open>> = std::mem::take(&mut self.open).into_iter().map(Some).collect();
         for Step { group, door, place, socket } in steps {
@@ -429,8 +426,8 @@ impl Ways {
         let (door, doors) = watch::channel(door);
         let (stop, stopped) = watch::channel(false);
         let shared = self.shared.clone();
-        let serve = move |stream, peer| proxy::serve(stream, peer, doors.borrow().clone(), shared.clone());
-        let serving = tokio::spawn(listener.run(self.clients.clone(), self.shared.room.clone(), stopped, serve));
+        let serve = move |stream, peer| proxy::serve(stream, peer, doors.clone(), shared.clone());
+        let serving = tokio::spawn(listener.run(self.shared.room.clone(), stopped, serve));
         Open { place, addr, group, door, stop, serving }
     }
 

@@ -17,7 +17,7 @@ use crate::network;
 use crate::process::{OwnerError, Owners};
 use crate::secret::Secret;
 
-/// Replaced as a whole by a reload; its clients keep theirs.
+/// Replaced as a whole by a reload, for tunnels and requests that begin after it.
 #[derive(Debug)]
 pub struct Door {
     pub way: Way,
@@ -164,7 +164,6 @@ fn is(shown: &[u8], token: &Secret) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listener::Verdict;
 
     fn door(users: Option<&[u32]>, networks: &[&str]) -> Door {
         Door {
@@ -179,7 +178,7 @@ mod tests {
 
     fn peer(addr: &str, listener: &str) -> Peer {
         let (addr, listener) = (addr.parse().unwrap(), listener.parse().unwrap());
-        Peer { addr, listener, uid: None, verdict: Verdict::Welcome }
+        Peer { addr, listener, uid: None }
     }
 
     #[test]

@@ -28,13 +28,14 @@ use bytes::BytesMut;
 use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::address::{Target, is_local_ip};
 use crate::audit::{Audit, End, Record, Why};
 use crate::http1::{ReadError, RequestHead, Version, Wire};
-use crate::listener::{Peer, Room, Verdict};
+use crate::listener::{Peer, Places, Room};
 use crate::network;
+use crate::process::OwnerError;
 use crate::relay;
 use crate::route::{NoRoute, Reason, Route, Router};
 use crate::sink::Lines;
@@ -101,6 +102,8 @@ pub struct Shared {
     pub doubt: Doubt,
     pub configuration: watch::Receiver<Configuration>,
     pub kept: Kept,
+    /// For clients that may come in.
+    pub places: Places,
     pub room: Room,
     /// Those who came and may not.
     pub refusals: Arc<Refusals>,
@@ -118,6 +121,9 @@ struct Client {
     wire: Wire<TcpStream>,
     peer: Peer,
     door: Arc<Door>,
+    doors: watch::Receiver<Arc<Door>>,
+    /// The user behind it, where it was asked for.
+    owner: Option<Result<u32, OwnerError>>,
     /// It may not come in, and is told so once it has said what it wants.
     stranger: Option<Arc<Stranger>>,
 }
@@ -221,15 +227,25 @@ fn millis(since: Instant) -> u64 {
 }
 
 /// Serves one client until it or the relay ends.
-pub async fn serve(stream: TcpStream, peer: Peer, door: Arc<Door>, mut shared: Shared) {
+pub async fn serve(stream: TcpStream, peer: Peer, mut doors: watch::Receiver<Arc<Door>>, mut shared: Shared) {
     let proxy = shared.proxies.borrow().clone();
     upstream::tune(&stream, proxy.keepalive);
+    let door = doors.borrow_and_update().clone();
     let way = door.way.clone();
     let owner = door.owner(&peer);
     let stranger = door.stranger(&peer, owner.as_ref()).map(Arc::new);
-    let peer = Peer { uid: owner.and_then(Result::ok), ..peer };
-    let mut client = Client { wire: Wire::new(stream), peer, door, stranger };
-    if peer.verdict == Verdict::TooMany {
+    let peer = Peer { uid: owner.as_ref().and_then(|owner| owner.as_ref().ok().copied()), ..peer };
+    let mut client = Client { wire: Wire::new(stream), peer, door, doors, owner, stranger };
+    // A crowd of strangers must not take the places of those who are served.
+    let (heard, place) = match client.stranger {
+        Some(_) => (shared.refusals.hear(), None),
+        None => (None, shared.places.take()),
+    };
+    if let (Some(stranger), None) = (client.stranger.clone(), &heard) {
+        let (story, problem) = (Story::new(&peer, &proxy), client.turned_away(&stranger, &shared));
+        return Box::pin(Greeting::Silent.turn_away(&mut client, story, &problem)).await;
+    }
+    if heard.is_none() && place.is_none() {
         let story = Story::new(&peer, &proxy);
         // Before a word of theirs, only HTTP clients can be told.
         let greeting = if way == Way::Http { Greeting::Http(Version::Http11) } else { Greeting::Silent };
@@ -259,6 +275,7 @@ async fn requests(client: &mut Client, shared: &mut Shared, mut inside: Option<T
     loop {
         let next = Box::pin(next_request(client, shared, &mut pin, inside.as_ref())).await;
         let Some((head, proxy)) = next else { return Next::Close };
+        client.look_again();
         if let Some(problem) = client.objection(&head, shared) {
             let story = Story::of_request(&client.peer, &proxy, &head);
             Box::pin(respond::refuse(client, story, &problem)).await;
@@ -287,7 +304,7 @@ async fn next_request(
         let proxy = shared.proxies.borrow();
         (proxy.max_head, proxy.head_timeout)
     };
-    // Between requests a client may be silent for as long as it likes.
+    // Between requests a client may be silent for as long as it likes, unless it takes the place of one who may come in.
     if client.wire.buffer.is_empty() {
         // A silent one holds no memory.
         client.wire.buffer = BytesMut::new();
@@ -300,6 +317,7 @@ async fn next_request(
             () = reached(&mut shared.phase, Phase::Draining) => return None,
             () = forward::pin_lost(pin) => return None,
             () = shared.room.is_wanted() => return None,
+            () = sleep(head_timeout), if client.stranger.is_some() => return None,
         }
     }
     let mut reader = client.wire.reader();
@@ -342,6 +360,14 @@ async fn dispatch(
 }
 
 impl Client {
+    /// Who may come in is decided for each request by what counts then.
+    fn look_again(&mut self) {
+        if self.doors.has_changed().unwrap_or(false) {
+            self.door = self.doors.borrow_and_update().clone();
+            self.stranger = self.door.stranger(&self.peer, self.owner.as_ref()).map(Arc::new);
+        }
+    }
+
     /// Why a request of this client is not for us, whatever it asks for.
     fn objection(&self, head: &RequestHead, shared: &Shared) -> Option<Problem> {
         let is_page = local::is_origin_form(head);

@@ -1,11 +1,12 @@
 //! Who was sent away: told in the log once a minute for each, counted for `/status`.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::door::{Stranger, Who};
 use crate::listener::Peer;
@@ -17,8 +18,20 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Strangers that are remembered; the one that was seen last the longest ago makes way.
 const MOST: usize = 64;
 
-#[derive(Debug, Default)]
-pub struct Refusals(Mutex<VecDeque<Known>>);
+/// So many are told in words at a time; the others are cut off, so that they take nobody's place.
+const HEARD: usize = 8;
+
+#[derive(Debug)]
+pub struct Refusals {
+    known: Mutex<VecDeque<Known>>,
+    heard: Arc<Semaphore>,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self { known: Mutex::default(), heard: Arc::new(Semaphore::new(HEARD)) }
+    }
+}
 
 #[derive(Debug)]
 struct Known {
@@ -43,6 +56,11 @@ pub(super) struct Refused {
 }
 
 impl Refusals {
+    /// Whether one more stranger may say what it wants, for as long as this lives.
+    pub(super) fn hear(&self) -> Option<OwnedSemaphorePermit> {
+        self.heard.clone().try_acquire_owned().ok()
+    }
+
     pub(super) fn note(&self, stranger: &Stranger, peer: &Peer, interface: Option<&str>) {
         let tell = self.remember(stranger, peer, interface, Instant::now());
         if !tell {
@@ -87,20 +105,19 @@ impl Refusals {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listener::Verdict;
 
     #[test]
     fn a_stranger_is_told_of_once_a_minute_and_always_counted() {
         let refusals = Refusals::default();
         let addr = "127.0.0.1:1".parse().unwrap();
-        let peer = Peer { addr, listener: addr, uid: None, verdict: Verdict::Welcome };
+        let peer = Peer { addr, listener: addr, uid: None };
         let stranger = |uid| Stranger { who: Who::User(uid), cause: "c".into(), remedy: "r".into() };
         let began = Instant::now();
         let told = [(7, 0), (7, 1), (8, 2), (7, 59), (7, 61), (7, 120), (7, 122)]

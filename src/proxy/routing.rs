@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::url::{Url, UrlError};
 use super::{Proxy, Shared};
 use crate::address::Target;
-use crate::listener::{Peer, Verdict};
+use crate::listener::Peer;
 use crate::network;
 use crate::process;
 use crate::resolver;
@@ -189,7 +189,7 @@ impl Proxy {
     /// The way of a request of a client on this machine, program unknown.
     pub async fn explain(&self, wanted: &Wanted) -> Decision {
         let nobody = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-        let peer = Peer { addr: nobody, listener: nobody, uid: None, verdict: Verdict::Welcome };
+        let peer = Peer { addr: nobody, listener: nobody, uid: None };
         if self.objection(&wanted.target).is_some() {
             let text = format!("{} is this relay itself", wanted.target);
             return Decision { hops: Vec::new(), reason: Reason { kind: ReasonKind::Own, text } };

@@ -134,6 +134,60 @@ async fn socks_and_tunnel_ports_are_guarded_in_the_same_way() {
     assert_eq!(upstream.connections(), 0);
 }
 
+/// A connection of another user's, made before anybody is asked whose it is.
+fn by_stranger(addr: SocketAddr) -> std::net::TcpStream {
+    let stream = std::net::TcpStream::connect(addr).unwrap();
+    std::os::unix::fs::fchown(&stream, Some(STRANGER), None).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    stream
+}
+
+fn peer(stream: std::net::TcpStream) -> Peer {
+    Peer::new(tokio::net::TcpStream::from_std(stream).unwrap())
+}
+
+#[tokio::test]
+async fn a_crowd_of_strangers_takes_nobodys_place() {
+    if !can_be_somebody_else("a_crowd_of_strangers_takes_nobodys_place") {
+        return;
+    }
+    let upstream = Upstream::start(Say::welcome).await;
+
+    let relay = Relay::before(upstream.addr).key("max_clients = 20").key("head_timeout = \"2s\"").tables(SOCKS).start();
+    let mut crowd: Vec<_> = (0..60).map(|at| by_stranger(way(&relay, at % 2))).collect();
+    // The half of a head, too.
+    crowd.iter().step_by(4).for_each(|mut one| one.write_all(b"GET http://h.test/ HTTP/1.1\r\n").unwrap());
+    let mut own = relay.client().await;
+    own.send("CONNECT h.test:443 HTTP/1.1\r\n\r\n").await;
+    assert_eq!(own.head().await.status(), 200);
+    assert!(status(&relay).await["refused"][0]["count"].as_u64().unwrap() >= 40);
+    // Those who were heard out and said nothing have to go as well.
+    let first = peer(crowd.remove(0));
+    drop(crowd);
+    crate::support::soon("the end of the silent", first.stream.readable()).await.unwrap();
+    let healthz = by_stranger(relay.addr());
+    let answer = peer(healthz).ask("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn a_reload_counts_for_those_who_are_connected_already() {
+    if !can_be_somebody_else("a_reload_counts_for_those_who_are_connected_already") {
+        return;
+    }
+    let readyz = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let users = |users: &str| RelayPlan::default().tables(&format!("[access]\nusers = {users}"));
+    let mut relay = users("[65534]").start();
+    let mut guest = peer(by_stranger(relay.addr()));
+    assert_eq!(guest.ask(readyz).await.status(), 200);
+    relay.reload(|_| users("\"self\""));
+    assert_eq!(guest.ask(readyz).await.status(), 403);
+    let mut own = relay.client().await;
+    assert_eq!(own.ask(readyz).await.status(), 200);
+    relay.reload(|_| RelayPlan::default().tables(TOKEN));
+    assert_eq!(own.ask("GET http://h.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n").await.status(), 407);
+}
+
 /// A client that is gone is nobody's, and the kernel would say that it is root's.
 #[tokio::test]
 async fn a_client_that_went_before_it_was_asked_for_is_not_served() {

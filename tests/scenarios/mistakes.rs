@@ -12,15 +12,20 @@ async fn a_panic_ends_one_client_and_gives_its_place_back() {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).unwrap();
     let addr = listener.addr();
     let (stop, stopped) = watch::channel(false);
-    let serve = |mut stream: TcpStream, _| async move {
-        let mut first = [0];
-        stream.read_exact(&mut first).await.unwrap();
-        assert_ne!(first[0], b'!', "a mistake");
-        stream.write_all(b"served").await.unwrap();
-    };
     // Were a place lost with each mistake, there would be none for the last client.
     let places = Places::new(2);
-    let running = tokio::spawn(listener.run(places.clone(), Room::new(None, 0), stopped, serve));
+    let all = places.clone();
+    let serve = move |mut stream: TcpStream, _| {
+        let place = all.take().unwrap();
+        async move {
+            let mut first = [0];
+            stream.read_exact(&mut first).await.unwrap();
+            assert_ne!(first[0], b'!', "a mistake");
+            stream.write_all(b"served").await.unwrap();
+            drop(place);
+        }
+    };
+    let running = tokio::spawn(listener.run(Room::new(None, 0), stopped, serve));
     for (sent, expected) in [("!", ""), ("!", ""), ("!", ""), (".", "served")] {
         let mut client = TcpStream::connect(addr).await.unwrap();
         client.write_all(sent.as_bytes()).await.unwrap();
