@@ -139,9 +139,12 @@ impl BindError {
             || self.source.to_string().contains("No such device")
     }
 
-    /// A machine without IPv6 (or IPv4) serves on the family it has.
+    /// A machine without IPv6 (or IPv4) serves on the family it has. Where the family is switched off, even loopback has
+    /// no address; that another one is nobody's says nothing about its family.
     pub fn is_missing_family(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        let of_family = self.addr.ip().is_loopback() || self.addr.ip().is_unspecified();
+        (of_family && self.source.kind() == io::ErrorKind::AddrNotAvailable)
+            || self.source.kind() == io::ErrorKind::Unsupported
             || self.source.to_string().contains("Address family not supported")
     }
 }
@@ -153,4 +156,18 @@ async fn raised(stop: &mut watch::Receiver<bool>) {
 async fn hold(room: Option<OwnedSemaphorePermit>, served: impl Future<Output = ()>) {
     served.await;
     drop(room);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_nobody_has_is_no_missing_family() {
+        let error = Listener::bind("192.0.2.7:0".parse().unwrap(), None).unwrap_err();
+        assert!(error.is_absence() && !error.is_missing_family(), "{error}");
+        let switched_off =
+            BindError { addr: "[::1]:0".parse().unwrap(), source: io::ErrorKind::AddrNotAvailable.into() };
+        assert!(switched_off.is_missing_family());
+    }
 }
