@@ -128,10 +128,11 @@ fn objection(client: &Client, head: &RequestHead, proxy: &Proxy) -> Option<Probl
         [_] => return Some(Problem::foreign_host()),
         [] | [_, ..] => return Some(Problem::bad_message(crate::http1::HttpError::Host)),
     }
-    // "null" is what a sandboxed page says.
+    // Another port is another origin, also on this machine. "null" is what a sandboxed page says.
     let foreign = |value: &[u8]| {
-        let text = String::from_utf8_lossy(value).to_ascii_lowercase();
-        !text.strip_prefix("http://").is_some_and(|host| own(host.as_bytes()))
+        let text = value.trim_ascii().to_ascii_lowercase();
+        let same = |host: &[u8]| hosts.first().is_some_and(|asked| asked.trim_ascii().eq_ignore_ascii_case(host));
+        !text.strip_prefix(b"http://").is_some_and(same)
     };
     if head.fields.all("origin").any(foreign) {
         return Some(Problem::foreign_origin());
