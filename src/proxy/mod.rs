@@ -276,7 +276,7 @@ async fn requests(client: &mut Client, shared: &mut Shared, mut inside: Option<T
         let next = Box::pin(next_request(client, shared, &mut pin, inside.as_ref())).await;
         let Some((head, proxy)) = next else { return Next::Close };
         client.look_again();
-        if let Some(problem) = client.objection(&head, shared) {
+        if let Some(problem) = client.objection(&head, inside.is_some(), shared) {
             let story = Story::of_request(&client.peer, &proxy, &head);
             Box::pin(respond::refuse(client, story, &problem)).await;
             return Next::Close;
@@ -368,15 +368,19 @@ impl Client {
         }
     }
 
-    /// Why a request of this client is not for us, whatever it asks for.
-    fn objection(&self, head: &RequestHead, shared: &Shared) -> Option<Problem> {
-        let is_page = local::is_origin_form(head);
+    /// Why a request of this client is not for us, whatever it asks for. What stands inside a tunnel is meant for another
+    /// server, and knows of no token.
+    fn objection(&self, head: &RequestHead, is_inside: bool, shared: &Shared) -> Option<Problem> {
+        let is_page = !is_inside && local::is_origin_form(head);
         match &self.stranger {
-            Some(stranger) if !(stranger.is_of_this_machine() && local::is_for_everybody(head)) => {
+            Some(stranger) if !(is_page && stranger.is_of_this_machine() && local::is_for_everybody(head)) => {
                 Some(self.turned_away(stranger, shared))
             }
             Some(_) => None,
-            None => (!is_page && !self.door.is_opened_by(&head.fields)).then(Problem::token_wanted),
+            None => {
+                let is_open = is_inside || is_page || self.door.is_opened_by(&head.fields);
+                (!is_open).then(Problem::token_wanted)
+            }
         }
     }
 

@@ -46,6 +46,20 @@ async fn requests_inside_are_forwarded_in_absolute_form_on_one_connection() {
 }
 
 #[tokio::test]
+async fn whoever_showed_the_token_for_the_tunnel_is_not_asked_again_inside() {
+    let upstream = Upstream::start(refuses_tunnels).await;
+    let relay = plan().tables("[access]\ntoken = \"t0ken\"").upstream(upstream.addr).start();
+    let mut client = relay.client().await;
+    // "x:t0ken".
+    let connect = "CONNECT h.test:80 HTTP/1.1\r\nHost: h.test:80\r\nProxy-Authorization: Basic eDp0MGtlbg==\r\n\r\n";
+    assert_eq!(client.ask_head(connect).await.status(), 200);
+    for target in ["/a", "http://h.test/a"] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: h.test\r\n\r\n");
+        assert_eq!(client.ask(request).await.text(), "thanks", "{target}");
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_refused_is_not_asked_for_such_a_tunnel_again() {
     let upstream = Upstream::start(refuses_tunnels).await;
     let relay = plan().upstream(upstream.addr).start();
