@@ -257,10 +257,15 @@ fn a_reload_that_fails_half_way_changes_nothing() {
     let tls = format!("[upstreams.u]\nurl = \"https://u.test:1\"\nca_file = \"{}\"\n", pem.display());
     let good_audit = format!("[audit]\nto = \"{}\"\n", records.display());
     let bad_audit = format!("[audit]\nto = \"{}/nowhere/records\"\n", serving.home.path().display());
-    for (tables, word) in [(format!("{tls}{good_audit}"), "none.pem"), (bad_audit, "nowhere/records")] {
+    let auto = "listen = \"auto\"\n";
+    for (listen, tables, word) in [
+        (ANYWHERE, format!("{tls}{good_audit}"), "none.pem"),
+        (auto, tls, "none.pem"),
+        (ANYWHERE, bad_audit, "nowhere/records"),
+    ] {
         // The file is there when the configuration is checked, and is no certificate when it is used.
         fs::write(&pem, "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").unwrap();
-        serving.write_config(&format!("{ANYWHERE}connect_ports = [443]\n{tables}"));
+        serving.write_config(&format!("{listen}connect_ports = [443]\n{tables}"));
         serving.signal("HUP");
         let why = serving.says("not reloaded");
         assert!(why.contains(word), "{why}");
@@ -269,6 +274,7 @@ fn a_reload_that_fails_half_way_changes_nothing() {
         assert!(problem.as_str().unwrap().contains(word), "{problem}");
     }
     assert_eq!(fs::read_to_string(&records).unwrap_or_default(), "", "the former sink stays");
+    assert!(!serving.home.path().join(".local/state/hallpass/port").exists(), "no port was found for others to go to");
     serving.signal("TERM");
     assert_eq!(serving.end().0, Some(0));
 }

@@ -175,6 +175,8 @@ struct Open {
 pub(super) struct Change {
     plan: Plan,
     steps: Vec<Step>,
+    /// A port of the user's own that was found for it.
+    own_port: Option<u16>,
 }
 
 struct Step {
@@ -211,13 +213,7 @@ fn prepare_anywhere(plan: Plan, owners: &WhoOwns, open: &[Open]) -> Result<Chang
                 last = Some(error);
             }
             Err(error) => return Err(error),
-            Ok(change) => {
-                let recorded = config.state_directory.as_ref().map(|directory| auto_port::record(directory, port));
-                if let Some(Err(error)) = recorded {
-                    tracing::warn!(%error, "cannot write down port {port}: other commands will not find it");
-                }
-                return Ok(change);
-            }
+            Ok(change) => return Ok(Change { own_port: Some(port), ..change }),
         }
     }
     last.map_or_else(|| prepare(plan, owners, open), |error| Err(error.into()))
@@ -241,7 +237,7 @@ fn prepare(plan: Plan, owners: &WhoOwns, open: &[Open]) -> Result<Change, WaysEr
             tracing::info!("{interface} has no address yet: it is listened on as soon as it has one");
         }
     }
-    Ok(Change { plan, steps })
+    Ok(Change { plan, steps, own_port: None })
 }
 
 /// What is open already and wanted further.
@@ -391,13 +387,18 @@ impl Ways {
         }
         self.failed = failed;
         let plan = self.plan.clone();
-        self.commit(Change { plan, steps })
+        self.commit(Change { plan, steps, own_port: None })
     }
 
     /// Whether another address is listened on now.
     pub fn commit(&mut self, change: Change) -> bool {
         let before = self.listening.addrs();
-        let Change { plan, steps } = change;
+        let Change { plan, steps, own_port } = change;
+        if let (Some(directory), Some(port)) = (&plan.config.state_directory, own_port)
+            && let Err(error) = auto_port::record(directory, port)
+        {
+            tracing::warn!(%error, "cannot write down port {port}: other commands will not find it");
+        }
         self.shared.places.set_most(plan.config.max_clients);
         self.plan = plan;
         let mut old: Vec<Option<Open>> = std::mem::take(&mut self.open).into_iter().map(Some).collect();
