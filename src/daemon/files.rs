@@ -57,11 +57,12 @@ impl ConfigFiles {
         }
     }
 
-    /// What is wrong in a file that is being written right now is no reason to worry anybody, and what is missing in it
-    /// no wish for the defaults: an empty file makes sense, and many editors begin with one.
+    /// What is wrong in a file that is being written right now is no reason to worry anybody, and what is right in it is
+    /// none to go by: an empty file is a configuration, too, and many editors begin with one.
     pub async fn load_when_whole(&mut self) -> Result<Loaded, Mistakes> {
         let before = self.read.clone();
         let loaded = self.load().await;
+        sleep(QUIET).await;
         if loaded.is_ok() && !self.read.have_emptied_since(&before) && self.look().await == self.read {
             return loaded;
         }
