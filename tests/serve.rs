@@ -188,6 +188,12 @@ fn the_run_file_says_where_it_listens() {
     let run: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(run["pid"], serving.child.id());
     assert_eq!(run["listen"], serde_json::json!([addr.to_string()]));
+    serving.write_config("listen = \"127.0.0.2:0\"\n");
+    serving.signal("HUP");
+    let moved = serving.addr();
+    serving.says("reloaded");
+    let run: serde_json::Value = serde_json::from_slice(&fs::read(serving.run_file()).unwrap()).unwrap();
+    assert_eq!(run["listen"], serde_json::json!([moved.to_string()]));
     serving.signal("TERM");
     assert_eq!(serving.end().0, Some(0));
 }

@@ -89,7 +89,7 @@ async fn serve(mut files: ConfigFiles, loaded: &Loaded, log: &Log, lines: &Arc<L
                 Signal::Reload => {
                     notify(State::Reloading);
                     let read = files.load().await;
-                    reload(&mut daemon, read, log);
+                    reload(&mut daemon, read, log, run_file.as_ref());
                     notify(State::Ready);
                 }
             },
@@ -98,7 +98,7 @@ async fn serve(mut files: ConfigFiles, loaded: &Loaded, log: &Log, lines: &Arc<L
                 match files.load_when_whole().await {
                     // An editor that saves what nobody changed costs no ticket and no connection.
                     Ok(same) if same.config == *daemon.config() => daemon.reject(Vec::new()),
-                    read => reload(&mut daemon, read, log),
+                    read => reload(&mut daemon, read, log, run_file.as_ref()),
                 }
             }
         }
@@ -143,7 +143,7 @@ fn announce_ways(ways: &[(Way, Vec<SocketAddr>)], before: &[(Way, Vec<SocketAddr
 }
 
 /// A wrong configuration changes nothing.
-fn reload(daemon: &mut Daemon, read: Result<Loaded, Mistakes>, log: &Log) {
+fn reload(daemon: &mut Daemon, read: Result<Loaded, Mistakes>, log: &Log, run_file: Option<&RunFile>) {
     let loaded = match read {
         Ok(loaded) => loaded,
         Err(mistakes) => {
@@ -163,6 +163,10 @@ fn reload(daemon: &mut Daemon, read: Result<Loaded, Mistakes>, log: &Log) {
         Ok(()) => {
             log.show(view(&loaded.config));
             announce_ways(&daemon.ways(), &before);
+            let said = run_file.map(|file| file.say(&daemon.addrs(), &loaded.config.files));
+            if let Some(Err(error)) = said {
+                tracing::warn!(%error, "the run file does not say where this relay listens now");
+            }
             tracing::info!("reloaded");
         }
         Err(error) => {

@@ -12,18 +12,22 @@ use serde_json::json;
 pub struct RunFile(PathBuf);
 
 impl RunFile {
-    /// `runtime_dir` is `$XDG_RUNTIME_DIR`. The file appears whole or not at all.
+    /// `runtime_dir` is `$XDG_RUNTIME_DIR`.
     pub fn write(runtime_dir: &Path, listen: &[SocketAddr], config: &[PathBuf]) -> io::Result<Self> {
         let directory = runtime_dir.join("hallpass");
         fs::create_dir_all(&directory)?;
-        let pid = std::process::id();
-        let path = directory.join(format!("{pid}.json"));
+        let file = Self(directory.join(format!("{}.json", std::process::id())));
+        file.say(listen, config)?;
+        Ok(file)
+    }
+
+    /// The file appears, or becomes another one, whole or not at all.
+    pub fn say(&self, listen: &[SocketAddr], config: &[PathBuf]) -> io::Result<()> {
         let listen: Vec<String> = listen.iter().map(ToString::to_string).collect();
-        let text = json!({ "pid": pid, "listen": listen, "config": config }).to_string();
-        let unfinished = directory.join(format!("{pid}.json.new"));
+        let text = json!({ "pid": std::process::id(), "listen": listen, "config": config }).to_string();
+        let unfinished = self.0.with_extension("json.new");
         fs::write(&unfinished, text + "\n")?;
-        fs::rename(&unfinished, &path)?;
-        Ok(Self(path))
+        fs::rename(&unfinished, &self.0)
     }
 }
 
@@ -66,6 +70,8 @@ mod tests {
             "{text}"
         );
         assert_eq!(running_relays(dir.path()), ["127.0.0.1:3128".parse().unwrap()]);
+        file.say(&["127.0.0.1:3129".parse().unwrap()], &[]).unwrap();
+        assert_eq!(running_relays(dir.path()), ["127.0.0.1:3129".parse().unwrap()]);
         let path = file.0.clone();
         drop(file);
         assert!(running_relays(dir.path()).is_empty());
