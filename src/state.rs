@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
 
@@ -47,7 +48,9 @@ impl State {
     }
 
     pub fn raise_generation(&self) -> io::Result<()> {
-        self.write(GENERATION, format!("{}\n", self.generation().saturating_add(1)).as_bytes())
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let generation = next_generation(self.generation(), now.as_secs());
+        self.write(GENERATION, format!("{generation}\n").as_bytes())
     }
 
     /// Reads, changes and writes a file while no other process does the same. `None` leaves it as it is.
@@ -79,6 +82,12 @@ impl State {
     }
 }
 
+/// Above what it was, and by the clock above what it was before somebody removed the file: a relay that runs
+/// remembers that one.
+fn next_generation(before: u64, now: u64) -> u64 {
+    before.saturating_add(1).max(now)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -103,11 +112,23 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (one, other) = (State::at(Some(directory.path().into())), State::read_only(Some(directory.path().into())));
         assert_eq!(other.generation(), 0);
-        one.raise_generation().unwrap();
-        one.raise_generation().unwrap();
-        assert_eq!(other.generation(), 2);
+        let mut seen = vec![0];
+        for _ in 0..2 {
+            one.raise_generation().unwrap();
+            seen.push(other.generation());
+        }
+        assert!(seen.is_sorted_by(|before, after| before < after), "{seen:?}");
         other.raise_generation().unwrap();
-        assert_eq!(one.generation(), 2, "whoever only looks asks for nothing");
+        assert_eq!(one.generation(), seen[2], "whoever only looks asks for nothing");
+    }
+
+    #[test]
+    fn a_fresh_start_is_seen_by_those_who_run_although_somebody_has_removed_the_file() {
+        let seen = next_generation(0, 1000);
+        assert!(next_generation(seen, 1000) > seen, "twice in a second");
+        for (left, now) in [(0, 1001), (0, 5000), (seen, 500)] {
+            assert!(next_generation(left, now) > seen, "{left} {now}");
+        }
     }
 
     #[test]
