@@ -43,6 +43,8 @@ pub struct Lease {
     pub(super) demanded: bool,
     pub(super) exchange: Option<Exchange>,
     pub(super) key: PoolKey,
+    /// It is kept for others only if this still counts when it is given back.
+    era: u64,
 }
 
 pub struct Hearing<'a>(Option<&'a mut Exchange>);
@@ -111,10 +113,11 @@ impl Upstreams {
         body: BodyHint,
         fresh: bool,
     ) -> Result<Lease, ConnectError> {
+        let era = self.live.forbidden().era();
         let mut attempts = self.attempts(route, origin);
         while let Some((hop, patience)) = attempts.next() {
             match self.lease_by(hop, patience, origin, line, body, fresh).await {
-                Ok(lease) => return Ok(lease),
+                Ok(lease) => return Ok(Lease { era, ..lease }),
                 Err(cause) => attempts.failed(hop, cause),
             }
         }
@@ -239,6 +242,9 @@ impl Upstreams {
 
     /// Keeps a connection whose answer was read to its end, and that is clean.
     pub fn give_back(&self, lease: Lease) {
+        if lease.era != self.live.forbidden().era() {
+            return;
+        }
         let wire = Wire::new(lease.wire.stream);
         self.live.put(
             lease.key,
@@ -260,6 +266,7 @@ impl Lease {
             demanded: false,
             exchange: None,
             key,
+            era: 0,
         }
     }
 }

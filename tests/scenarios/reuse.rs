@@ -76,6 +76,29 @@ async fn a_connection_whose_answer_was_not_read_to_its_end_is_never_used_again()
 }
 
 #[tokio::test]
+async fn a_connection_that_is_at_work_when_a_fresh_start_is_asked_for_or_the_network_left_serves_nobody_else() {
+    for network in [false, true] {
+        let upstream = Scripted::start().await;
+        let relay = Relay::before(upstream.addr()).start();
+        let mut client = relay.client().await;
+        client.send(GET).await;
+        let mut first = upstream.accept().await;
+        first.head().await;
+        match network {
+            true => relay.daemon.live().leave(),
+            false => relay.daemon.live().begin_afresh(),
+        }
+        first.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        assert_eq!(client.answer().await.text(), "ok");
+        client.send(GET).await;
+        let mut second = upstream.accept().await;
+        second.head().await;
+        second.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nagain").await;
+        assert_eq!(client.answer().await.text(), "again");
+    }
+}
+
+#[tokio::test]
 async fn bytes_that_nobody_asked_for_become_nobodys_answer() {
     for late in [
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
