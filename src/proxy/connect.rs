@@ -1,9 +1,6 @@
 //! CONNECT and what amounts to one: a way to the target.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::timeout;
 
 use super::greeting::Greeting;
 use super::routing::{Course, Wanted};
@@ -18,9 +15,6 @@ use respond::Problem;
 
 /// What a client may send before it has its answer.
 const MAX_EARLY: usize = 64 * 1024;
-
-/// How often it is looked whether a verdict has come for somebody else.
-const GLANCE: Duration = Duration::from_millis(100);
 
 pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<Proxy>, shared: &mut Shared) -> Next {
     let story = Story::of_request(&client.peer, proxy, head);
@@ -166,8 +160,10 @@ async fn connect(
             ReadError::Closed if greeting.may_end_before_the_welcome() => Ok(connecting.await),
             left @ (ReadError::Closed | ReadError::Truncated | ReadError::Io(_) | ReadError::Http(_)) => {
                 // Impatient clients of a slow upstream must not take the verdict on a good secret away with them.
-                let lockout = course.proxy.upstreams.live.lockout();
-                while lockout.hangs_on_a_verdict() && timeout(GLANCE, &mut connecting).await.is_err() {}
+                tokio::select! {
+                    _ = &mut connecting => {}
+                    () = course.proxy.upstreams.live.lockout().verdict() => {}
+                }
                 Err(left)
             }
         },

@@ -355,33 +355,40 @@ async fn a_client_that_leaves_in_the_middle_of_the_first_logon_costs_the_others_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn impatient_clients_of_a_slow_upstream_do_not_take_the_verdict_on_a_good_password_with_them() {
-    let guard = Guard::new("NTLM");
-    let (asked, may_answer) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
-    let told = may_answer.clone();
-    let upstream = Upstream::start(move |heard| match guard.challenge(heard) {
-        Some(value) => {
-            Say::answer(format!("HTTP/1.1 407 X\r\nProxy-Authenticate: {value}\r\nContent-Length: 0\r\n\r\n"))
-        }
-        None if asked.fetch_add(1, Ordering::SeqCst) == 0 => Say::Silence,
-        None => {
-            while !told.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(10));
+    let get = GET.replace("Connection: close\r\n", "");
+    for request in [CONNECT, &get] {
+        let guard = Guard::new("NTLM");
+        let (asked, may_answer) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+        let told = may_answer.clone();
+        let upstream = Upstream::start(move |heard| match guard.challenge(heard) {
+            Some(value) => {
+                Say::answer(format!("HTTP/1.1 407 X\r\nProxy-Authenticate: {value}\r\nContent-Length: 0\r\n\r\n"))
             }
-            Say::welcome(heard)
+            None if asked.fetch_add(1, Ordering::SeqCst) == 0 => Say::Silence,
+            None => {
+                // Not for ever, so that a failure of the test ends it.
+                for _ in 0..500 {
+                    if told.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(10)));
+                }
+                Say::welcome(heard)
+            }
+        })
+        .await;
+        let relay = Relay::before(upstream.addr).start();
+        for expected in [1, 2] {
+            let mut client = relay.client().await;
+            client.send(request).await;
+            until("the proof", || proofs(&upstream) == expected).await;
+            drop(client);
         }
-    })
-    .await;
-    let relay = Relay::before(upstream.addr).start();
-    for expected in [1, 2] {
-        let mut client = relay.client().await;
-        client.send(CONNECT).await;
-        until("the proof", || proofs(&upstream) == expected).await;
-        drop(client);
+        // Long enough for the relay to see that the second one has left, too.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        may_answer.store(true, Ordering::SeqCst);
+        assert_eq!(ask(&relay, request).await, 200, "{request:.8}");
     }
-    // Long enough for the relay to see that the second one has left, too.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    may_answer.store(true, Ordering::SeqCst);
-    assert_eq!(ask(&relay, CONNECT).await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ use super::{MAX_AHEAD, Story};
 use crate::audit::End;
 use crate::http1::{Body, HttpError, ReadError, Reader, ResponseHead, Wire};
 use crate::proxy::pump::{self, DownloadError, Replay, UploadError, client_end};
+use crate::upstream::lockout::Lockout;
 use crate::upstream::{Hearing, Lease, MAX_RESPONSE_HEAD, reaches_origin};
 
 /// How long the body waits for a `100 Continue` that we asked for ourselves (RFC 9110 §10.1.1).
@@ -56,6 +57,7 @@ pub(super) struct Sending<'a> {
     pub keep_client: bool,
     pub was_pinned: bool,
     pub handshake_timeout: Duration,
+    pub lockout: &'a Lockout,
     /// The client takes the end of its connection for the end of the answer.
     pub ends_by_close: AtomicBool,
 }
@@ -130,7 +132,10 @@ impl Sending<'_> {
             }
         }
         if self.request.persists {
-            return Attempt::Cut(client_end(&client.ended(MAX_AHEAD).await));
+            let left = client.ended(MAX_AHEAD).await;
+            // The answer is nobody's any more, but others may need the verdict in it.
+            let _not_for_ever = timeout(self.handshake_timeout, self.lockout.verdict()).await;
+            return Attempt::Cut(client_end(&left));
         }
         std::future::pending().await
     }

@@ -132,6 +132,7 @@ impl<'a> Forward<'a> {
                     keep_client: self.request.persists && !draining,
                     was_pinned,
                     handshake_timeout: self.course.proxy.upstreams.handshake_timeout,
+                    lockout: self.course.proxy.upstreams.live.lockout(),
                     ends_by_close: AtomicBool::new(false),
                 };
                 self.story.record.hop = Some(lease.hop.to_string());
@@ -256,9 +257,17 @@ impl<'a> Forward<'a> {
         // A client that asked for the end of its connection may have ended its own side of it already.
         let watched = self.request.persists;
         let mut reader = self.client.wire.reader();
+        tokio::pin!(leasing);
         tokio::select! {
-            lease = leasing => Ok(lease),
-            left = reader.ended(MAX_AHEAD), if watched => Err(client_end(&left)),
+            lease = &mut leasing => Ok(lease),
+            left = reader.ended(MAX_AHEAD), if watched => {
+                // As with a CONNECT: others need the verdict.
+                tokio::select! {
+                    _ = &mut leasing => {}
+                    () = upstreams.live.lockout().verdict() => {}
+                }
+                Err(client_end(&left))
+            }
         }
     }
 

@@ -43,6 +43,9 @@ const READ_ANEW: Duration = Duration::from_secs(2);
 /// Who waits looks again after this, also when nobody gives a place back.
 const GLANCE: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether a verdict has come.
+const SHORT_GLANCE: Duration = Duration::from_millis(100);
+
 /// Another process's trial is waited for so long.
 const FOREIGN_TRIAL: u64 = 10;
 
@@ -132,10 +135,12 @@ impl Lockout {
         self.shared.generation().0
     }
 
-    /// Whether the secret of an account was shown for the last time in a long while unless its verdict is heard: whoever
-    /// waits for it should not stop because nobody wants the tunnel any more.
-    pub fn hangs_on_a_verdict(&self) -> bool {
-        self.shared.accounts().values().any(Account::hangs_on_a_verdict)
+    /// Waits while the secret of an account was shown for the last time in a long while unless its verdict is heard:
+    /// whoever waits for that does not stop because nobody wants the answer any more.
+    pub async fn verdict(&self) {
+        while self.shared.accounts().values().any(Account::hangs_on_a_verdict) {
+            tokio::time::sleep(SHORT_GLANCE).await;
+        }
     }
 
     /// As if so much time had passed: nobody who tests a pause wants to wait for its end.
