@@ -168,6 +168,11 @@ impl Start {
             Self::NtlmInNegotiate => Scheme::Negotiate,
         }
     }
+
+    /// The secret is not in the first message.
+    pub fn has_several_legs(self) -> bool {
+        self.means() == Scheme::Ntlm
+    }
 }
 
 impl fmt::Display for Start {

@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::handshake::Answer;
-use super::live::{Idle, PoolKey};
-use super::{Upstreams, Wire};
+use super::pool::PoolKey;
 use crate::auth::ChannelBinding;
 use crate::http1::{Fields, ResponseHead};
 
@@ -107,28 +105,8 @@ impl Refusal {
 }
 
 /// A policy's no, as opposed to trouble that may be over with the next try.
-fn forbids(status: u16) -> bool {
+pub(super) fn forbids(status: u16) -> bool {
     matches!(status, 403 | 451)
-}
-
-impl Upstreams {
-    /// The page of a refusal was read to its end: the connection serves the next try, or the page does. Meant to be
-    /// called before the client hears of it, for it may try again at once.
-    pub fn keep_refusal(&self, answer: Box<Answer>, page: &Arc<Page>) {
-        let Answer { head, mut wire, body, expense, .. } = *answer;
-        let Expense { key, binding, authenticated, logged_in, era } = expense;
-        if era != self.live.forbidden().era() {
-            return;
-        }
-        let persists = head.persists() && !body.ends_at_close();
-        if (logged_in || authenticated) && forbids(head.status) {
-            self.live.forbidden().remember(key.clone(), page.clone(), Instant::now());
-        }
-        if persists && wire.buffer.is_empty() && wire.stream.is_quiet() {
-            let wire = Wire::new(wire.stream);
-            self.live.put(key, Idle { wire, binding, authenticated, since: Instant::now() });
-        }
-    }
 }
 
 #[cfg(test)]

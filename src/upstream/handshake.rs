@@ -9,9 +9,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::attempts::Patience;
-use super::forbidden::{Expense, Page};
+use super::forbidden::{Expense, Page, forbids};
 use super::lease::binds;
-use super::live::{Idle, PoolKey};
+use super::pool::{Idle, PoolKey};
 use super::stream::Stream;
 use super::{ConnectCause, ConnectError, Dialled, MAX_RESPONSE_HEAD, MAX_SKIPPED, Upstream, Upstreams};
 use crate::address::Target;
@@ -95,10 +95,10 @@ impl Upstreams {
                 let upstream = &self.find(endpoint);
                 let key = PoolKey { hop: hop.clone(), generation: upstream.generation, origin: target.clone() };
                 let era = self.live.forbidden().era();
-                let idle = self.live.take(&key, Instant::now());
+                let idle = self.live.pool().take(&key, Instant::now());
                 let spares_a_log_in = idle.as_ref().is_some_and(|idle| self.is_logged_in(upstream, idle));
                 if let (false, Some(page)) = (spares_a_log_in, self.live.forbidden().find(&key, Instant::now())) {
-                    idle.into_iter().for_each(|idle| self.live.put(key.clone(), idle));
+                    idle.into_iter().for_each(|idle| self.live.pool().put(key.clone(), idle));
                     return Ok(Connected::Repeated(hop.clone(), page));
                 }
                 // The dial has its own time-out, so that a dead upstream and a slow one are told apart.
@@ -228,6 +228,24 @@ impl Upstreams {
         let expense =
             Expense { key, binding, authenticated: authenticated || binds(outcome), logged_in: outcome.accepted, era };
         Ok(Connected::Answer(Box::new(Answer { head, wire, body, hop, scheme, expense })))
+    }
+
+    /// The page of a refusal was read to its end: the connection serves the next try, or the page does. Meant to be
+    /// called before the client hears of it, for it may try again at once.
+    pub fn keep_refusal(&self, answer: Box<Answer>, page: &Arc<Page>) {
+        let Answer { head, mut wire, body, expense, .. } = *answer;
+        let Expense { key, binding, authenticated, logged_in, era } = expense;
+        if era != self.live.forbidden().era() {
+            return;
+        }
+        let persists = head.persists() && !body.ends_at_close();
+        if (logged_in || authenticated) && forbids(head.status) {
+            self.live.forbidden().remember(key.clone(), page.clone(), Instant::now());
+        }
+        if persists && wire.buffer.is_empty() && wire.stream.is_quiet() {
+            let wire = Wire::new(wire.stream);
+            self.live.pool().put(key, Idle { wire, binding, authenticated, since: Instant::now() });
+        }
     }
 
     /// Always ours in what binds two neighbours, the client's in the rest (RFC 9110 §9.3.6).

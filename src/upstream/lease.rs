@@ -6,8 +6,7 @@ use std::time::Instant;
 use tokio::time::timeout;
 
 use super::attempts::Patience;
-use super::legs::has_several_legs;
-use super::live::{Idle, PoolKey};
+use super::pool::{Idle, PoolKey};
 use super::stream::Stream;
 use super::{ConnectCause, ConnectError, Upstream, Upstreams};
 use crate::address::Target;
@@ -88,7 +87,7 @@ impl Lease {
     /// What is sent is answered by the upstream itself, and not by an origin that may take its time: it has asked for a
     /// log-in, and this is not the message that it decides by.
     pub fn awaits_challenge(&self) -> bool {
-        self.demanded && self.start().is_some_and(has_several_legs) && !self.proves_now()
+        self.demanded && self.start().is_some_and(Start::has_several_legs) && !self.proves_now()
     }
 
     /// What is sent shows the secret.
@@ -134,7 +133,7 @@ impl Upstreams {
         fresh: bool,
     ) -> Result<Lease, ConnectCause> {
         let key = PoolKey { hop: hop.clone(), generation: self.generation(hop), origin: origin.clone() };
-        let idle = if fresh { None } else { self.live.take(&key, Instant::now()) };
+        let idle = if fresh { None } else { self.live.pool().take(&key, Instant::now()) };
         match (hop, idle) {
             (hop, Some(idle)) if reaches_origin(hop) => Ok(Lease::bare(key, idle.wire, true)),
             (Hop::Direct, _) => {
@@ -246,7 +245,7 @@ impl Upstreams {
             return;
         }
         let wire = Wire::new(lease.wire.stream);
-        self.live.put(
+        self.live.pool().put(
             lease.key,
             Idle { wire, binding: lease.binding, authenticated: lease.authenticated, since: Instant::now() },
         );

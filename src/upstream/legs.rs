@@ -9,7 +9,7 @@ use super::attempts::Patience;
 use super::handshake::{leg, may_send_again};
 use super::lease::{BodyHint, Lease};
 use super::{ConnectCause, Upstream, Upstreams};
-use crate::auth::{Action, Exchange, RequestLine, Scheme, Start};
+use crate::auth::{Action, Exchange, RequestLine, Start};
 use crate::http1::{Fields, RequestHead, ResponseHead, Version};
 use crate::route::Hop;
 
@@ -27,7 +27,7 @@ impl Upstreams {
             return false;
         }
         let known = self.live.known(&self.key(upstream));
-        known.start.is_some_and(has_several_legs) || (body == BodyHint::Long && !known.is_settled())
+        known.start.is_some_and(Start::has_several_legs) || (body == BodyHint::Long && !known.is_settled())
     }
 
     /// The legs by `HEAD` on the same URI: safe by definition (RFC 9110 §9.2.1) wherever it ends up. The request
@@ -158,7 +158,7 @@ impl Upstreams {
         // What was refused once is sent again with the proof, not with the messages before it: a connection that
         // ends among those would leave open what became of the request.
         let proves = lease.exchange.as_ref().is_some_and(Exchange::proves_now);
-        if body == BodyHint::Empty || proves || !lease.start().is_some_and(has_several_legs) {
+        if body == BodyHint::Empty || proves || !lease.start().is_some_and(Start::has_several_legs) {
             return Ok(());
         }
         self.safe_legs(upstream, lease, line, proved).await
@@ -204,10 +204,6 @@ fn closing(answer: &ResponseHead) -> ResponseHead {
     let mut answer = answer.clone();
     answer.fields.push("Connection", "close");
     answer
-}
-
-pub(super) fn has_several_legs(start: Start) -> bool {
-    matches!(start, Start::Scheme(Scheme::Ntlm) | Start::NtlmInNegotiate)
 }
 
 fn safe_head(line: &RequestLine) -> RequestHead {

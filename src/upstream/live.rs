@@ -13,21 +13,10 @@ use super::footing::{Footing, Footings};
 use super::forbidden::Forbidden;
 use super::lockout::Lockout;
 use super::marks::{Health, Marks};
+use super::pool::Pool;
 use super::said::Said;
-use super::stream::Stream;
-use crate::address::{Endpoint, Target};
-use crate::auth::{ChannelBinding, Outcome, Scheme, Start};
-use crate::http1::Wire;
-use crate::route::Hop;
-
-/// Longer than any pause within a page load, shorter than most upstreams' own limit.
-const MAX_IDLE: Duration = Duration::from_secs(55);
-
-/// Idle connections to one origin by one hop.
-const MAX_IDLE_PER_KEY: usize = 16;
-
-/// In all, where nothing else is said.
-const MAX_IDLE_TOTAL: usize = 512;
+use crate::address::Endpoint;
+use crate::auth::{Outcome, Scheme, Start};
 
 /// A refused tunnel to port 80 counts for all hosts, and for so long, as it may have been about one of them.
 const PORT_80_REFUSAL: Duration = Duration::from_secs(10 * 60);
@@ -68,41 +57,23 @@ impl Known {
     }
 }
 
-/// Whose connection it was: never leased to another hop, credential or origin.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PoolKey {
-    pub hop: Hop,
-    pub generation: u64,
-    pub origin: Target,
-}
-
-#[derive(Debug)]
-pub struct Idle {
-    pub wire: Wire<Stream>,
-    pub binding: Option<ChannelBinding>,
-    /// By the connection itself, so that requests need no credentials of their own.
-    pub authenticated: bool,
-    pub since: Instant,
-}
-
 #[derive(Debug, Default)]
 pub struct Live {
     known: Mutex<HashMap<UpstreamKey, Known>>,
-    idle: Mutex<HashMap<PoolKey, Vec<Idle>>>,
+    pool: Pool,
     forbidden: Forbidden,
     marks: Arc<Marks>,
     /// Counts the networks that were left.
     left: watch::Sender<u64>,
     footings: Footings,
     lockout: Lockout,
-    most_idle: Option<usize>,
     said: Said,
 }
 
 impl Live {
     /// With so many idle connections at most.
     pub fn with(lockout: Lockout, most_idle: usize) -> Self {
-        Self { lockout, most_idle: Some(most_idle), ..Self::default() }
+        Self { lockout, pool: Pool::of(most_idle), ..Self::default() }
     }
 
     pub fn lockout(&self) -> &Lockout {
@@ -155,25 +126,8 @@ impl Live {
         lock(&self.known).entry(key.clone()).or_default().refused_port_80 = Some(now);
     }
 
-    /// The most recently used connection that is still good.
-    pub fn take(&self, key: &PoolKey, now: Instant) -> Option<Idle> {
-        let mut idle = lock(&self.idle);
-        let list = idle.get_mut(key)?;
-        let found = std::iter::from_fn(|| list.pop())
-            .find_map(|mut idle| (is_fresh(&idle, now) && idle.wire.stream.is_quiet()).then_some(idle));
-        if list.is_empty() {
-            idle.remove(key);
-        }
-        found
-    }
-
-    pub fn put(&self, key: PoolKey, entry: Idle) {
-        let mut idle = lock(&self.idle);
-        let total: usize = idle.values().map(Vec::len).sum();
-        let list = idle.entry(key).or_default();
-        if list.len() < MAX_IDLE_PER_KEY && total < self.most_idle.unwrap_or(MAX_IDLE_TOTAL) {
-            list.push(entry);
-        }
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     pub(super) fn forbidden(&self) -> &Forbidden {
@@ -213,7 +167,7 @@ impl Live {
 
     /// Something about the network is changing; what is idle may have lost its way.
     pub fn drop_idle(&self) {
-        lock(&self.idle).clear();
+        self.pool.clear();
     }
 
     /// Differs from one network to the next.
@@ -264,16 +218,8 @@ impl Live {
     /// Drops what nobody came back for.
     pub fn sweep(&self, now: Instant) {
         self.forbidden.sweep(now);
-        let mut idle = lock(&self.idle);
-        idle.retain(|_, list| {
-            list.retain_mut(|entry| is_fresh(entry, now) && entry.wire.stream.is_quiet());
-            !list.is_empty()
-        });
+        self.pool.sweep(now);
     }
-}
-
-fn is_fresh(idle: &Idle, now: Instant) -> bool {
-    now.saturating_duration_since(idle.since) < MAX_IDLE
 }
 
 /// A panic elsewhere leaves maps whole: each change is one assignment.

@@ -15,6 +15,7 @@ mod legs;
 mod live;
 pub mod lockout;
 mod marks;
+mod pool;
 mod port80;
 mod reach;
 mod said;

@@ -1,0 +1,98 @@
+//! Idle connections: kept for the next request of their kind, for as long as they are likely to be good.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::stream::Stream;
+use crate::address::Target;
+use crate::auth::ChannelBinding;
+use crate::http1::Wire;
+use crate::route::Hop;
+
+/// Longer than any pause within a page load, shorter than most upstreams' own limit.
+const MAX_IDLE: Duration = Duration::from_secs(55);
+
+/// Idle connections to one origin by one hop.
+const MAX_IDLE_PER_KEY: usize = 16;
+
+/// In all, where nothing else is said.
+const MAX_IDLE_TOTAL: usize = 512;
+
+/// Whose connection it was: never leased to another hop, credential or origin.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PoolKey {
+    pub hop: Hop,
+    pub generation: u64,
+    pub origin: Target,
+}
+
+#[derive(Debug)]
+pub struct Idle {
+    pub wire: Wire<Stream>,
+    pub binding: Option<ChannelBinding>,
+    /// By the connection itself, so that requests need no credentials of their own.
+    pub authenticated: bool,
+    pub since: Instant,
+}
+
+#[derive(Debug)]
+pub struct Pool {
+    idle: Mutex<HashMap<PoolKey, Vec<Idle>>>,
+    most: usize,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::of(MAX_IDLE_TOTAL)
+    }
+}
+
+impl Pool {
+    /// With so many connections at most.
+    pub fn of(most: usize) -> Self {
+        Self { idle: Mutex::default(), most }
+    }
+
+    /// The most recently used connection that is still good.
+    pub fn take(&self, key: &PoolKey, now: Instant) -> Option<Idle> {
+        let mut idle = self.lock();
+        let list = idle.get_mut(key)?;
+        let found = std::iter::from_fn(|| list.pop())
+            .find_map(|mut idle| (is_fresh(&idle, now) && idle.wire.stream.is_quiet()).then_some(idle));
+        if list.is_empty() {
+            idle.remove(key);
+        }
+        found
+    }
+
+    pub fn put(&self, key: PoolKey, entry: Idle) {
+        let mut idle = self.lock();
+        let total: usize = idle.values().map(Vec::len).sum();
+        let list = idle.entry(key).or_default();
+        if list.len() < MAX_IDLE_PER_KEY && total < self.most {
+            list.push(entry);
+        }
+    }
+
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// Drops what nobody came back for.
+    pub fn sweep(&self, now: Instant) {
+        self.lock().retain(|_, list| {
+            list.retain_mut(|entry| is_fresh(entry, now) && entry.wire.stream.is_quiet());
+            !list.is_empty()
+        });
+    }
+
+    /// A panic elsewhere leaves the map whole: each change is one assignment.
+    fn lock(&self) -> MutexGuard<'_, HashMap<PoolKey, Vec<Idle>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_fresh(idle: &Idle, now: Instant) -> bool {
+    now.saturating_duration_since(idle.since) < MAX_IDLE
+}
