@@ -98,7 +98,7 @@ impl Upstreams {
                 let idle = self.live.pool().take(&key, Instant::now());
                 let spares_a_log_in = idle.as_ref().is_some_and(|idle| self.is_logged_in(upstream, idle));
                 if let (false, Some(page)) = (spares_a_log_in, self.live.forbidden().find(&key, Instant::now())) {
-                    idle.into_iter().for_each(|idle| self.live.pool().put(key.clone(), idle));
+                    idle.into_iter().for_each(|idle| self.live.put(key.clone(), idle, era));
                     return Ok(Connected::Repeated(hop.clone(), page));
                 }
                 // The dial has its own time-out, so that a dead upstream and a slow one are told apart.
@@ -244,7 +244,7 @@ impl Upstreams {
         }
         if persists && wire.buffer.is_empty() && wire.stream.is_quiet() {
             let wire = Wire::new(wire.stream);
-            self.live.pool().put(key, Idle { wire, binding, authenticated, since: Instant::now() });
+            self.live.put(key, Idle { wire, binding, authenticated, since: Instant::now() }, era);
         }
     }
 

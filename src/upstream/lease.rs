@@ -241,13 +241,11 @@ impl Upstreams {
 
     /// Keeps a connection whose answer was read to its end, and that is clean.
     pub fn give_back(&self, lease: Lease) {
-        if lease.era != self.live.forbidden().era() {
-            return;
-        }
         let wire = Wire::new(lease.wire.stream);
-        self.live.pool().put(
+        self.live.put(
             lease.key,
             Idle { wire, binding: lease.binding, authenticated: lease.authenticated, since: Instant::now() },
+            lease.era,
         );
     }
 }

@@ -13,7 +13,7 @@ use super::footing::{Footing, Footings};
 use super::forbidden::Forbidden;
 use super::lockout::Lockout;
 use super::marks::{Health, Marks};
-use super::pool::Pool;
+use super::pool::{Idle, Pool, PoolKey};
 use super::said::Said;
 use crate::address::Endpoint;
 use crate::auth::{Outcome, Scheme, Start};
@@ -130,6 +130,11 @@ impl Live {
         &self.pool
     }
 
+    /// Unless everything was forgotten since `era`: whoever forgets counts on, and then drops what is idle.
+    pub(super) fn put(&self, key: PoolKey, entry: Idle, era: u64) {
+        self.pool.put(key, entry, || era == self.forbidden.era());
+    }
+
     pub(super) fn forbidden(&self) -> &Forbidden {
         &self.forbidden
     }
@@ -142,8 +147,8 @@ impl Live {
     /// A person has changed a secret: connections that the former one opened are given to nobody, and what was forbidden
     /// to whom it named may be allowed now.
     pub fn begin_afresh(&self) {
-        self.drop_idle();
         self.forget_refusals();
+        self.drop_idle();
     }
 
     pub(super) fn marks(&self) -> &Arc<Marks> {
@@ -159,8 +164,8 @@ impl Live {
     /// may be there now, and whoever waits for a connection waits in the wrong place. What upstreams were seen to want
     /// is true of them in any network.
     pub fn leave(&self) {
-        self.drop_idle();
         self.forget_refusals();
+        self.drop_idle();
         self.marks.forget();
         self.left.send_modify(|left| *left += 1);
     }

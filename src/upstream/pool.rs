@@ -66,8 +66,12 @@ impl Pool {
         found
     }
 
-    pub fn put(&self, key: PoolKey, entry: Idle) {
+    /// `counts` is asked while nobody can clear the pool.
+    pub fn put(&self, key: PoolKey, entry: Idle, counts: impl FnOnce() -> bool) {
         let mut idle = self.lock();
+        if !counts() {
+            return;
+        }
         let total: usize = idle.values().map(Vec::len).sum();
         let list = idle.entry(key).or_default();
         if list.len() < MAX_IDLE_PER_KEY && total < self.most {
