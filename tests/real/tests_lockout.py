@@ -4,6 +4,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 from harness import HALLPASS, NPM, CA_FILE, bad_logons, equal, read_head, squid_log, test, unlock, wait_for
@@ -13,6 +14,8 @@ from tests_schemes import at_once
 
 WRONG = "not this one"
 CROWD = 50
+# Held by whoever stops the directory, and by those that run in the background and need its verdict at once.
+DIRECTORY = threading.Lock()
 
 
 def connects(t, relay, count=CROWD, port=443):
@@ -98,15 +101,16 @@ def digest(t):
 def claude(t):
     unlock("lock-claude")
     relay = t.relay("ntlm", user="CORP\\lock-claude", password=WRONG)
-    for _ in range(2):
-        try:
-            t.run(NPM / ".bin" / "claude", "-p", "hi", stdin="", seconds=20, check=False,
-                  **variables(relay, ANTHROPIC_API_KEY="test", NODE_EXTRA_CA_CERTS=str(CA_FILE)))
-        except subprocess.TimeoutExpired:
-            pass   # it goes on trying, which is the point
-        assert relay.audit(), "it asked for nothing"
-        equal(bad_logons("lock-claude"), 1, "bad logons in the directory")
-        relay.kill_and_restart()
+    with DIRECTORY:
+        for _ in range(2):
+            try:
+                t.run(NPM / ".bin" / "claude", "-p", "hi", stdin="", seconds=20, check=False,
+                      **variables(relay, ANTHROPIC_API_KEY="test", NODE_EXTRA_CA_CERTS=str(CA_FILE)))
+            except subprocess.TimeoutExpired:
+                pass   # it goes on trying, which is the point
+            assert relay.audit(), "it asked for nothing"
+            equal(bad_logons("lock-claude"), 1, "bad logons in the directory")
+            relay.kill_and_restart()
     t.notes.append(f"{len(relay.audit())} requests of the CLI: 1 bad logon")
     relay.set_password(ACCOUNTS["lock-claude"])
     wait_for("the right password to be read", lambda: works(t, relay))
@@ -125,9 +129,10 @@ def changed(t):
     equal(connects(t, relay, 20), [200] * 20, "while it is good")
     change_in_directory(account, "Changed-Pw-9")
     time.sleep(61)   # what is measured
-    unlock(account)
-    equal(connects(t, relay), [407] * CROWD, "after the change")
-    equal(bad_logons(account), 1, "bad logons in the directory")
+    with DIRECTORY:
+        unlock(account)
+        equal(connects(t, relay), [407] * CROWD, "after the change")
+        equal(bad_logons(account), 1, "bad logons in the directory")
     relay.set_password("Changed-Pw-9")
     wait_for("the new password to be read", lambda: works(t, relay))
 
@@ -206,18 +211,19 @@ def outage(t):
     unlock("lock-outage")
     relay = t.relay("ntlm", user="CORP\\lock-outage", password=ACCOUNTS["lock-outage"])
     equal(connects(t, relay, 10), [200] * 10, "before")
-    stopped = winbinds()
-    assert stopped, "winbindd is not there"
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        began = time.monotonic()
-        during = at_once(5, lambda _: connects(t, relay, 1))
-        time.sleep(max(0, 10 - (time.monotonic() - began)))
-    finally:
+    with DIRECTORY:
+        stopped = winbinds()
+        assert stopped, "winbindd is not there"
         for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
-    began = time.monotonic()
-    wait_for("it to work", lambda: works(t, relay), 90)
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            during = at_once(5, lambda _: connects(t, relay, 1))
+            time.sleep(max(0, 10 - (time.monotonic() - began)))
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        began = time.monotonic()
+        wait_for("it to work", lambda: works(t, relay), 90)
     t.notes.append(f"meanwhile {during}; worked {time.monotonic() - began:.1f} s after its return")
     equal(connects(t, relay, 20), [200] * 20, "afterwards")
