@@ -34,7 +34,7 @@ use crate::proxy::{Configuration, Doubt, Kept, Phase, Proxy, Refusals, Shared, W
 use crate::sink::Lines;
 use crate::state::State;
 use crate::upstream::lockout::Lockout;
-use crate::upstream::{Live, TlsError};
+use crate::upstream::{Live, MAX_IDLE_TOTAL, TlsError};
 use build::Fixed;
 use core::Core;
 pub use files::ConfigFiles;
@@ -46,9 +46,6 @@ use ways::{Bound, Listening, Plan, Ways};
 
 /// Idle upstream connections are looked at this often.
 const SWEEP: Duration = Duration::from_secs(15);
-
-/// Upstream connections that nobody uses are kept up to this number.
-const MAX_IDLE: usize = 512;
 
 /// After the grace, what still runs gets this long to write its last words.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -252,7 +249,7 @@ pub async fn survey(config: &Config) -> Result<Arc<Proxy>, StartError> {
 
 /// Connections that wait for a request to come must leave descriptors for those that are at work.
 fn most_idle(descriptors: Option<usize>) -> usize {
-    descriptors.map_or(MAX_IDLE, |limit| MAX_IDLE.min(limit / 8))
+    descriptors.map_or(MAX_IDLE_TOTAL, |limit| MAX_IDLE_TOTAL.min(limit / 8))
 }
 
 /// No change of the ways can be seen half done.

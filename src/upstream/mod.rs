@@ -40,6 +40,7 @@ pub use lease::{BodyHint, Hearing, Lease, reaches_origin};
 pub use legs::Verdict;
 pub use live::Live;
 pub use marks::Health;
+pub use pool::MAX_IDLE_TOTAL;
 pub use said::Said;
 pub use stream::Stream;
 pub use tls::{Tls, TlsError, TlsOptions};

@@ -16,8 +16,8 @@ const MAX_IDLE: Duration = Duration::from_secs(55);
 /// Idle connections to one origin by one hop.
 const MAX_IDLE_PER_KEY: usize = 16;
 
-/// In all, where nothing else is said.
-const MAX_IDLE_TOTAL: usize = 512;
+/// In all, where descriptors are not short.
+pub const MAX_IDLE_TOTAL: usize = 512;
 
 /// Whose connection it was: never leased to another hop, credential or origin.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
