@@ -103,7 +103,7 @@ pub mod practice;
 pub mod proxy;
 
 // Floor 2: records, secrets at rest, ways in, log-ons, where this machine is, other programs, bytes, names, where lines go,
-// what is kept, the system's proxies, the log, ways out.
+// what is kept, the system's proxies, how other programs are told, the log, ways out.
 pub mod audit;
 pub mod credential;
 pub mod listener;
@@ -115,6 +115,7 @@ pub mod resolver;
 pub mod sink;
 pub mod state;
 pub mod system_proxy;
+pub mod tools;
 pub mod trace;
 pub mod upstream;
 

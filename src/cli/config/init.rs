@@ -1,37 +1,26 @@
-//! `hallpass config`: write, show or check the configuration.
+//! `hallpass config init`: a configuration file from the flags.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::flags::Flags;
-use super::output;
+use super::join;
+use crate::cli::flags::Flags;
+use crate::cli::output;
 use crate::config::{self, Config, DEFAULT_LISTEN, Environment, Files, Inputs, Loaded, Origin, Value};
 use crate::credential::Source;
 use crate::daemon;
 use crate::route::pac::named_hops;
 
 /// Every key, commented out: what `init` writes.
-const TEMPLATE: &str = include_str!("../../examples/hallpass.toml");
+const TEMPLATE: &str = include_str!("../../../examples/hallpass.toml");
 
 const PASSWORD_COMMENT: &str = "\
 # hallpass login puts the password into the system's store; or set HALLPASS_PASSWORD, or write one of these below the user:
 # password = \"${file:/run/secrets/proxy}\"
 # password_command = [\"secret-tool\", \"lookup\", \"service\", \"proxy\"]
 ";
-
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Write a configuration file from the flags, or one with every key commented out.
-    Init(Init),
-    /// Print each effective value with its origin, secrets left out.
-    Show(Flags),
-    /// Say everything that is wrong with the configuration.
-    Check(Flags),
-}
 
 #[derive(Debug, Args)]
 pub struct Init {
@@ -42,88 +31,7 @@ pub struct Init {
     force: bool,
 }
 
-pub fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Init(arguments) => init(&arguments)?,
-        Command::Show(flags) => output::say(config::load(&flags.inputs())?.to_toml().trim_end()),
-        Command::Check(flags) => check(&config::load(&flags.inputs())?),
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn check(loaded: &Loaded) {
-    for warning in &loaded.warnings {
-        output::complain(format_args!("{warning} [a warning only]"));
-    }
-    for account in from_the_store(&loaded.config) {
-        output::say(format_args!(
-            "the password of {account} is read from the system's store, where hallpass login puts it"
-        ));
-    }
-    output::say(format_args!("ok: {}", summary(&loaded.config)));
-}
-
-/// Whether it has them is not asked: a check needs no secrets.
-fn from_the_store(config: &Config) -> impl Iterator<Item = &str> {
-    config.credentials.iter().filter_map(|credential| match &credential.secret {
-        Some(Source::Store(account)) => Some(account.as_str()),
-        Some(
-            Source::Literal(_)
-            | Source::Variable { .. }
-            | Source::File(_)
-            | Source::Systemd { .. }
-            | Source::Command(_),
-        )
-        | None => None,
-    })
-}
-
-fn summary(config: &Config) -> String {
-    let listen = join(ways_in(config).into_iter());
-    let routes = routes(config);
-    let files = match config.files.as_slice() {
-        [] => "no file".into(),
-        some => join(some.iter().map(|path| path.display().to_string())),
-    };
-    format!("{files}; listens on {listen}; {routes}")
-}
-
-fn routes(config: &Config) -> String {
-    if config.says_nothing_of_routes() {
-        return "goes by the system's proxy settings, else direct".into();
-    }
-    let upstreams = config.upstreams.iter().map(|upstream| upstream.endpoint.to_string());
-    let parts = [
-        (!config.upstreams.is_empty()).then(|| format!("upstreams {}", join(upstreams))),
-        config.routing.pac.as_ref().map(|pac| format!("PAC script {}", pac.written)),
-        (!config.routing.rules.is_empty()).then(|| format!("{} rules", config.routing.rules.len())),
-        (!config.profiles.is_empty())
-            .then(|| format!("profiles {}", join(config.profiles.iter().map(|profile| profile.name.clone())))),
-    ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { "everything goes direct".into() } else { parts.join("; ") }
-}
-
-fn ways_in(config: &Config) -> Vec<String> {
-    let mut ways: Vec<String> = config.listen.iter().map(SocketAddr::to_string).collect();
-    for listener in &config.listeners {
-        let spoken = if listener.socks5 { " (SOCKS5)" } else { "" };
-        match listener.addrs().as_slice() {
-            [] => ways.push(format!("{} port {}{spoken}", listener.interface, listener.port)),
-            addrs => ways.extend(addrs.iter().map(|addr| format!("{addr}{spoken}"))),
-        }
-    }
-    for tunnel in &config.tunnels {
-        ways.extend(tunnel.listen.iter().map(|addr| format!("{addr} (for {})", tunnel.target)));
-    }
-    ways
-}
-
-fn join(parts: impl Iterator<Item = String>) -> String {
-    parts.collect::<Vec<_>>().join(", ")
-}
-
-fn init(arguments: &Init) -> anyhow::Result<()> {
+pub fn run(arguments: &Init) -> anyhow::Result<()> {
     let inputs = Inputs { files: Files::Nothing, environment: Environment::default(), flags: arguments.flags.layer() };
     let loaded = pinned(config::load(&inputs)?, inputs)?;
     let path = destination(&arguments.flags)?;
