@@ -14,6 +14,7 @@ mod draft;
 mod environment;
 mod expand;
 mod file;
+pub mod import;
 mod keys;
 mod layer;
 mod listeners;

@@ -105,7 +105,7 @@ fn file(text: &str) -> Result<PacPlace, Problem> {
 }
 
 /// `%20` and its like; what is no escape stays.
-fn percent_decoded(path: &str) -> String {
+pub(super) fn percent_decoded(path: &str) -> String {
     let bytes = path.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

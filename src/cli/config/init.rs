@@ -14,7 +14,7 @@ use crate::daemon;
 use crate::route::pac::named_hops;
 
 /// Every key, commented out: what `init` writes.
-const TEMPLATE: &str = include_str!("../../../examples/hallpass.toml");
+pub(super) const TEMPLATE: &str = include_str!("../../../examples/hallpass.toml");
 
 const PASSWORD_COMMENT: &str = "\
 # hallpass login puts the password into the system's store; or set HALLPASS_PASSWORD, or write one of these below the user:
@@ -34,7 +34,7 @@ pub struct Init {
 pub fn run(arguments: &Init) -> anyhow::Result<()> {
     let inputs = Inputs { files: Files::Nothing, environment: Environment::default(), flags: arguments.flags.layer() };
     let loaded = pinned(config::load(&inputs)?, inputs)?;
-    let path = destination(&arguments.flags)?;
+    let path = destination(arguments.flags.config.as_ref())?;
     write(&path, &text(&loaded), arguments.force)?;
     let listen = loaded.config.listen.iter().find(|address| address.port() != 0).unwrap_or(&DEFAULT_LISTEN[0]);
     output::say(format_args!("# written: {}; once hallpass runs, paste these two lines", path.display()));
@@ -71,13 +71,13 @@ fn pinned(loaded: Loaded, mut inputs: Inputs) -> anyhow::Result<Loaded> {
     Ok(config::load(&inputs)?)
 }
 
-fn destination(flags: &Flags) -> anyhow::Result<PathBuf> {
+pub(super) fn destination(named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
     let variable = |name: &str| std::env::var(name).ok();
-    let path = flags.config.clone().or_else(|| config::user_file(&variable));
+    let path = named.cloned().or_else(|| config::user_file(&variable));
     path.ok_or_else(|| anyhow!("there is no home directory to write to: name a file with --config"))
 }
 
-fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
+pub(super) fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     if !force && path.exists() {
         return Err(anyhow!("{} is there already; --force replaces it", path.display()));
     }
@@ -85,7 +85,7 @@ fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
 }
 
 /// With a PAC script the script itself shows where the machine is; for upstreams that are always the same, profiles do.
-fn office_and_home(config: &Config) -> String {
+pub(super) fn office_and_home(config: &Config) -> String {
     let routing = &config.routing;
     if routing.upstreams.is_empty() || routing.pac.is_some() {
         return String::new();

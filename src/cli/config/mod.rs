@@ -1,5 +1,6 @@
 //! `hallpass config`: write, show or check the configuration.
 
+mod import;
 mod init;
 
 use std::net::SocketAddr;
@@ -16,6 +17,8 @@ use crate::credential::Source;
 pub enum Command {
     /// Write a configuration file from the flags, or one with every key commented out.
     Init(init::Init),
+    /// Take over what cntlm, Px, alpaca or the environment were told, and report line by line what became of it.
+    Import(import::Import),
     /// Print each effective value with its origin, secrets left out.
     Show(Flags),
     /// Say everything that is wrong with the configuration.
@@ -25,6 +28,7 @@ pub enum Command {
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Init(arguments) => init::run(&arguments)?,
+        Command::Import(arguments) => import::run(&arguments)?,
         Command::Show(flags) => output::say(config::load(&flags.inputs())?.to_toml().trim_end()),
         Command::Check(flags) => check(&config::load(&flags.inputs())?),
     }
