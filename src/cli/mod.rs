@@ -8,6 +8,7 @@ mod flags;
 mod login;
 mod output;
 mod relay;
+mod run;
 mod serve;
 mod status;
 
@@ -38,6 +39,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Connect stdin and stdout to HOST:PORT through the relay that runs; for ssh: ProxyCommand hallpass connect %h:%p.
     Connect(connect::Arguments),
+    /// Run one program with its proxy set to the relay.
+    Run(run::Arguments),
     /// Say how the relay that runs stands: its profile, its script, its hops.
     Status(status::Status),
     /// Say which way a request would go from here, and why.
@@ -64,6 +67,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(flags) => serve::run(&flags),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Connect(arguments) => connect::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Login(arguments) => login::login(&arguments),
