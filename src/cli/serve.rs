@@ -54,7 +54,7 @@ fn serve_in_runtime(files: ConfigFiles, loaded: &Loaded, log: &Log, lines: &Arc<
     served
 }
 
-fn start_log(config: &Config, lines: Arc<Lines>) -> Log {
+pub(super) fn start_log(config: &Config, lines: Arc<Lines>) -> Log {
     Log::start(view(config), Arc::new(move |line| lines.push(line)))
 }
 

@@ -5,6 +5,7 @@ pub mod account;
 pub mod descriptors;
 mod owner;
 mod run_file;
+pub mod tree;
 
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "other.rs")]

@@ -1,22 +1,34 @@
 //! `hallpass run`: one program with its proxy set to the relay, for it and what it starts alone.
 
+mod chosen;
 mod environment;
+mod private;
 
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 
 use super::flags::Flags;
-use super::{output, relay};
+use super::output;
+use crate::config;
+use crate::process::tree::{Ending, Event, Tree};
+use private::Private;
 
 /// As shells say that a program is there and cannot be run, and that there is none.
 const EXIT_NOT_RUNNABLE: u8 = 126;
 const EXIT_NOT_FOUND: u8 = 127;
+
+/// What is waited for is said when it is still there after this.
+const UNTIL_SAID: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the relay has ended, where nobody tells.
+const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -25,33 +37,125 @@ pub struct Arguments {
     /// Certificates that the program is to trust as well, as PEM: those of a company that inspects TLS.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Be the relay of another `hallpass run`.
+    #[arg(long, hide = true)]
+    only_relay: bool,
     /// The program and its arguments; what begins with a dash belongs to it.
-    #[arg(value_name = "CMD", trailing_var_arg = true, required = true)]
+    #[arg(value_name = "CMD", trailing_var_arg = true, required_unless_present = "only_relay")]
     command: Vec<OsString>,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let relay = relay::find(&arguments.flags)?.peer_addr().context("the relay has gone")?;
-    run_beside(relay, arguments)
+    if arguments.only_relay {
+        return private::served::run(&arguments.flags);
+    }
+    config::load(&arguments.flags.inputs())?;
+    match chosen::running(&arguments.flags) {
+        Some(relay) => run_beside(relay, arguments, None),
+        None => {
+            let private = Private::start(&before_the_program(arguments))?;
+            run_beside(private.addr, arguments, Some(private))
+        }
+    }
+}
+
+/// Our own arguments without the program's.
+fn before_the_program(arguments: &Arguments) -> Vec<OsString> {
+    let mut own: Vec<OsString> = std::env::args_os().skip(1).collect();
+    own.truncate(own.len().saturating_sub(arguments.command.len()));
+    if own.last().is_some_and(|last| last == "--") {
+        own.pop();
+    }
+    own
 }
 
 /// The program's whole life, with the relay there.
-fn run_beside(relay: SocketAddr, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+fn run_beside(relay: SocketAddr, arguments: &Arguments, private: Option<Private>) -> anyhow::Result<ExitCode> {
     let Some((program, rest)) = arguments.command.split_first() else { return Ok(ExitCode::SUCCESS) };
     let mut command = Command::new(program);
     command.args(rest);
     environment::set(&mut command, relay, arguments.ca.as_deref());
-    // What is to hold while the program runs begins here,
-    let ended = command.status();
-    // and ends here.
-    match ended {
-        Ok(status) => Ok(code_of(status)),
-        Err(error) => Ok(not_started(program, &error)),
+    // What is to hold while the program and what it started run begins here, before the tree: it counts no child of ours
+    // that is there already.
+    let whole = private.is_some();
+    let mut tree = match Tree::start(&mut command, whole) {
+        Ok(tree) => tree,
+        Err(error) => {
+            let code = not_started(program, &error);
+            private.map(Private::end).transpose()?;
+            return Ok(code);
+        }
+    };
+    let life = live(&mut tree, program, whole)?;
+    // And it ends here.
+    if let Some(mut private) = private {
+        if life.is_cut_short {
+            private.finish_now();
+        }
+        finish(private, &mut tree)?;
+    }
+    Ok(life.ending.exit_code())
+}
+
+struct Life {
+    ending: Ending,
+    /// Somebody would not wait for all that the program has started.
+    is_cut_short: bool,
+}
+
+/// Until the program has ended and, if they are waited for, all that it started.
+fn live(tree: &mut Tree, program: &OsString, whole: bool) -> anyhow::Result<Life> {
+    let ending = loop {
+        match tree.next(None).context("cannot wait for the program")? {
+            Some(Event::Ended(ending)) => break ending,
+            Some(Event::Empty | Event::Interrupted) | None => {}
+        }
+    };
+    let mut patience = Some(UNTIL_SAID);
+    while whole {
+        match tree.next(patience).context("cannot wait for what the program started")? {
+            Some(Event::Empty) => break,
+            Some(Event::Interrupted) => return Ok(Life { ending, is_cut_short: true }),
+            None if patience.take().is_some() => {
+                output::complain(format_args!(
+                    "hallpass: {} has ended; its relay stays for {}, which it started. Ctrl-C ends waiting.",
+                    program.display(),
+                    few(&tree.left_behind())
+                ));
+            }
+            Some(Event::Ended(_)) | None => {}
+        }
+    }
+    Ok(Life { ending, is_cut_short: false })
+}
+
+/// The first of them, and how many more there are.
+fn few(names: &[String]) -> String {
+    match names {
+        [] => "programs".into(),
+        [one] => one.clone(),
+        [one, other] => format!("{one} and {other}"),
+        [one, other, more @ ..] => format!("{one}, {other} and {} more", more.len()),
     }
 }
 
-fn code_of(status: ExitStatus) -> ExitCode {
-    ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+/// Nobody of the tree lives: what is still connected are others whom it told of the relay.
+fn finish(mut private: Private, tree: &mut Tree) -> anyhow::Result<()> {
+    private.finish_when_done();
+    let mut looks = 0u32;
+    while !private.has_ended() {
+        match tree.next(Some(LOOK)).context("cannot wait for the relay")? {
+            Some(Event::Interrupted) => private.finish_now(),
+            Some(Event::Ended(_) | Event::Empty) | None => looks += 1,
+        }
+        if looks * LOOK == UNTIL_SAID {
+            output::complain("hallpass: waiting for the last connections to the relay to close. Ctrl-C ends waiting.");
+        }
+    }
+    if let Some(failures) = private.failures() {
+        output::complain(format_args!("hallpass: {failures}"));
+    }
+    Ok(())
 }
 
 fn not_started(program: &OsString, error: &io::Error) -> ExitCode {
