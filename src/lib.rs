@@ -30,7 +30,7 @@
 //! | floor | it may |
 //! |---|---|
 //! | 6 `cli` | print, choose exit codes; the only place for `anyhow`, and `cli/output.rs` for stdout |
-//! | 5 `daemon` | build everything from a configuration, own the tasks, reload, drain, stop |
+//! | 5 `daemon`, `doctor` | build everything from a configuration, own the tasks, reload, drain, stop; look for faults |
 //! | 4 `config` | read files, environment and flags into one valid configuration, all mistakes at once |
 //! | 3 `proxy`, `practice` | speak HTTP to clients; `practice` is the other side, which demo and tests judge by |
 //! | 2 `upstream`, `mechanism`, `network`, `system_proxy`, `state`, … | use sockets, files, the clock and the system |
@@ -92,8 +92,9 @@
 // Floor 6: commands, printing, exit codes.
 pub mod cli;
 
-// Floor 5: the whole, built and taken down.
+// Floor 5: the whole, built and taken down; what is wrong with the way out.
 pub mod daemon;
+pub mod doctor;
 
 // Floor 4: what the user wrote, made valid.
 pub mod config;

@@ -3,6 +3,7 @@
 mod config;
 mod connect;
 pub mod demo;
+mod doctor;
 mod explain;
 mod flags;
 mod login;
@@ -43,6 +44,8 @@ enum Command {
     Run(run::Arguments),
     /// Say how the relay that runs stands: its profile, its script, its hops.
     Status(status::Status),
+    /// Look for what is wrong with the way out, and say what to do.
+    Doctor(doctor::Doctor),
     /// Say which way a request would go from here, and why.
     Explain(explain::Explain),
     /// Put the account's password into the system's store of secrets, from where the relay takes it.
@@ -69,6 +72,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Connect(arguments) => connect::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Login(arguments) => login::login(&arguments),
         Command::Logout(arguments) => login::logout(&arguments),

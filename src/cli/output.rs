@@ -21,6 +21,14 @@ pub fn ask(text: impl Display) {
     let _reader_went_away = write!(io::stderr(), "{text}");
 }
 
+/// How something goes on, where a person looks on: takes the place of what was told before; nothing ends it.
+pub fn progress(text: impl Display) {
+    if io::stderr().is_terminal() {
+        let mut err = io::stderr().lock();
+        let _reader_went_away = write!(err, "\r\x1b[2K{text}").and_then(|()| err.flush());
+    }
+}
+
 /// Help, the version, or what is wrong with the arguments.
 pub fn usage(error: &clap::Error) -> ExitCode {
     let _reader_went_away = error.print();

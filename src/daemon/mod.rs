@@ -235,7 +235,17 @@ impl Daemon {
 
 /// What requests would go by, were the relay started here and now. Nothing is kept.
 pub async fn survey(config: &Config) -> Result<Arc<Proxy>, StartError> {
-    let live = Arc::new(Live::default());
+    look_around(config, Arc::default()).await
+}
+
+/// The same for whoever goes that way: with this user's record of refused log-ins, which is kept.
+pub async fn survey_for_trial(config: &Config) -> Result<Arc<Proxy>, StartError> {
+    let state = State::at(config.state_directory.clone());
+    let lockout = Lockout::new(Some(Arc::new(LockoutRecord(state))));
+    look_around(config, Arc::new(Live::with(lockout, most_idle(descriptors::limit())))).await
+}
+
+async fn look_around(config: &Config, live: Arc<Live>) -> Result<Arc<Proxy>, StartError> {
     let further = config.listeners.iter().flat_map(config::Listener::addrs);
     let tunnels = config.tunnels.iter().flat_map(|tunnel| tunnel.listen.clone());
     let listening = Listening::default();

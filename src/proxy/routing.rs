@@ -41,6 +41,10 @@ impl Wanted {
         })
     }
 
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// Port 80 of a CONNECT is taken for plain HTTP, every other one for TLS.
     pub(super) fn tunnel(target: &Target) -> Self {
         let (scheme, authority) = match target.port {

@@ -1,0 +1,71 @@
+//! The report for people: the cause and what to do first, then every check in one line.
+
+use std::fmt::Write as _;
+
+use crate::doctor::{Entry, Report, State};
+
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+const RED: &str = "\x1b[31m";
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+const OFF: &str = "\x1b[0m";
+
+/// Longer names are not padded for.
+const WIDEST: usize = 36;
+
+pub(super) fn of(report: &Report, colours: bool) -> String {
+    let paint = Paint(colours);
+    let mut text = head(report, &paint);
+    let width = report.entries.iter().map(|entry| entry.name.chars().count()).filter(|width| *width <= WIDEST).max();
+    let width = width.unwrap_or_default();
+    for entry in &report.entries {
+        let (mark, colour) = mark(entry);
+        let _infallible = writeln!(text, "{} {:<width$}  {}", paint.with(colour, mark), entry.name, said(entry));
+        let advice = entry.advice.iter().filter(|_| entry.because.is_none());
+        for line in advice.chain(entry.details.iter().filter(|_| entry.because.is_none())) {
+            let _infallible = writeln!(text, "  {:<width$}  {}", "", paint.with(DIM, line));
+        }
+    }
+    let seconds = report.took.as_secs_f32();
+    let _infallible =
+        write!(text, "{}", paint.with(DIM, &format!("{} checks in {seconds:.1} s", report.entries.len())));
+    text
+}
+
+fn head(report: &Report, paint: &Paint) -> String {
+    let warnings = report.entries.iter().filter(|entry| entry.state == State::Warning).count();
+    match report.cause() {
+        Some(cause) => {
+            let advice = cause.advice.as_deref().map(|advice| format!("\n  what to do: {advice}")).unwrap_or_default();
+            format!("{}{advice}\n\n", paint.with(BOLD, &format!("{}: {}", cause.name, cause.says)))
+        }
+        None if warnings > 0 => format!("{}\n\n", paint.with(BOLD, "everything works; see the marks !")),
+        None => format!("{}\n\n", paint.with(BOLD, "everything works")),
+    }
+}
+
+fn mark(entry: &Entry) -> (&'static str, &'static str) {
+    match (entry.state, &entry.because) {
+        (State::Fine, _) => ("\u{2713}", GREEN),
+        (State::Warning, _) => ("!", YELLOW),
+        (State::Failed, None) => ("\u{2717}", RED),
+        (State::Failed, Some(_)) => ("\u{2717}", DIM),
+        (State::Skipped, _) => ("-", DIM),
+    }
+}
+
+fn said(entry: &Entry) -> String {
+    match &entry.because {
+        Some(because) => format!("{}, because of {because}", entry.says),
+        None => entry.says.clone(),
+    }
+}
+
+struct Paint(bool);
+
+impl Paint {
+    fn with(&self, colour: &str, text: &str) -> String {
+        if self.0 { format!("{colour}{text}{OFF}") } else { text.into() }
+    }
+}
