@@ -147,7 +147,8 @@ impl Offer {
             nonce: need("nonce")?,
             opaque: given("opaque")?,
             algorithm: Algorithm::read(algorithm.unwrap_or("MD5")).ok_or_else(|| {
-                MechanismError::Unavailable(format!("no such Digest algorithm here: {}", algorithm.unwrap_or("")))
+                let why = format!("no such Digest algorithm here: {}", algorithm.unwrap_or(""));
+                MechanismError::Unavailable(why.into())
             })?,
             names_algorithm: algorithm.is_some(),
             qop: read_qop(challenge.param("qop"))?,
@@ -160,7 +161,7 @@ impl Offer {
 /// What goes back must be what came, or the upstream takes the password for wrong: what is not UTF-8 was lost in reading.
 fn exact(name: &str, value: &str) -> Result<String, MechanismError> {
     match value.contains(char::REPLACEMENT_CHARACTER) {
-        true => Err(MechanismError::Unavailable(format!("the {name} of the Digest challenge is not UTF-8"))),
+        true => Err(MechanismError::Unavailable(format!("the {name} of the Digest challenge is not UTF-8").into())),
         false => Ok(value.into()),
     }
 }
@@ -169,9 +170,10 @@ fn read_qop(list: Option<&str>) -> Result<bool, MechanismError> {
     match list.map(str::trim) {
         None | Some("") => Ok(false),
         Some(list) if list.split(',').any(|qop| qop.trim().eq_ignore_ascii_case("auth")) => Ok(true),
-        Some(list) => Err(MechanismError::Unavailable(format!(
-            "the upstream wants Digest with qop={list}; only qop=auth leaves bodies alone"
-        ))),
+        Some(list) => {
+            let why = format!("the upstream wants Digest with qop={list}; only qop=auth leaves bodies alone");
+            Err(MechanismError::Unavailable(why.into()))
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use super::challenge::parse_all;
 use super::digest::strongest;
 use super::lockout::{Closed, Leave, Verdict};
 use super::{
-    Challenge, ChannelBinding, Leg, Mechanism, MechanismError, Mechanisms, Rejection, RequestLine, Scheme, Start,
+    Challenge, ChannelBinding, Lacking, Leg, Mechanism, MechanismError, Mechanisms, Rejection, RequestLine, Scheme,
+    Start,
 };
 use crate::address::Endpoint;
 use crate::secret::Credentials;
@@ -66,7 +67,7 @@ pub enum Refusal {
     #[error("too many requests wait for their log-in")]
     Crowded,
     #[error("no credential can be sent: {0}")]
-    NoCredential(String),
+    NoCredential(Lacking),
     #[error(
         "the upstream asks for a log-in but offers no scheme that is allowed (offered: {offered}; allowed: {allowed})"
     )]
@@ -101,7 +102,7 @@ pub struct Exchange {
     leave: Option<Leave>,
     /// What the next connection opens with, and the challenge that it answers.
     next: Option<(Start, Option<Challenge>)>,
-    failed: Vec<(Start, String)>,
+    failed: Vec<(Start, Lacking)>,
     legs: usize,
     restarts: usize,
     resent: usize,
@@ -416,7 +417,7 @@ impl Exchange {
 
     fn fail(&mut self, start: Start, error: &MechanismError) {
         tracing::debug!(%start, %error, "scheme not usable");
-        self.failed.push((start, error.to_string()));
+        self.failed.push((start, error.lacking()));
     }
 
     fn rejected(&mut self, scheme: Scheme, said: Rejection) -> Refusal {
@@ -448,9 +449,10 @@ impl Exchange {
         let same = self.failed.chunk_by(|(_, one), (_, other)| one == other);
         let reasons = same.map(|group| {
             let starts: Vec<String> = group.iter().map(|(start, _)| start.to_string()).collect();
-            format!("{}: {}", starts.join(", "), group[0].1)
+            let lacking = &group[0].1;
+            Lacking::new(lacking.what, format!("{}: {}", starts.join(", "), lacking.why))
         });
-        Refusal::NoCredential(reasons.collect::<Vec<_>>().join("; "))
+        Refusal::NoCredential(Lacking::all(&reasons.collect::<Vec<_>>()))
     }
 }
 

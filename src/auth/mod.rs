@@ -18,6 +18,7 @@ pub mod basic;
 pub mod challenge;
 pub mod digest;
 mod exchange;
+mod lack;
 pub mod lockout;
 pub mod ntlm;
 pub mod spnego;
@@ -31,6 +32,7 @@ use thiserror::Error;
 pub use account::User;
 pub use challenge::Challenge;
 pub use exchange::{Action, Exchange, MAX_LEGS, Opening, Outcome, Plan, Refusal};
+pub use lack::{Lack, Lacking};
 
 use crate::address::Endpoint;
 use crate::secret::Credentials;
@@ -126,7 +128,7 @@ pub enum Rejection {
 pub enum MechanismError {
     /// Nothing was judged: another scheme may be tried (no ticket, unknown SPN, no KDC, no first token).
     #[error("{0}")]
-    Unavailable(String),
+    Unavailable(Lacking),
     /// Somebody who knows refused the secret (a KDC's PREAUTH_FAILED): nothing derived from it is sent any more.
     #[error("{0}")]
     Rejected(Rejection),
@@ -136,6 +138,15 @@ pub enum MechanismError {
     /// It would show the secret, and has no leave to.
     #[error("there is no leave to show the secret")]
     NeedsLeave,
+}
+
+impl MechanismError {
+    pub fn lacking(&self) -> Lacking {
+        match self {
+            Self::Unavailable(lacking) => lacking.clone(),
+            Self::Rejected(_) | Self::BadChallenge(_) | Self::NeedsLeave => self.to_string().into(),
+        }
+    }
 }
 
 /// One scheme on one connection. May block (tickets, key derivation): callers run it where blocking is allowed.
@@ -213,7 +224,7 @@ pub trait Mechanisms: Send + Sync {
 
     /// What the scheme would put at risk there. Does not block.
     fn stake(&self, start: Start, upstream: &Endpoint) -> Result<Arc<dyn Stake>, MechanismError> {
-        Err(MechanismError::Unavailable(format!("{start} has no secret for {upstream}")))
+        Err(MechanismError::Unavailable(format!("{start} has no secret for {upstream}").into()))
     }
 
     /// A person has asked for a fresh start so often: secrets that were read before are read again when they are needed,
@@ -227,6 +238,6 @@ pub trait Mechanisms: Send + Sync {
 
     /// User and password as they are, for an upstream that speaks no HTTP. Does not block.
     fn login(&self, upstream: &Endpoint) -> Result<Login, MechanismError> {
-        Err(MechanismError::Unavailable(format!("no user and password for {upstream}")))
+        Err(MechanismError::Unavailable(format!("no user and password for {upstream}").into()))
     }
 }

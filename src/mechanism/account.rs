@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 
 use super::named::Tickets;
 use crate::address::{Endpoint, Target};
-use crate::auth::MechanismError;
 use crate::auth::account::User;
 use crate::auth::digest::{ClientNonce, Session};
 use crate::auth::lockout::{AccountName, Proof, Stake};
+use crate::auth::{Lack, Lacking, MechanismError};
 use crate::secret::Secret;
 
 /// Reads a secret from where the configuration says it is. `Ok(None)` when it names no such place; the error
@@ -150,12 +150,16 @@ impl AccountStake {
             match get(self.account.stored(*kind)) {
                 Ok(None) => {}
                 Ok(Some(proof)) => return Ok(proof),
-                Err(error) => return Err(MechanismError::Unavailable(error)),
+                Err(error) => return Err(lacks_secret(error)),
             }
         }
         let what = if self.kinds.contains(&Kind::Keytab) { "neither a password nor a keytab" } else { "no password" };
-        Err(MechanismError::Unavailable(format!("the account has {what}")))
+        Err(lacks_secret(format!("the account has {what}")))
     }
+}
+
+fn lacks_secret(why: String) -> MechanismError {
+    MechanismError::Unavailable(Lacking::new(Lack::Secret, why))
 }
 
 impl Stake for AccountStake {
@@ -280,7 +284,7 @@ mod tests {
     #[test]
     fn a_failure_to_read_is_not_remembered_and_loses_nothing() {
         let locked = || Err("the key ring is locked".to_string());
-        let failed = || Err(MechanismError::Unavailable("the key ring is locked".into()));
+        let failed = || Err(lacks_secret("the key ring is locked".into()));
         let stake = stake(move |reads| if reads == 1 { Ok(Some(Secret::new("p"))) } else { locked() });
         assert_eq!(stake.read(), failed());
         assert_eq!(stake.read(), Ok(password("p")));
@@ -298,7 +302,7 @@ mod tests {
         assert_eq!(stake.read(), Ok(password("old")));
         stake.renew(1);
         assert_eq!(stake.known(), None);
-        assert_eq!(stake.read(), Err(MechanismError::Unavailable("no password is stored".into())));
+        assert_eq!(stake.read(), Err(lacks_secret("no password is stored".into())));
         assert_eq!(stake.read(), Ok(password("new")));
         stake.renew(1);
         assert_eq!(stake.known(), Some(password("new")), "asked for once");

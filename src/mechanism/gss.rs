@@ -9,7 +9,7 @@ use libgssapi::oid::{GSS_MECH_KRB5, GSS_NT_KRB5_PRINCIPAL, OidSet};
 use super::service::Service;
 use super::token::OneToken;
 use crate::auth::account::User;
-use crate::auth::{ChannelBinding, Mechanism};
+use crate::auth::{ChannelBinding, Lack, Lacking, Mechanism};
 
 /// How a system's library is told the name of a service.
 pub(super) type Naming = fn(&Service) -> Result<Name, Error>;
@@ -21,12 +21,13 @@ pub(super) fn start(
     services: &[Service],
     binding: Option<&ChannelBinding>,
     name: Naming,
-) -> Result<Box<dyn Mechanism>, String> {
-    let ticket = acquire()?;
+) -> Result<Box<dyn Mechanism>, Lacking> {
+    let no_ticket = |why: String| Lacking::new(Lack::Ticket, why);
+    let ticket = acquire().map_err(no_ticket)?;
     if let Some(user) = user {
-        belongs_to(&ticket, user, realm.or(user.realm.as_deref()))?;
+        belongs_to(&ticket, user, realm.or(user.realm.as_deref())).map_err(no_ticket)?;
     }
-    let mut unknown = String::new();
+    let mut unknown = Lacking::new(Lack::Service, "");
     for service in services {
         match name(service).and_then(|target| first_token(&ticket, target, binding)) {
             Ok(token) => return Ok(Box::new(OneToken::kerberos(&token))),
@@ -82,17 +83,21 @@ mod code {
     pub const KDC_UNREACHABLE: u32 = (-1_765_328_228_i32).cast_unsigned();
 }
 
-fn explain(error: &Error, service: &Service) -> String {
+fn explain(error: &Error, service: &Service) -> Lacking {
     let (service, cause) = (service.principal(), cause(error));
-    match error.minor {
+    let (what, why) = match error.minor {
         code::SERVICE_UNKNOWN => {
-            format!("the KDC does not know the service {service} ({cause}); set `spn` or `canonicalize`")
+            let why = format!("the KDC does not know the service {service} ({cause}); set `spn` or `canonicalize`");
+            (Lack::Service, why)
         }
-        code::TICKET_EXPIRED => format!("the Kerberos ticket has expired ({cause}); renew it with kinit"),
-        code::CLOCK_SKEW => format!("this machine's clock and the KDC's are too far apart ({cause})"),
-        code::KDC_UNREACHABLE => format!("no KDC answers ({cause})"),
-        _ => format!("no ticket for {service} ({cause})"),
-    }
+        code::TICKET_EXPIRED => {
+            (Lack::Ticket, format!("the Kerberos ticket has expired ({cause}); renew it with kinit"))
+        }
+        code::CLOCK_SKEW => (Lack::Clock, format!("this machine's clock and the KDC's are too far apart ({cause})")),
+        code::KDC_UNREACHABLE => (Lack::Kdc, format!("no KDC answers ({cause})")),
+        _ => (Lack::Other, format!("no ticket for {service} ({cause})")),
+    };
+    Lacking::new(what, why)
 }
 
 /// The library's text on one line. The mechanism's part says more than the general one.

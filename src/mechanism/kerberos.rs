@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 
 use super::kdc::{Kdc, Retry};
 use super::keytab::Keytab;
-use crate::auth::{Rejection, spnego};
+use crate::auth::{Lack, Lacking, Rejection, spnego};
 use crate::secret::Secret;
 
 /// A ticket with less left is not used any more.
@@ -72,6 +72,23 @@ pub(super) enum KerberosError {
 }
 
 impl KerberosError {
+    pub(super) fn lacking(&self) -> Lacking {
+        let what = match self {
+            Self::ClockSkew(_) => Lack::Clock,
+            Self::UnknownService(_) => Lack::Service,
+            Self::NoKdc(_) | Self::Unreachable(_) => Lack::Kdc,
+            Self::NotAscii(_) => Lack::Ticket,
+            Self::UnknownUser(..)
+            | Self::Refused(..)
+            | Self::WrongRealm(..)
+            | Self::Other(..)
+            | Self::NoKey(..)
+            | Self::Undecipherable
+            | Self::Malformed(_) => Lack::Other,
+        };
+        Lacking::new(what, self.to_string())
+    }
+
     /// Nobody knows what the KDC thinks of what it was shown.
     pub(super) fn leaves_open(&self) -> bool {
         match self {

@@ -7,14 +7,14 @@ use libgssapi::oid::GSS_NT_HOSTBASED_SERVICE;
 use super::gss;
 use super::service::Service;
 use crate::auth::account::User;
-use crate::auth::{ChannelBinding, Mechanism};
+use crate::auth::{ChannelBinding, Lacking, Mechanism};
 
 pub(super) fn start(
     user: Option<&User>,
     realm: Option<&str>,
     services: &[Service],
     binding: Option<&ChannelBinding>,
-) -> Result<Box<dyn Mechanism>, String> {
+) -> Result<Box<dyn Mechanism>, Lacking> {
     gss::start(user, realm, services, binding, name)
 }
 

@@ -44,7 +44,9 @@ use crate::auth::basic::Basic;
 use crate::auth::digest::{ClientNonce, Digest};
 use crate::auth::lockout::{Leave, Proof, Stake};
 use crate::auth::ntlm::NtHash;
-use crate::auth::{ChannelBinding, Login, Mechanism, MechanismError, Mechanisms, Rejection, Scheme, Start};
+use crate::auth::{
+    ChannelBinding, Lack, Lacking, Login, Mechanism, MechanismError, Mechanisms, Rejection, Scheme, Start,
+};
 use crate::secret::Secret;
 use account::{AccountStake, Kind};
 
@@ -96,10 +98,11 @@ impl Identities {
     fn granted(&self, upstream: &Endpoint) -> Result<&Grant, MechanismError> {
         let host = &upstream.target.host;
         self.grant(upstream).ok_or_else(|| {
-            MechanismError::Unavailable(format!(
+            let why = format!(
                 "no credential is meant for {upstream}; --credential-for {host}, or for = [\"{host}\"] in \
                  [credentials.NAME], would let it have one"
-            ))
+            );
+            MechanismError::Unavailable(Lacking::new(Lack::Leave, why))
         })
     }
 }
@@ -173,7 +176,7 @@ impl Grant {
         leave: Option<&Leave>,
     ) -> Result<Box<dyn Mechanism>, MechanismError> {
         let services = service::candidates(upstream, self.spn.as_deref(), self.canonicalize, outside)
-            .map_err(MechanismError::Unavailable)?;
+            .map_err(|why| MechanismError::Unavailable(why.into()))?;
         let account = &self.account;
         let mut reasons = Vec::new();
         // A keytab without a user is an identity of its own.
@@ -189,7 +192,7 @@ impl Grant {
                 decided => return decided,
             }
         }
-        unavailable(reasons.join("; "))
+        Err(MechanismError::Unavailable(Lacking::all(&reasons)))
     }
 
     /// The hash is made with the leave, before the first message: whoever waits for leave in the middle of a
@@ -204,7 +207,7 @@ impl Grant {
         let user = self.user()?;
         let hash = match leave.map(Leave::proof) {
             Some(Proof::NtHash(hash)) => {
-                NtHash::parse(hash.expose()).map_err(|error| MechanismError::Unavailable(error.to_string()))?
+                NtHash::parse(hash.expose()).map_err(|error| MechanismError::Unavailable(error.to_string().into()))?
             }
             Some(Proof::Password(password)) => NtHash::of_password(password.expose()),
             Some(Proof::Keytab(_)) | None => return Err(MechanismError::NeedsLeave),
@@ -222,15 +225,15 @@ impl Grant {
     }
 
     fn user(&self) -> Result<&User, MechanismError> {
-        self.account
-            .user
-            .as_ref()
-            .ok_or_else(|| MechanismError::Unavailable("no user is named, and only Negotiate can do without".into()))
+        self.account.user.as_ref().ok_or_else(|| {
+            let why = "no user is named, and only Negotiate can do without";
+            MechanismError::Unavailable(Lacking::new(Lack::User, why))
+        })
     }
 }
 
 fn unavailable<T>(reason: String) -> Result<T, MechanismError> {
-    Err(MechanismError::Unavailable(reason))
+    Err(MechanismError::Unavailable(reason.into()))
 }
 
 /// 128 bits in hexadecimal.
@@ -311,7 +314,7 @@ mod tests {
 
     fn reason(identities: &Identities, how: Start, upstream: &str) -> Option<String> {
         match start(identities, how, upstream) {
-            Err(MechanismError::Unavailable(reason)) => Some(reason),
+            Err(MechanismError::Unavailable(lacking)) => Some(lacking.why),
             Err(other) => panic!("{other:?}"),
             Ok(_) => None,
         }

@@ -16,7 +16,7 @@ use super::service::Service;
 use super::token::OneToken;
 use crate::auth::account::User;
 use crate::auth::lockout::{Leave, Proof, Verdict};
-use crate::auth::{ChannelBinding, Mechanism, MechanismError, Rejection};
+use crate::auth::{ChannelBinding, Lacking, Mechanism, MechanismError, Rejection};
 use crate::secret::Secret;
 
 /// A service's key may change while its ticket is still good, and nobody tells us but by refusing it.
@@ -38,7 +38,7 @@ struct Kept {
     forgotten: u64,
     tgt: Option<Ticket>,
     services: HashMap<String, (Ticket, Instant)>,
-    silent: Option<(String, Instant)>,
+    silent: Option<(Lacking, Instant)>,
     /// Whose they are, where only the keytab names somebody.
     owner: Option<Principal>,
 }
@@ -71,10 +71,10 @@ pub(super) fn start(
     if let Some((reason, _)) = kept.silent.as_ref().filter(|(_, since)| since.elapsed() < SILENCE) {
         return Err(MechanismError::Unavailable(reason.clone()));
     }
-    let proof = leave.map(|leave| Key::read(leave.proof())).transpose().map_err(MechanismError::Unavailable)?;
+    let proof = leave.map(|leave| Key::read(leave.proof())).transpose().map_err(unavailable)?;
     let principal = match (&account.user, &proof, kept.owner.take()) {
-        (Some(user), ..) => principal_of(user, account.realm.as_deref()).map_err(MechanismError::Unavailable)?,
-        (None, Some(Key::Keytab(keytab)), _) => owner_of(keytab).map_err(MechanismError::Unavailable)?,
+        (Some(user), ..) => principal_of(user, account.realm.as_deref()).map_err(unavailable)?,
+        (None, Some(Key::Keytab(keytab)), _) => owner_of(keytab).map_err(unavailable)?,
         (None, None, Some(owner)) => owner,
         (None, ..) => return Err(MechanismError::NeedsLeave),
     };
@@ -89,12 +89,17 @@ pub(super) fn start(
             MechanismError::Rejected(why)
         }
         Stop::Failed(error @ (KerberosError::Unreachable(_) | KerberosError::NoKdc(_))) => {
-            kept.silent = Some((error.to_string(), Instant::now()));
-            MechanismError::Unavailable(error.to_string())
+            let lacking = error.lacking();
+            kept.silent = Some((lacking.clone(), Instant::now()));
+            MechanismError::Unavailable(lacking)
         }
-        Stop::Failed(error) => MechanismError::Unavailable(error.to_string()),
+        Stop::Failed(error) => MechanismError::Unavailable(error.lacking()),
     })?;
     Ok(Box::new(OneToken::kerberos(&token)))
+}
+
+fn unavailable(why: String) -> MechanismError {
+    MechanismError::Unavailable(why.into())
 }
 
 /// Whether the KDC has a reason for a rejection that is not the secret. Where it is not known who would know, or nobody

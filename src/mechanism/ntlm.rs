@@ -54,7 +54,7 @@ impl Ntlm {
         };
         authenticate(challenge, &logon, &fresh()?).map_err(|error| match error {
             NtlmError::BadChallenge(_) => MechanismError::BadChallenge(error.to_string()),
-            NtlmError::TooLong(_) | NtlmError::BadHash => MechanismError::Unavailable(error.to_string()),
+            NtlmError::TooLong(_) | NtlmError::BadHash => MechanismError::Unavailable(error.to_string().into()),
         })
     }
 
@@ -104,7 +104,7 @@ impl Mechanism for Ntlm {
 fn fresh() -> Result<Fresh, MechanismError> {
     let mut client_challenge = [0; 8];
     getrandom::fill(&mut client_challenge)
-        .map_err(|error| MechanismError::Unavailable(format!("no randomness from the system: {error}")))?;
+        .map_err(|error| MechanismError::Unavailable(format!("no randomness from the system: {error}").into()))?;
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let steps = (since_1970 + WINDOWS_EPOCH).as_nanos() / 100;
     Ok(Fresh { client_challenge, file_time: u64::try_from(steps).unwrap_or(u64::MAX) })

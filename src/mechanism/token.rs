@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use crate::auth::{Challenge, Leg, Mechanism, MechanismError, RequestLine, Scheme, spnego};
+use crate::auth::{Challenge, Lack, Lacking, Leg, Mechanism, MechanismError, RequestLine, Scheme, spnego};
 use crate::secret::Credentials;
 
 /// Some servers leave the padding out, or bits in the last digit.
@@ -49,7 +49,10 @@ impl Mechanism for OneToken {
     fn step(&mut self, _: &RequestLine, _: Option<&Challenge>) -> Result<Leg, MechanismError> {
         match self.0.take() {
             Some(credentials) => Ok(Leg { credentials, proves_secret: false }),
-            None => Err(MechanismError::Unavailable("the upstream did not take the Kerberos ticket".into())),
+            None => {
+                let why = "the upstream did not take the Kerberos ticket";
+                Err(MechanismError::Unavailable(Lacking::new(Lack::Service, why)))
+            }
         }
     }
 }

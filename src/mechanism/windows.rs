@@ -2,13 +2,13 @@
 
 use super::service::Service;
 use crate::auth::account::User;
-use crate::auth::{ChannelBinding, Mechanism};
+use crate::auth::{ChannelBinding, Lacking, Mechanism};
 
 pub(super) fn start(
     _: Option<&User>,
     _: Option<&str>,
     _: &[Service],
     _: Option<&ChannelBinding>,
-) -> Result<Box<dyn Mechanism>, String> {
+) -> Result<Box<dyn Mechanism>, Lacking> {
     Err("the logged-in identity is not available in this version on Windows: give a user and a password".into())
 }

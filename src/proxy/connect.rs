@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::greeting::Greeting;
 use super::routing::{Course, Wanted};
 use super::tunnel::Open;
-use super::{Client, Next, Proxy, Shared, Story, port80, pump, respond};
+use super::{Client, Next, Proxy, Shared, Story, faults, port80, pump, respond};
 use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, Fields, ReadError, RequestHead};
@@ -33,7 +33,7 @@ fn target_of(head: &RequestHead) -> Result<Target, Problem> {
     let target = Target::parse(&head.target, None).map_err(|error| Problem::bad_target(&error))?;
     match Body::of_request(head) {
         Ok(Body::Empty) => Ok(target),
-        Ok(_) => Err(Problem::bad_request("a CONNECT has no body", "send it inside the tunnel")),
+        Ok(_) => Err(Problem::new(&faults::CONNECT_WITH_BODY, "a CONNECT has no body")),
         Err(error) => Err(Problem::bad_message(error)),
     }
 }

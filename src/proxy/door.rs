@@ -9,8 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
 
-use super::{Problem, Way};
-use crate::audit::End;
+use super::{Problem, Way, faults};
 use crate::http1::Fields;
 use crate::listener::Peer;
 use crate::network;
@@ -123,8 +122,8 @@ impl Stranger {
     }
 
     pub(super) fn problem(&self) -> Problem {
-        let end = if self.who == Who::Nobody { End::ClientClosed } else { End::PeerDenied };
-        Problem::stranger(end, &self.cause)
+        let fault = if self.who == Who::Nobody { &faults::CLIENT_GONE } else { &faults::NOT_SERVED };
+        Problem::new(fault, self.cause.clone())
     }
 }
 

@@ -52,10 +52,10 @@ impl Greeting {
         if let Self::Http(_) = self {
             return respond::refuse(client, story, problem).await;
         }
-        story.answered(problem.status);
+        story.answered(problem.fault.status);
         let version = if let Self::Socks(version) = self { Some(version) } else { None };
         let reply = version.map(|version| server::reply(version, reply_to(problem)));
-        Self::send_refusal(client, story, reply, problem.end).await;
+        Self::send_refusal(client, story, reply, problem.fault.end).await;
     }
 
     /// The upstream's own answer was no 2xx.
@@ -114,7 +114,7 @@ pub fn log(story: &Story, why: &str) {
 }
 
 fn reply_to(problem: &Problem) -> Reply {
-    match (problem.end, problem.kind) {
+    match (problem.fault.end, problem.fault.kind) {
         (End::Denied | End::PeerDenied | End::Loop, _) => Reply::NOT_ALLOWED,
         (End::Unreachable, "destination_ip_unroutable") => Reply::NETWORK_UNREACHABLE,
         (End::Unreachable, "connection_refused") => Reply::CONNECTION_REFUSED,
@@ -137,25 +137,26 @@ fn reply_to_status(status: u16) -> Reply {
 
 #[cfg(test)]
 mod tests {
+    use super::super::faults;
     use super::*;
 
     #[test]
     fn a_socks_client_is_told_as_much_as_its_protocol_has_words_for() {
-        let problem = |end, kind| Problem { status: 502, end, kind, cause: String::new(), hint: "" };
-        for (end, kind, reply) in [
-            (End::Denied, "http_request_denied", Reply::NOT_ALLOWED),
-            (End::Loop, "proxy_loop_detected", Reply::NOT_ALLOWED),
-            (End::Unreachable, "dns_error", Reply::HOST_UNREACHABLE),
-            (End::Unreachable, "connection_refused", Reply::CONNECTION_REFUSED),
-            (End::Unreachable, "destination_ip_unroutable", Reply::NETWORK_UNREACHABLE),
-            (End::ConnectTimeout, "connection_timeout", Reply::TTL_EXPIRED),
-            (End::HandshakeTimeout, "connection_read_timeout", Reply::TTL_EXPIRED),
-            (End::CredentialRejected, "http_request_denied", Reply::FAILURE),
-            (End::NoCredential, "http_request_denied", Reply::FAILURE),
-            (End::TlsFailed, "tls_protocol_error", Reply::FAILURE),
-            (End::HandshakeBroken, "http_response_incomplete", Reply::FAILURE),
+        for (fault, reply) in [
+            (&faults::DENIED, Reply::NOT_ALLOWED),
+            (&faults::NOT_SERVED, Reply::NOT_ALLOWED),
+            (&faults::LOOP, Reply::NOT_ALLOWED),
+            (&faults::PROXY_NAME, Reply::HOST_UNREACHABLE),
+            (&faults::TARGET_REFUSES, Reply::CONNECTION_REFUSED),
+            (&faults::PROXY_UNROUTABLE, Reply::NETWORK_UNREACHABLE),
+            (&faults::PROXY_SILENT, Reply::TTL_EXPIRED),
+            (&faults::PROXY_SLOW, Reply::TTL_EXPIRED),
+            (&faults::CREDENTIAL_REJECTED, Reply::FAILURE),
+            (&faults::NO_TICKET, Reply::FAILURE),
+            (&faults::TLS_FAILED, Reply::FAILURE),
+            (&faults::PROXY_BROKE_OFF, Reply::FAILURE),
         ] {
-            assert_eq!(reply_to(&problem(end, kind)), reply, "{end:?} {kind}");
+            assert_eq!(reply_to(&Problem::new(fault, "")), reply, "{fault:?}");
         }
         for (status, reply) in [
             (403, Reply::NOT_ALLOWED),

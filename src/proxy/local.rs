@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 
 use super::routing::settled;
-use super::{Client, Next, Phase, Proxy, Shared, Story, respond, status};
+use super::{Client, Next, Phase, Proxy, Shared, Story, faults, respond, status};
 use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, RequestHead, ResponseHead, Version};
@@ -147,7 +147,7 @@ fn objection(client: &Client, head: &RequestHead, proxy: &Proxy) -> Option<Probl
     }
     match Body::of_request(head) {
         Ok(Body::Empty) => None,
-        Ok(_) => Some(Problem::bad_request("these pages take no body", "use GET without a body")),
+        Ok(_) => Some(Problem::new(&faults::PAGE_WITH_BODY, "these pages take no body")),
         Err(error) => Some(Problem::bad_message(error)),
     }
 }

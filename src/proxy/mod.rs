@@ -5,6 +5,7 @@
 mod connect;
 mod door;
 mod doubt;
+pub mod faults;
 mod forward;
 mod greeting;
 mod local;

@@ -5,36 +5,33 @@ use std::io;
 
 use tokio::io::AsyncWriteExt;
 
+use super::faults::{self, Fault};
 use super::{Client, Story};
 use crate::address::{AddressError, Target};
 use crate::audit::End;
-use crate::auth::{Refusal, Rejection};
+use crate::auth::{Lack, Refusal, Rejection};
 use crate::http1::{HttpError, ResponseHead};
-use crate::route::{NoRoute, Reason};
+use crate::route::{Hop, NoRoute, Reason, ReasonKind};
 use crate::socks::client::SocksError;
 use crate::socks::{Reply, server};
-use crate::upstream::{ConnectCause, ConnectError, DialError};
+use crate::upstream::{ConnectCause, ConnectError, DialError, TlsError, TlsTrouble};
 
-/// An answer of our own: what happened, whose fault, what to do.
+/// An answer of our own: what happened; the fault says whose it is and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    pub status: u16,
-    pub end: End,
-    /// Proxy error type of RFC 9209 §2.3.
-    pub kind: &'static str,
+    pub fault: &'static Fault,
     pub cause: String,
-    pub hint: &'static str,
 }
 
 impl Problem {
-    fn new(status: u16, end: End, kind: &'static str, cause: impl Into<String>, hint: &'static str) -> Self {
-        Self { status, end, kind, cause: cause.into(), hint }
+    pub fn new(fault: &'static Fault, cause: impl Into<String>) -> Self {
+        Self { fault, cause: cause.into() }
     }
 
     pub fn bad_message(error: HttpError) -> Self {
-        let status = match error {
-            HttpError::HeadTooLarge => 431,
-            HttpError::TargetTooLong => 414,
+        let fault = match error {
+            HttpError::HeadTooLarge => &faults::HEAD_TOO_LARGE,
+            HttpError::TargetTooLong => &faults::URL_TOO_LONG,
             HttpError::Malformed
             | HttpError::Version
             | HttpError::TwoFramings
@@ -42,129 +39,93 @@ impl Problem {
             | HttpError::TransferEncoding
             | HttpError::Host
             | HttpError::UnaskedUpgrade
-            | HttpError::Chunk => 400,
+            | HttpError::Chunk => &faults::NOT_HTTP,
         };
-        let hint = "this is an HTTP proxy: the client must speak HTTP/1.x to it, also for https targets (http://127.0.0.1:3128)";
-        Self::new(status, End::BadRequest, "http_request_error", error.to_string(), hint)
+        Self::new(fault, error.to_string())
     }
 
     pub fn slow_head() -> Self {
-        let cause = "the request head did not arrive in time";
-        Self::new(408, End::BadRequest, "http_request_error", cause, "look at the client; head_timeout sets the limit")
+        Self::new(&faults::SLOW_HEAD, "the request head did not arrive in time")
     }
 
     pub fn bad_target(error: &AddressError) -> Self {
-        let hint = "the target must be host:port for CONNECT, or a URL such as http://host/path";
-        Self::new(400, End::BadRequest, "http_request_error", error.to_string(), hint)
-    }
-
-    pub fn bad_request(cause: &'static str, hint: &'static str) -> Self {
-        Self::new(400, End::BadRequest, "http_request_error", cause, hint)
+        Self::new(&faults::BAD_TARGET, error.to_string())
     }
 
     pub fn only_http_directly() -> Self {
-        Self::bad_request(
-            "only http:// URLs can be fetched directly",
-            "ask for https targets with CONNECT (HTTPS_PROXY)",
-        )
+        Self::new(&faults::HTTPS_WITHOUT_CONNECT, "only http:// URLs can be fetched directly")
     }
 
     pub fn proxy_loop(target: &Target) -> Self {
-        let hint = "a client or proxy setting points this relay to itself; give the target's own address";
-        Self::new(403, End::Loop, "proxy_loop_detected", format!("{target} is this relay itself"), hint)
-    }
-
-    pub fn stranger(end: End, cause: &str) -> Self {
-        let hint = "the relay's owner finds in its log and in hallpass status what would let you in";
-        Self::new(403, end, "http_request_denied", cause, hint)
+        Self::new(&faults::LOOP, format!("{target} is this relay itself"))
     }
 
     pub fn not_for_outsiders(target: &Target) -> Self {
-        let cause = format!("{target} is on this machine, and you are on another one");
-        let hint = "loopback, link-local and this machine's own addresses are for its own programs";
-        Self::new(403, End::Denied, "http_request_denied", cause, hint)
+        Self::new(&faults::LOCAL_ADDRESS, format!("{target} is on this machine, and you are on another one"))
     }
 
     pub fn token_wanted() -> Self {
-        let cause = "this relay wants a token, and it is missing or wrong";
-        let hint = "put it into the proxy's URL: http://x:TOKEN@host:port";
-        Self::new(407, End::PeerDenied, "http_request_denied", cause, hint)
+        Self::new(&faults::TOKEN_WANTED, "this relay wants a token, and it is missing or wrong")
     }
 
     pub fn port_denied(port: u16) -> Self {
-        let cause = format!("CONNECT to port {port} is not allowed here");
-        Self::new(403, End::Denied, "http_request_denied", cause, "connect_ports in the configuration lists the ports")
+        Self::new(&faults::PORT_DENIED, format!("CONNECT to port {port} is not allowed here"))
     }
 
     pub fn only_plain_http() -> Self {
-        Self::bad_request(
-            "only plain HTTP for the host of the CONNECT passes here: the upstream refuses tunnels to port 80",
-            "use another port for anything else, or connect_port_80 = \"tunnel\"",
-        )
+        let cause = "only plain HTTP for the host of the CONNECT passes here: the upstream refuses tunnels to port 80";
+        Self::new(&faults::NOT_HTTP_INSIDE, cause)
     }
 
     pub fn bad_socks(error: &server::Error) -> Self {
-        let hint = "this listener is for SOCKS clients (socks5h://127.0.0.1:1080); HTTP proxies are on other ports";
-        Self::new(400, End::BadRequest, "http_request_error", error.to_string(), hint)
+        Self::new(&faults::NOT_SOCKS, error.to_string())
     }
 
     pub fn too_many() -> Self {
-        let cause = "this relay serves as many clients as it may";
-        Self::new(503, End::Limit, "connection_limit_reached", cause, "try again; max_clients sets the limit")
+        Self::new(&faults::TOO_MANY_CLIENTS, "this relay serves as many clients as it may")
     }
 
     pub fn foreign_host() -> Self {
-        let cause = "this is a proxy, and the Host is not its own";
-        Self::new(421, End::BadRequest, "http_request_error", cause, "local_hosts lists further names of this relay")
+        Self::new(&faults::FOREIGN_HOST, "this is a proxy, and the Host is not its own")
     }
 
     pub fn foreign_origin() -> Self {
-        let cause = "a page of another origin may not ask this relay";
-        Self::new(403, End::Denied, "http_request_denied", cause, "open the address itself")
+        Self::new(&faults::FOREIGN_ORIGIN, "a page of another origin may not ask this relay")
     }
 
     pub fn only_read() -> Self {
-        Self::new(405, End::BadRequest, "http_request_error", "these pages are only read", "use GET")
+        Self::new(&faults::ONLY_READ, "these pages are only read")
     }
 
     pub fn no_page() -> Self {
-        let cause = "no such page on this relay";
-        Self::new(
-            404,
-            End::BadRequest,
-            "http_request_error",
-            cause,
-            "there are /status, /proxy.pac, /healthz and /readyz",
-        )
+        Self::new(&faults::NO_PAGE, "no such page on this relay")
     }
 
     pub fn broken_answer(error: &dyn Error) -> Self {
         let cause = format!("the upstream's answer broke off or is no HTTP: {}", chain(error));
-        Self::new(502, End::HandshakeBroken, "http_response_incomplete", cause, "try again")
+        Self::new(&faults::ANSWER_BROKEN, cause)
     }
 
     pub fn body_gone() -> Self {
         let cause = "the upstream asked for a log-in after too much of the body was sent to send it again";
-        Self::new(502, End::HandshakeBroken, "http_response_incomplete", cause, "try again: the log-in is known now")
+        Self::new(&faults::BODY_GONE, cause)
     }
 
     pub fn expectation_failed() -> Self {
         let cause =
             "the upstream refused to be asked for a long body after too much of the body was sent to send it again";
-        Self::new(502, End::HandshakeBroken, "http_response_incomplete", cause, "try again")
+        Self::new(&faults::EXPECTATION_FAILED, cause)
     }
 
     pub fn of_no_route(none: &NoRoute, target: &Target) -> Self {
         match none {
             NoRoute::Denied(Reason { text, .. }) => {
-                let cause = format!("{target} is denied by the configuration: {text}");
-                let hint = "rules and never_direct say what may go where";
-                Self::new(403, End::Denied, "http_request_denied", cause, hint)
+                Self::new(&faults::DENIED, format!("{target} is denied by the configuration: {text}"))
             }
-            NoRoute::Failed(Reason { text, .. }) => {
-                let cause = format!("there is no way to {target}: {text}");
-                let hint = "is the network (VPN) up? direct_fallback says what happens without a PAC";
-                Self::new(502, End::Unreachable, "proxy_configuration_error", cause, hint)
+            NoRoute::Failed(Reason { text, kind }) => {
+                let is_script = matches!(kind, ReasonKind::Pac | ReasonKind::PacFallback);
+                let fault = if is_script { &faults::PAC_FAILED } else { &faults::NO_WAY };
+                Self::new(fault, format!("there is no way to {target}: {text}"))
             }
         }
     }
@@ -172,164 +133,33 @@ impl Problem {
     pub fn of_connect(error: &ConnectError) -> Self {
         let others = error.others.iter().map(|other| format!("; {}: {}", other.hop, chain(&other.cause)));
         let cause = chain(error) + &others.collect::<String>();
-        match &error.cause {
-            ConnectCause::Dial(dial) => Self::of_dial(dial, cause, &error.target),
-            ConnectCause::Tls(_) => Self::new(
-                502,
-                End::TlsFailed,
-                "tls_protocol_error",
-                cause,
-                "is it an https:// proxy, and is its CA known? ca_file adds one",
-            ),
-            ConnectCause::Socks(socks) => Self::of_socks(*socks, cause),
-            ConnectCause::HandshakeTimeout { .. } => Self::new(
-                504,
-                End::HandshakeTimeout,
-                "connection_read_timeout",
-                cause,
-                "the upstream or its log-in service hangs; handshake_timeout sets the limit",
-            ),
-            ConnectCause::Broken(_) | ConnectCause::Refused(Refusal::Broken | Refusal::Endless) => Self::new(
-                502,
-                End::HandshakeBroken,
-                "http_response_incomplete",
-                cause,
-                "is it really an HTTP proxy (http:// or https://)?",
-            ),
-            ConnectCause::Refused(Refusal::Rejected { why, .. }) => {
-                let hint = match why {
-                    Rejection::Unsaid | Rejection::Wrong => {
-                        "check user and password in the configuration; nothing more is sent before it is changed there, \
-                         or `hallpass login` or `hallpass status --retry` asks for one more try"
-                    }
-                    Rejection::Locked => {
-                        "have the account unlocked, then run `hallpass status --retry`; nothing more is sent before"
-                    }
-                    Rejection::Expired => {
-                        "set a new password, then change it in the configuration or run `hallpass login`; nothing more \
-                         is sent before"
-                    }
-                };
-                Self::new(407, End::CredentialRejected, "http_request_denied", cause, hint)
-            }
-            ConnectCause::Refused(Refusal::Closed(_)) => Self::new(
-                407,
-                End::BreakerOpen,
-                "http_request_denied",
-                cause,
-                "change the password where it is configured, or run `hallpass login`, or `hallpass status --retry` for \
-                 one more try",
-            ),
-            ConnectCause::Refused(Refusal::Crowded) => {
-                Self::new(503, End::Limit, "connection_limit_reached", cause, "try again")
-            }
-            ConnectCause::Refused(Refusal::NoCredential(_)) => Self::new(
-                407,
-                End::NoCredential,
-                "http_request_denied",
-                cause,
-                "get a ticket (kinit), or configure a user and password for this upstream",
-            ),
-            ConnectCause::Refused(Refusal::NoScheme { .. }) => Self::new(
-                407,
-                End::NoCredential,
-                "http_request_denied",
-                cause,
-                "schemes (--scheme) names what may be used; basic only if it is named",
-            ),
-            ConnectCause::Unknown => {
-                Self::new(502, End::Internal, "proxy_internal_error", cause, "no hop is configured for this target")
-            }
-            ConnectCause::Mistake => Self::new(
-                502,
-                End::Internal,
-                "proxy_internal_error",
-                cause,
-                "the log names the place: please report it",
-            ),
-        }
-    }
-
-    fn of_socks(error: SocksError, cause: String) -> Self {
-        let new = |status, kind, hint| Self::new(status, End::UpstreamRefused, kind, cause.clone(), hint);
-        let target = "the upstream was reached, and the target not; is its name right?";
-        match error {
-            SocksError::Refused(Reply::NOT_ALLOWED) => {
-                new(403, "http_request_denied", "the upstream's rules forbid this target")
-            }
-            SocksError::Refused(Reply::CONNECTION_REFUSED) => new(502, "connection_refused", target),
-            SocksError::Refused(Reply::TTL_EXPIRED) => new(504, "connection_timeout", target),
-            SocksError::Refused(_) | SocksError::Rejected | SocksError::NoMethod | SocksError::NoIpv6 => {
-                new(502, "destination_unavailable", target)
-            }
-            SocksError::LoginLength => {
-                new(502, "proxy_configuration_error", "look at the credential's user and password")
-            }
-            SocksError::Malformed => Self::new(
-                502,
-                End::HandshakeBroken,
-                "http_response_incomplete",
-                cause,
-                "is it really a SOCKS proxy of this version (socks5:// or socks4://)?",
-            ),
-        }
-    }
-
-    fn of_dial(dial: &DialError, cause: String, target: &Target) -> Self {
-        if dial.is_shortage() {
-            let hint = "try again; the limit of open files (ulimit -n, LimitNOFILE) says how much fits at a time";
-            return Self::new(503, End::Limit, "connection_limit_reached", cause, hint);
-        }
-        match dial {
-            DialError::Resolve(..) | DialError::NoAddress(_) => {
-                Self::new(502, End::Unreachable, "dns_error", cause, "is the network (VPN) up, and the name right?")
-            }
-            DialError::Connect(_, error) => Self::new(
-                502,
-                End::Unreachable,
-                if is_unroutable(error) { "destination_ip_unroutable" } else { "connection_refused" },
-                cause,
-                "is the network (VPN) up, and the address right?",
-            ),
-            DialError::Timeout(..) => Self::new(
-                504,
-                End::ConnectTimeout,
-                "connection_timeout",
-                cause,
-                "is the network (VPN) up? connect_timeout sets the limit",
-            ),
-            DialError::Dead { silent: true, .. } => Self::new(
-                504,
-                End::ConnectTimeout,
-                "connection_timeout",
-                cause,
-                "is the network (VPN) up? It is used again as soon as it answers",
-            ),
-            DialError::Dead { silent: false, .. } => Self::new(
-                502,
-                End::Unreachable,
-                "connection_refused",
-                cause,
-                "is the network (VPN) up, and the address right? It is used again as soon as it answers",
-            ),
-            DialError::Moved => Self::new(502, End::Unreachable, "destination_unavailable", cause, "try again"),
-            DialError::Loop(_) => Self::proxy_loop(target),
-            DialError::Forbidden { .. } => Self::not_for_outsiders(target),
-        }
+        let fault = match &error.cause {
+            ConnectCause::Dial(DialError::Loop(_)) => return Self::proxy_loop(&error.target),
+            ConnectCause::Dial(DialError::Forbidden { .. }) => return Self::not_for_outsiders(&error.target),
+            ConnectCause::Dial(dial) => of_dial(dial, &error.hop),
+            ConnectCause::Tls(tls) => of_tls(tls),
+            ConnectCause::Socks(socks) => of_socks(*socks),
+            ConnectCause::HandshakeTimeout { .. } => &faults::PROXY_SLOW,
+            ConnectCause::Broken(_) => &faults::PROXY_BROKE_OFF,
+            ConnectCause::Refused(refusal) => of_refusal(refusal),
+            ConnectCause::Unknown => &faults::NO_HOP,
+            ConnectCause::Mistake => &faults::MISTAKE,
+        };
+        Self::new(fault, cause)
     }
 
     /// The body: one line for a person, with the id that finds the audit record.
     fn body(&self, id: &str) -> String {
-        format!("hallpass: {} (request {id})\n", self.line())
+        format!("hallpass: {} (request {id}, errors.md#{})\n", self.line(), self.fault.anchor)
     }
 
-    /// What happened and what to do.
+    /// What happened, whose fault it is and what to do.
     pub fn line(&self) -> String {
-        format!("{} - {}", one_line(&self.cause), self.hint)
+        format!("{} - at fault: {} - {}", one_line(&self.cause), self.fault.whose, self.fault.hint)
     }
 
     fn reason(&self) -> &'static str {
-        match self.status {
+        match self.fault.status {
             400 => "Bad Request",
             403 => "Forbidden",
             404 => "Not Found",
@@ -343,6 +173,73 @@ impl Problem {
             504 => "Gateway Timeout",
             _ => "Bad Gateway",
         }
+    }
+}
+
+fn of_dial(dial: &DialError, hop: &Hop) -> &'static Fault {
+    if dial.is_shortage() {
+        return &faults::OPEN_FILES;
+    }
+    let is_direct = *hop == Hop::Direct;
+    let either = |target, proxy| if is_direct { target } else { proxy };
+    match dial {
+        DialError::Resolve(..) | DialError::NoAddress(_) => either(&faults::TARGET_NAME, &faults::PROXY_NAME),
+        DialError::Connect(_, error) if is_unroutable(error) => {
+            either(&faults::TARGET_UNROUTABLE, &faults::PROXY_UNROUTABLE)
+        }
+        DialError::Connect(..) => either(&faults::TARGET_REFUSES, &faults::PROXY_REFUSES),
+        DialError::Timeout(..) => either(&faults::TARGET_SILENT, &faults::PROXY_SILENT),
+        DialError::Dead { silent: true, .. } => &faults::PROXY_STILL_SILENT,
+        DialError::Dead { silent: false, .. } => &faults::PROXY_DOWN,
+        DialError::Moved => &faults::NETWORK_CHANGED,
+        DialError::Loop(_) => &faults::LOOP,
+        DialError::Forbidden { .. } => &faults::LOCAL_ADDRESS,
+    }
+}
+
+fn of_tls(tls: &TlsError) -> &'static Fault {
+    match tls.trouble() {
+        TlsTrouble::UnknownAuthority => &faults::UNKNOWN_AUTHORITY,
+        TlsTrouble::WrongName => &faults::TLS_NAME,
+        TlsTrouble::NotSpoken => &faults::TLS_NOT_SPOKEN,
+        TlsTrouble::Other => &faults::TLS_FAILED,
+    }
+}
+
+fn of_socks(error: SocksError) -> &'static Fault {
+    match error {
+        SocksError::Refused(Reply::NOT_ALLOWED) => &faults::SOCKS_FORBIDS,
+        SocksError::Refused(Reply::CONNECTION_REFUSED) => &faults::SOCKS_TARGET_REFUSES,
+        SocksError::Refused(Reply::TTL_EXPIRED) => &faults::SOCKS_TARGET_SILENT,
+        SocksError::Refused(_) => &faults::SOCKS_TARGET,
+        SocksError::NoIpv6 => &faults::SOCKS_IPV6,
+        SocksError::Rejected | SocksError::NoMethod => &faults::SOCKS_LOGIN,
+        SocksError::LoginLength => &faults::SOCKS_LOGIN_LENGTH,
+        SocksError::Malformed => &faults::NOT_A_SOCKS_PROXY,
+    }
+}
+
+fn of_refusal(refusal: &Refusal) -> &'static Fault {
+    match refusal {
+        Refusal::Rejected { why: Rejection::Unsaid | Rejection::Wrong, .. } => &faults::CREDENTIAL_REJECTED,
+        Refusal::Rejected { why: Rejection::Locked, .. } => &faults::ACCOUNT_LOCKED,
+        Refusal::Rejected { why: Rejection::Expired, .. } => &faults::PASSWORD_EXPIRED,
+        Refusal::Closed(closed) if closed.rejected => &faults::CREDENTIAL_CLOSED,
+        Refusal::Closed(_) => &faults::CREDENTIAL_UNJUDGED,
+        Refusal::Crowded => &faults::LOG_INS_WAIT,
+        Refusal::NoCredential(lacking) => match lacking.what {
+            Lack::Leave => &faults::NOT_MEANT,
+            Lack::Secret => &faults::NO_SECRET,
+            Lack::Clock => &faults::CLOCK_SKEW,
+            Lack::Service => &faults::SERVICE_UNKNOWN,
+            Lack::Kdc => &faults::NO_KDC,
+            Lack::Ticket => &faults::NO_TICKET,
+            Lack::User => &faults::NO_USER,
+            Lack::Other => &faults::NO_LOG_IN,
+        },
+        Refusal::NoScheme { .. } => &faults::NO_SCHEME,
+        Refusal::Broken => &faults::PROXY_BROKE_OFF,
+        Refusal::Endless => &faults::ENDLESS,
     }
 }
 
@@ -368,14 +265,14 @@ fn one_line(text: &str) -> String {
 
 /// Answers with a problem, records it, and leaves the connection to be closed.
 pub(super) async fn refuse(client: &mut Client, mut story: Story, problem: &Problem) {
-    story.answered(problem.status);
+    story.answered(problem.fault.status);
     let (head, body) = answer(problem, &story.record.id);
     let mut bytes = head.to_bytes();
     if story.record.method.as_deref() != Some("HEAD") {
         bytes.extend_from_slice(body.as_bytes());
     }
     let sent = send_last(client, &bytes).await;
-    story.end(problem.end);
+    story.end(problem.fault.end);
     match sent {
         Ok(()) => super::pump::linger(&mut client.wire).await,
         Err(error) => tracing::debug!(%error, "the client did not wait for its answer"),
@@ -384,19 +281,19 @@ pub(super) async fn refuse(client: &mut Client, mut story: Story, problem: &Prob
 
 fn answer(problem: &Problem, id: &str) -> (ResponseHead, String) {
     let body = problem.body(id);
-    let mut head = ResponseHead::new(problem.status, problem.reason());
-    let status = format!("hallpass; error={}; details={}", problem.kind, quoted(&problem.cause));
+    let mut head = ResponseHead::new(problem.fault.status, problem.reason());
+    let status = format!("hallpass; error={}; details={}", problem.fault.kind, quoted(&problem.cause));
     head.fields.push("Proxy-Status", status);
-    if problem.status == 407 {
+    if problem.fault.status == 407 {
         // RFC 9110 §15.5.8 wants a challenge. Git, Java and Chromium send a token only when asked; in all other cases one
         // that no client knows, so that nobody is asked for a password.
-        let asks_for_token = problem.end == End::PeerDenied;
+        let asks_for_token = problem.fault.end == End::PeerDenied;
         head.fields.push("Proxy-Authenticate", if asks_for_token { "Basic realm=\"hallpass\"" } else { "Hallpass" });
     }
-    if problem.status == 405 {
+    if problem.fault.status == 405 {
         head.fields.push("Allow", "GET, HEAD");
     }
-    if problem.status == 503 {
+    if problem.fault.status == 503 {
         head.fields.push("Retry-After", "1");
     }
     head.fields.push("Content-Type", "text/plain; charset=utf-8");
@@ -436,7 +333,8 @@ mod tests {
         let (head, body) = answer(&Problem::of_connect(&error), "x-1");
         let challenges: Vec<_> = head.fields.all("proxy-authenticate").collect();
         assert_eq!((head.status, challenges), (407, vec![b"Hallpass".as_slice()]));
-        assert!(body.contains("check user and password") && body.contains("(request x-1)"), "{body}");
+        assert!(body.contains("at fault: your account - check user and password"), "{body}");
+        assert!(body.ends_with("(request x-1, errors.md#credential-rejected)\n"), "{body}");
         assert_eq!(body.lines().count(), 1);
     }
 

@@ -238,8 +238,8 @@ mod tests {
         let reason = Reason { kind: ReasonKind::Rule, text: "rule 3 at line 41 of hallpass.toml: no games".into() };
         let denied = Problem::of_no_route(&NoRoute::Denied(reason.clone()), &target);
         let failed = Problem::of_no_route(&NoRoute::Failed(reason), &target);
-        assert_eq!((denied.status, denied.end), (403, End::Denied));
-        assert_eq!((failed.status, failed.end), (502, End::Unreachable));
+        assert_eq!((denied.fault.status, denied.fault.end), (403, End::Denied));
+        assert_eq!((failed.fault.status, failed.fault.end), (502, End::Unreachable));
         for problem in [denied, failed] {
             assert!(problem.cause.contains("a.example:443") && problem.cause.ends_with("no games"), "{problem:?}");
         }

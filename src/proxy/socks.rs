@@ -45,17 +45,17 @@ pub(super) async fn serve(client: &mut Client, shared: &mut Shared) -> Next {
         Err(Left::WrongToken) => {
             let mut story = Story::of_tunnel(&client.peer, &proxy);
             let problem = Problem::token_wanted();
-            story.answered(problem.status);
+            story.answered(problem.fault.status);
             greeting::log(&story, &problem.line());
-            Greeting::send_refusal(client, story, Some(LOGIN_REFUSED.to_vec()), problem.end).await;
+            Greeting::send_refusal(client, story, Some(LOGIN_REFUSED.to_vec()), problem.fault.end).await;
             Next::Close
         }
         Err(Left::Wrong { error, answer }) => {
             let mut story = Story::of_tunnel(&client.peer, &proxy);
             let problem = Problem::bad_socks(&error);
-            story.answered(problem.status);
+            story.answered(problem.fault.status);
             greeting::log(&story, &problem.line());
-            Greeting::send_refusal(client, story, Some(answer), problem.end).await;
+            Greeting::send_refusal(client, story, Some(answer), problem.fault.end).await;
             Next::Close
         }
     }

@@ -43,7 +43,7 @@ pub use marks::Health;
 pub use pool::MAX_IDLE_TOTAL;
 pub use said::Said;
 pub use stream::Stream;
-pub use tls::{Tls, TlsError, TlsOptions};
+pub use tls::{Tls, TlsError, TlsOptions, TlsTrouble};
 pub use unlisted::Unlisted;
 
 use crate::address::{Endpoint, Target};

@@ -12,7 +12,7 @@ use super::stream::Stream;
 use super::{ConnectCause, Upstream, Upstreams};
 use crate::address::Target;
 use crate::auth::lockout::{Leave, Proof, Stake, Verdict};
-use crate::auth::{Refusal, Rejection, Scheme};
+use crate::auth::{MechanismError, Refusal, Rejection, Scheme};
 use crate::http1::{ReadError, Wire};
 use crate::socks::client::{Handshake, SocksError, Step, login};
 
@@ -40,7 +40,7 @@ impl Upstreams {
         let admitted = self.live.lockout().admit(stake, &upstream.endpoint.to_string(), Scheme::Basic).await;
         admitted.map_err(|stopped| match stopped {
             NoLeave::Refused(refusal) => refusal,
-            NoLeave::Unreadable(error) => Refusal::NoCredential(error.to_string()),
+            NoLeave::Unreadable(error) => Refusal::NoCredential(error.lacking()),
         })
     }
 
@@ -53,7 +53,7 @@ impl Upstreams {
     ) -> Result<Option<Scheme>, ConnectCause> {
         let granted = self.mechanisms.login(&upstream.endpoint);
         let mut handshake = Handshake::new(upstream.endpoint.protocol, target, granted.is_ok())?;
-        let mut reason = granted.as_ref().err().map(ToString::to_string);
+        let mut reason = granted.as_ref().err().map(MechanismError::lacking);
         let mut granted = granted.ok();
         let mut scheme = None;
         let mut leave = None;

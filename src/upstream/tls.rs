@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -34,6 +34,32 @@ pub enum TlsError {
     Name(String),
     #[error("no TLS connection to {0}")]
     Handshake(Target, #[source] io::Error),
+}
+
+/// What a failure comes down to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsTrouble {
+    /// Nobody whom we trust has signed its certificate.
+    UnknownAuthority,
+    /// Its certificate is for another name.
+    WrongName,
+    /// What it sent is no TLS.
+    NotSpoken,
+    Other,
+}
+
+impl TlsError {
+    pub fn trouble(&self) -> TlsTrouble {
+        let Self::Handshake(_, error) = self else { return TlsTrouble::Other };
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => TlsTrouble::UnknownAuthority,
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => TlsTrouble::WrongName,
+            Some(rustls::Error::InvalidMessage(_)) => TlsTrouble::NotSpoken,
+            Some(_) | None => TlsTrouble::Other,
+        }
+    }
 }
 
 /// Where trust in an upstream comes from, and who we are to it.

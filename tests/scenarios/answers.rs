@@ -20,7 +20,7 @@ fn assert_is_ours(answer: &Answer, record: &Value, expected: (u16, &str, &str), 
         line.starts_with("hallpass: ") && line.ends_with(")\n") && line.lines().count() == 1,
         "{context}: {line:?}"
     );
-    let id = line.rsplit_once("(request ").unwrap().1.trim_end_matches(")\n");
+    let (id, _) = line.rsplit_once("(request ").unwrap().1.split_once(", errors.md#").unwrap();
     assert_eq!(record["id"], id, "{context}");
     assert_eq!((&record["end"], &record["status"]), (&end.into(), &status.into()), "{context}: {record}");
     for key in ["time", "client", "listener", "total_ms"] {

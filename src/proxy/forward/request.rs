@@ -3,10 +3,10 @@
 use crate::address::AddressError;
 use crate::auth::RequestLine;
 use crate::http1::{Body, Fields, RequestHead, ResponseHead, Version};
-use crate::proxy::Proxy;
 use crate::proxy::pump::MAX_REPLAY;
 use crate::proxy::respond::Problem;
 use crate::proxy::url::{Url, UrlError};
+use crate::proxy::{Proxy, faults};
 use crate::route::Hop;
 use crate::upstream::{BodyHint, reaches_origin};
 
@@ -190,21 +190,20 @@ fn hops_left(head: &RequestHead) -> Result<Option<u32>, Problem> {
         [_] | [_, ..] => None,
     };
     match number {
-        Some(0) => Err(Problem::bad_request("Max-Forwards is 0 and this is a proxy", "leave Max-Forwards out")),
+        Some(0) => Err(Problem::new(&faults::MAX_FORWARDS, "Max-Forwards is 0 and this is a proxy")),
         Some(number) => Ok(Some(number - 1)),
-        None => Err(Problem::bad_request("Max-Forwards is not one number", "leave Max-Forwards out")),
+        None => Err(Problem::new(&faults::MAX_FORWARDS, "Max-Forwards is not one number")),
     }
 }
 
 fn bad_url(error: &UrlError) -> Problem {
-    let hint = "the target must be a URL such as http://host/path";
     match error {
         UrlError::Address(AddressError::Userinfo) => {
-            Problem::bad_request("a user name or password stands in the URL", "send it in an Authorization field")
+            Problem::new(&faults::LOGIN_IN_URL, "a user name or password stands in the URL")
         }
         UrlError::Address(error) => Problem::bad_target(error),
-        UrlError::NotAbsolute => Problem::bad_request("the request target is not a URL", hint),
-        UrlError::Fragment => Problem::bad_request("a URL in a request has no fragment", hint),
-        UrlError::UnknownScheme(_) => Problem::bad_request("the URL's scheme has no port that we know", hint),
+        UrlError::NotAbsolute => Problem::new(&faults::NOT_A_URL, "the request target is not a URL"),
+        UrlError::Fragment => Problem::new(&faults::NOT_A_URL, "a URL in a request has no fragment"),
+        UrlError::UnknownScheme(_) => Problem::new(&faults::NOT_A_URL, "the URL's scheme has no port that we know"),
     }
 }
