@@ -18,6 +18,7 @@ pub mod basic;
 pub mod challenge;
 pub mod digest;
 mod exchange;
+pub mod kerberos;
 mod lack;
 pub mod lockout;
 pub mod ntlm;
@@ -234,6 +235,11 @@ pub trait Mechanisms: Send + Sync {
     /// Asks whoever can tell without being shown the secret how the account stands. May block.
     fn inquire(&self, _: &Endpoint) -> Rejection {
         Rejection::Unsaid
+    }
+
+    /// How Kerberos stands for this upstream, without a secret being shown. `None` where it has no credential. May block.
+    fn kerberos(&self, _: &Endpoint) -> Option<kerberos::KerberosView> {
+        None
     }
 
     /// User and password as they are, for an upstream that speaks no HTTP. Does not block.

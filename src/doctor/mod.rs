@@ -9,14 +9,24 @@
 
 mod check;
 mod configuration;
+mod credential;
 mod examination;
+mod issuer;
+mod kerberos;
 mod listener;
+mod names;
+mod notes;
+mod script;
+mod target;
+mod upstream;
 mod verdict;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::{Endpoint, Target};
+use crate::auth::Scheme;
 use crate::config::{Config, Mistake, Mistakes};
 use crate::proxy::{Decision, Proxy, Wanted};
 use crate::route::Hop;
@@ -39,6 +49,11 @@ pub struct Case {
     /// What a request would go by, were it made here and now.
     pub proxy: Arc<Proxy>,
     pub wants: Vec<Want>,
+    /// Those that lead to the targets, and those that are configured for this place.
+    pub upstreams: Vec<Endpoint>,
+    /// Where the authorities go that a target's certificate stands on.
+    pub ca_out: PathBuf,
+    notes: notes::Notes,
 }
 
 /// Something that is to be reached, and the way there.
@@ -64,13 +79,54 @@ impl Want {
 
 impl Case {
     /// Asks for the way to each of them.
-    pub async fn new(config: Config, warnings: Vec<Mistake>, proxy: Arc<Proxy>, wanted: Vec<Wanted>) -> Self {
+    pub async fn new(
+        config: Config,
+        warnings: Vec<Mistake>,
+        proxy: Arc<Proxy>,
+        wanted: Vec<Wanted>,
+        ca_out: Option<PathBuf>,
+    ) -> Self {
         let mut wants = Vec::new();
         for wanted in wanted {
             let decision = proxy.explain(&wanted).await;
             wants.push(Want { target: wanted.target().clone(), wanted, decision });
         }
-        Self { config: Arc::new(config), warnings, proxy, wants }
+        let mut upstreams: Vec<Endpoint> = Vec::new();
+        for endpoint in wants.iter().flat_map(Want::upstreams).chain(&proxy.router.upstreams) {
+            if !upstreams.contains(endpoint) {
+                upstreams.push(endpoint.clone());
+            }
+        }
+        let ca_out = ca_out.unwrap_or_else(|| {
+            let directory = config.state_directory.clone().unwrap_or_else(std::env::temp_dir);
+            directory.join("authorities.pem")
+        });
+        Self { config: Arc::new(config), warnings, proxy, wants, upstreams, ca_out, notes: notes::Notes::default() }
+    }
+
+    /// What an upstream is asked for: the first target that it leads to.
+    fn target_by(&self, endpoint: &Endpoint) -> Option<Target> {
+        let led = self.wants.iter().find(|want| want.upstreams().any(|one| one == endpoint));
+        led.or(self.wants.first()).map(|want| want.target.clone())
+    }
+
+    /// By which a log-in there is allowed.
+    fn schemes(&self, endpoint: &Endpoint) -> Vec<Scheme> {
+        let listed = self.config.upstreams.iter().find(|upstream| upstream.endpoint == *endpoint);
+        listed.map_or_else(|| Scheme::DEFAULT.to_vec(), |upstream| upstream.schemes.clone())
+    }
+
+    /// For a check that goes through a whole handshake.
+    pub fn handshake_limit(&self) -> Duration {
+        self.config.connect_timeout + self.config.handshake_timeout + LENIENCE
+    }
+
+    /// What was learnt of the account is on disk, for whoever asks it next. Waits no longer than a disk may take.
+    pub async fn settle(&self) {
+        let written = tokio::time::timeout(LENIENCE, self.proxy.upstreams.live.lockout().written()).await;
+        if written.is_err() {
+            tracing::warn!("what came of the log-in is not written down yet");
+        }
     }
 
     /// For a check that makes one connection.
@@ -81,7 +137,15 @@ impl Case {
 
 /// All checks of the way out. Those of later stages stand behind those that they rest on.
 pub fn checks(case: &Arc<Case>) -> Vec<Check> {
-    vec![configuration::check(case), listener::check(case)]
+    let mut checks = vec![configuration::check(case), listener::check(case)];
+    checks.extend(names::checks(case));
+    checks.extend(script::check(case));
+    checks.extend(case.upstreams.iter().filter_map(|endpoint| upstream::check(case, endpoint)));
+    checks.extend(case.upstreams.iter().filter_map(|endpoint| kerberos::check(case, endpoint)));
+    checks.extend(case.upstreams.iter().filter_map(|endpoint| credential::check(case, endpoint)));
+    checks.extend((0..case.wants.len()).filter_map(|at| target::check(case, at)));
+    checks.extend((0..case.wants.len()).filter_map(|at| issuer::check(case, at)));
+    checks
 }
 
 /// What can be said where there is no configuration to go by.

@@ -9,6 +9,7 @@ use libgssapi::oid::{GSS_MECH_KRB5, GSS_NT_KRB5_PRINCIPAL, OidSet};
 use super::service::Service;
 use super::token::OneToken;
 use crate::auth::account::User;
+use crate::auth::kerberos::OwnTicket;
 use crate::auth::{ChannelBinding, Lack, Lacking, Mechanism};
 
 /// How a system's library is told the name of a service.
@@ -48,6 +49,13 @@ fn acquire() -> Result<Cred, String> {
         Ok(left) if left.is_zero() => Err("the Kerberos ticket has expired; renew it with kinit".into()),
         Ok(_) | Err(_) => Ok(ticket),
     }
+}
+
+/// Whose ticket it is, and how long it is good.
+pub(super) fn own() -> Result<OwnTicket, String> {
+    let ticket = acquire()?;
+    let owner = ticket.name().map_err(|error| cause(&error))?.to_string();
+    Ok(OwnTicket { owner, left: ticket.lifetime().ok() })
 }
 
 /// Where no realm is wanted, the name alone decides.

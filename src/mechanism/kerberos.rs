@@ -31,6 +31,7 @@ use zeroize::Zeroizing;
 
 use super::kdc::{Kdc, Retry};
 use super::keytab::Keytab;
+use crate::auth::kerberos::{AccountView, KdcView};
 use crate::auth::{Lack, Lacking, Rejection, spnego};
 use crate::secret::Secret;
 
@@ -230,6 +231,33 @@ pub(super) fn inquire(principal: &Principal, kdc: &Kdc) -> Result<Rejection> {
         Err(error) if error.0.error_code.0 == code::KDC_ERR_KEY_EXPIRED => Rejection::Expired,
         Ok(_) | Err(_) => Rejection::Unsaid,
     })
+}
+
+/// The same, and what its clock says. Where an account needs no pre-authentication, it tells no time.
+pub(super) fn view(principal: &Principal, kdc: &Kdc) -> Result<KdcView> {
+    let request = as_request(&logon_body(principal)?, Vec::new())?;
+    let answer = kdc.exchange(&request, Retry::Anywhere)?;
+    let server = answer.server.to_string();
+    Ok(match read::<AsRep>(&answer.reply)? {
+        Ok(_) => KdcView { server, ahead: None, account: AccountView::Known },
+        Err(error) => KdcView {
+            server,
+            ahead: ahead(&error.0.stime.0),
+            account: match error.0.error_code.0 {
+                code::KDC_ERR_PREAUTH_REQUIRED => AccountView::Known,
+                code::KDC_ERR_C_PRINCIPAL_UNKNOWN => AccountView::Unknown,
+                code::KDC_ERR_CLIENT_REVOKED => AccountView::Locked,
+                code::KDC_ERR_KEY_EXPIRED => AccountView::Expired,
+                _ => AccountView::Unsaid(other_error(&error).to_string()),
+            },
+        },
+    })
+}
+
+/// Seconds.
+fn ahead(theirs: &GeneralizedTimeAsn1) -> Option<i64> {
+    let seconds = |time: SystemTime| Some(jiff::Timestamp::try_from(time).ok()?.as_second());
+    Some(seconds(time_of(theirs)?)? - seconds(SystemTime::now())?)
 }
 
 /// The TGS exchange, through other realms where the KDC points there.

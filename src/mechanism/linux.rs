@@ -4,6 +4,7 @@ use libgssapi::error::Error;
 use libgssapi::name::Name;
 
 use super::gss;
+pub(super) use super::gss::own;
 use super::krb5_conf::Krb5Conf;
 use super::service::Service;
 use crate::auth::account::User;

@@ -5,6 +5,7 @@ use libgssapi::name::Name;
 use libgssapi::oid::GSS_NT_HOSTBASED_SERVICE;
 
 use super::gss;
+pub(super) use super::gss::own;
 use super::service::Service;
 use crate::auth::account::User;
 use crate::auth::{ChannelBinding, Lacking, Mechanism};

@@ -15,6 +15,7 @@ mod recipient;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the library of other systems wants less of it"))]
 mod service;
 mod token;
+mod view;
 
 #[cfg(unix)]
 mod gss;
@@ -42,6 +43,7 @@ use crate::address::{Endpoint, Target};
 use crate::auth::account::User;
 use crate::auth::basic::Basic;
 use crate::auth::digest::{ClientNonce, Digest};
+use crate::auth::kerberos::KerberosView;
 use crate::auth::lockout::{Leave, Proof, Stake};
 use crate::auth::ntlm::NtHash;
 use crate::auth::{
@@ -152,6 +154,10 @@ impl Mechanisms for Identities {
 
     fn inquire(&self, upstream: &Endpoint) -> Rejection {
         self.grant(upstream).map_or(Rejection::Unsaid, |grant| named::inquire(&grant.account, &self.outside))
+    }
+
+    fn kerberos(&self, upstream: &Endpoint) -> Option<KerberosView> {
+        self.grant(upstream).map(|grant| view::of(grant, upstream, &self.outside))
     }
 
     fn login(&self, upstream: &Endpoint) -> Result<Login, MechanismError> {

@@ -121,6 +121,13 @@ pub(super) fn inquire(account: &Account, outside: &Outside) -> Rejection {
     })
 }
 
+/// The KDCs that know the account.
+pub(super) fn kdc_of(principal: &Principal, account: &Account, outside: &Outside) -> Result<Kdc, KerberosError> {
+    let (principal, conf) = (principal.clone(), Krb5Conf::load());
+    let realm = principal.realm.clone();
+    Logon { principal, key: None, leave: None, account, conf, outside }.kdc(&realm)
+}
+
 /// Why there is no ticket.
 enum Stop {
     NeedsLeave,
@@ -244,7 +251,7 @@ fn owner_of(keytab: &Keytab) -> Result<Principal, String> {
 
 /// Only a realm that is stated: a NetBIOS domain is none, and to guess one would send the password's proof to a
 /// KDC that nobody named. Realms are written in capitals; a UPN's suffix is one unless `realm` says otherwise.
-fn principal_of(user: &User, realm: Option<&str>) -> Result<Principal, String> {
+pub(super) fn principal_of(user: &User, realm: Option<&str>) -> Result<Principal, String> {
     let suffix = user.realm.as_deref();
     let dotted = user.domain.as_deref().filter(|domain| domain.contains('.'));
     let realm = match (realm, suffix.or(dotted)) {

@@ -26,7 +26,7 @@ impl Recipient {
         Self::Matching(patterns.iter().filter_map(|text| Pattern::parse(text).ok()).collect())
     }
 
-    pub(super) fn is(&self, upstream: &Endpoint) -> bool {
+    pub fn is(&self, upstream: &Endpoint) -> bool {
         match self {
             Self::Upstream(endpoint) => endpoint == upstream,
             Self::Matching(patterns) => patterns.iter().any(|pattern| pattern.covers(&upstream.target)),

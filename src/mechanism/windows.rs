@@ -2,6 +2,7 @@
 
 use super::service::Service;
 use crate::auth::account::User;
+use crate::auth::kerberos::OwnTicket;
 use crate::auth::{ChannelBinding, Lacking, Mechanism};
 
 pub(super) fn start(
@@ -11,4 +12,8 @@ pub(super) fn start(
     _: Option<&ChannelBinding>,
 ) -> Result<Box<dyn Mechanism>, Lacking> {
     Err("the logged-in identity is not available in this version on Windows: give a user and a password".into())
+}
+
+pub(super) fn own() -> Result<OwnTicket, String> {
+    Err("the logged-in identity is not available in this version on Windows".into())
 }

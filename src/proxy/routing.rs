@@ -45,6 +45,16 @@ impl Wanted {
         &self.target
     }
 
+    /// By a CONNECT, and not by a request in absolute form.
+    pub fn is_tunnel(&self) -> bool {
+        self.is_tunnel
+    }
+
+    /// As a PAC script sees it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Port 80 of a CONNECT is taken for plain HTTP, every other one for TLS.
     pub(super) fn tunnel(target: &Target) -> Self {
         let (scheme, authority) = match target.port {

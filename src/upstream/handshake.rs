@@ -249,7 +249,7 @@ impl Upstreams {
     }
 
     /// Always ours in what binds two neighbours, the client's in the rest (RFC 9110 §9.3.6).
-    fn connect_head(&self, target: &Target, fields: &Fields) -> RequestHead {
+    pub(super) fn connect_head(&self, target: &Target, fields: &Fields) -> RequestHead {
         let mut kept = fields.clone();
         kept.strip_hop_by_hop();
         for name in ["host", "content-length", "expect", "trailer"] {

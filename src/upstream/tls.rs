@@ -89,10 +89,7 @@ impl Tls {
     }
 
     pub async fn connect(&self, target: &Target, stream: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
-        let name = match &target.host {
-            Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| TlsError::Name(name.clone()))?,
-            Host::Ip(ip) => ServerName::from(*ip),
-        };
+        let name = server_name(target)?;
         // Reading some hundred certificates takes long enough to hold others up.
         let read = || async {
             let made = tokio::task::spawn_blocking(|| connector(&TlsOptions::default())).await;
@@ -100,6 +97,14 @@ impl Tls {
         };
         let connector = self.0.get_or_try_init(read).await?;
         connector.connect(name, stream).await.map_err(|error| TlsError::Handshake(target.clone(), error))
+    }
+}
+
+/// Whom the other side's certificate must name.
+pub(super) fn server_name(target: &Target) -> Result<ServerName<'static>, TlsError> {
+    match &target.host {
+        Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| TlsError::Name(name.clone())),
+        Host::Ip(ip) => Ok(ServerName::from(*ip)),
     }
 }
 
@@ -120,7 +125,7 @@ fn connector(options: &TlsOptions) -> Result<TlsConnector, TlsError> {
 }
 
 /// What the system trusts, and the extra file. A broken certificate among the system's is not our business.
-fn roots(extra: Option<&Path>) -> Result<RootCertStore, TlsError> {
+pub(super) fn roots(extra: Option<&Path>) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     for error in &native.errors {
@@ -184,7 +189,7 @@ fn signature_hash(certificate: &[u8]) -> Option<Hash> {
 }
 
 /// The contents of one DER element with this tag, and what follows it.
-fn der(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+pub(super) fn der(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (first, rest) = bytes.split_first()?;
     let (length, rest) = rest.split_first()?;
     let (length, rest) = match *length {

@@ -3,6 +3,7 @@
 mod progress;
 mod text;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::flags::Flags;
-use super::output;
+use super::{EXIT_MISTAKE, output};
 use crate::config::{self, Loaded};
 use crate::daemon;
 use crate::doctor::{
@@ -28,21 +29,34 @@ pub struct Doctor {
     /// One JSON object, for programs.
     #[arg(long)]
     json: bool,
+    /// Where to write the authorities that a target's certificate stands on, if they are not public ones [default:
+    /// authorities.pem in the state directory].
+    #[arg(long, value_name = "FILE")]
+    ca_out: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags,
 }
 
 pub fn run(arguments: &Doctor) -> anyhow::Result<ExitCode> {
-    let wanted = wanted(&arguments.urls)?;
+    let wanted = match wanted(&arguments.urls) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            output::complain(format_args!("hallpass: {error:#}"));
+            return Ok(ExitCode::from(EXIT_MISTAKE));
+        }
+    };
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let report = runtime.block_on(async {
         let mut line = Line::default();
-        let checks = match config::load(&arguments.flags.inputs()) {
-            Ok(loaded) => checks_of(loaded, wanted, &mut line).await,
-            Err(mistakes) => checks_of_mistakes(&mistakes),
+        let (checks, case) = match config::load(&arguments.flags.inputs()) {
+            Ok(loaded) => checks_of(loaded, wanted, arguments.ca_out.clone(), &line).await,
+            Err(mistakes) => (checks_of_mistakes(&mistakes), None),
         };
         line.of(checks.len());
         let report = examine(checks, |progress| line.tell(&progress)).await;
+        if let Some(case) = case {
+            case.settle().await;
+        }
         line.clear();
         report
     });
@@ -62,11 +76,20 @@ fn wanted(urls: &[String]) -> anyhow::Result<Vec<Wanted>> {
     urls.iter().map(parse).collect()
 }
 
-async fn checks_of(loaded: Loaded, wanted: Vec<Wanted>, line: &mut Line) -> Vec<Check> {
+async fn checks_of(
+    loaded: Loaded,
+    wanted: Vec<Wanted>,
+    ca_out: Option<PathBuf>,
+    line: &Line,
+) -> (Vec<Check>, Option<Arc<Case>>) {
     line.say("looking at where this machine is");
     match daemon::survey_for_trial(&loaded.config).await {
-        Ok(proxy) => checks(&Arc::new(Case::new(loaded.config, loaded.warnings, proxy, wanted).await)),
-        Err(error) => checks_of_unusable(&chain(&error)),
+        Ok(proxy) => {
+            let Loaded { config, warnings, .. } = loaded;
+            let case = Arc::new(Case::new(config, warnings, proxy, wanted, ca_out).await);
+            (checks(&case), Some(case))
+        }
+        Err(error) => (checks_of_unusable(&chain(&error)), None),
     }
 }
 

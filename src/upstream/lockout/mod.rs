@@ -46,6 +46,9 @@ const GLANCE: Duration = Duration::from_millis(500);
 /// How often it is looked whether a verdict has come.
 const SHORT_GLANCE: Duration = Duration::from_millis(100);
 
+/// How often it is looked whether a file was written.
+const WRITTEN_GLANCE: Duration = Duration::from_millis(5);
+
 /// Another process's trial is waited for so long.
 const FOREIGN_TRIAL: u64 = 10;
 
@@ -70,6 +73,8 @@ struct Shared {
     generation: Mutex<(u64, Instant)>,
     accounts: Mutex<HashMap<String, Account>>,
     unwritten: AtomicBool,
+    /// What is still to be written, and is no matter of safety.
+    owed: AtomicUsize,
 }
 
 /// How an account stands for which nothing is sent, or not to every upstream.
@@ -120,6 +125,7 @@ impl Lockout {
                 generation: Mutex::new((generation, Instant::now())),
                 accounts: Mutex::default(),
                 unwritten: AtomicBool::new(false),
+                owed: AtomicUsize::new(0),
             }),
         }
     }
@@ -140,6 +146,14 @@ impl Lockout {
     pub async fn verdict(&self) {
         while self.shared.accounts().values().any(Account::hangs_on_a_verdict) {
             tokio::time::sleep(SHORT_GLANCE).await;
+        }
+    }
+
+    /// Waits until all that was heard so far is on disk: a process that ends earlier leaves a trial behind of which nobody
+    /// knows how it came out.
+    pub async fn written(&self) {
+        while self.shared.owed.load(Ordering::Acquire) > 0 {
+            tokio::time::sleep(WRITTEN_GLANCE).await;
         }
     }
 
@@ -502,11 +516,13 @@ impl Shared {
         place: Option<u64>,
     ) {
         let (shared, key) = (self.clone(), key.to_string());
+        self.owed.fetch_add(1, Ordering::AcqRel);
         let write = move || {
             shared.write(&key, &tag, &mut |entry, _| change(entry));
             if let Some(number) = place {
                 shared.with(&key, |account| account.give_back(number));
             }
+            shared.owed.fetch_sub(1, Ordering::AcqRel);
         };
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(write)),
