@@ -59,7 +59,11 @@ async fn look(case: &Case, want: &Want) -> Finding {
 fn judge(want: &Want, shown: &Shown, file: &Path, written: io::Result<()>) -> Finding {
     let (target, issuer) = (&want.target, shown.issuer());
     let line = match written {
-        Ok(()) => format!("NODE_EXTRA_CA_CERTS={}", file.display()),
+        Ok(()) if shown.is_complete() => format!("NODE_EXTRA_CA_CERTS={}", file.display()),
+        Ok(()) => format!(
+            "NODE_EXTRA_CA_CERTS=FILE with the certificate of {issuer}: ask for it, {target} does not show it (what it shows is in {})",
+            file.display()
+        ),
         Err(error) => format!("its authorities could not be written to {}: {error} (see --ca-out)", file.display()),
     };
     match &shown.trust {

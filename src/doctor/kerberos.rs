@@ -38,15 +38,20 @@ async fn look(case: Arc<Case>, endpoint: Endpoint) -> Finding {
     }
     let offers =
         |name: &str| offer.as_ref().is_none_or(|offer| offer.schemes.iter().any(|one| one.eq_ignore_ascii_case(name)));
-    let is_allowed = case.schemes(&endpoint).contains(&Scheme::Negotiate);
+    let allowed = case.schemes(&endpoint);
+    let is_allowed = allowed.contains(&Scheme::Negotiate);
+    let others = offer.iter().flat_map(|offer| &offer.schemes).filter_map(|scheme| scheme.parse::<Scheme>().ok());
+    let is_alone = !others.into_iter().any(|scheme| scheme != Scheme::Negotiate && allowed.contains(&scheme));
     let is_wanted = is_allowed && offers(Scheme::Negotiate.token());
     let mechanisms = case.proxy.upstreams.mechanisms.clone();
     let asked = endpoint.clone();
     let view = tokio::task::spawn_blocking(move || mechanisms.kerberos(&asked)).await;
     let Ok(Some(view)) = view else { return Finding::skipped("no credential is meant for this upstream") };
     let finding = if is_wanted { of_view(&view) } else { of_account(&view) };
-    // What the KDC says of an account holds for every scheme; its clock and its names hold for Kerberos alone.
-    if finding.state == State::Failed && (view.speaks_against_the_account() || is_wanted && view.clocks().is_some()) {
+    // What the KDC says of an account holds for every scheme; its clock matters to Kerberos alone.
+    if finding.state == State::Failed
+        && (view.speaks_against_the_account() || is_wanted && is_alone && view.clocks().is_some())
+    {
         case.notes.gives_up(&endpoint);
     }
     finding.details(

@@ -56,6 +56,9 @@ async fn look(case: &Case, want: &Want) -> Finding {
             | ReasonKind::System => finding.explained_by::<String>([]),
         };
     }
+    if want.upstreams().any(|endpoint| case.notes.is_hopeless(endpoint)) {
+        return Finding::skipped("not tried: the log-in on the way could only be refused");
+    }
     let route = Route { hops: hops.clone(), reason: reason.clone() };
     let began = std::time::Instant::now();
     let finding = match want.wanted.is_tunnel() {

@@ -52,7 +52,7 @@ pub(super) enum KerberosError {
     UnknownUser(String, String),
     #[error("logging on as {0} needs a ticket from kinit: Kerberos names outside ASCII are not supported here")]
     NotAscii(String),
-    #[error("the KDC does not know the service {0}")]
+    #[error("the KDC does not know the service {0}; set `spn` or `canonicalize`")]
     UnknownService(String),
     #[error("this machine's clock and the KDC's are {0} apart; Kerberos allows five minutes")]
     ClockSkew(String),

@@ -50,6 +50,12 @@ impl Shown {
         self.chain.first().is_some_and(|first| first.windows(TIMESTAMPS.len()).any(|bytes| bytes == TIMESTAMPS))
     }
 
+    /// Whether the authority that everything stands on is among them: most programs trust nothing less.
+    pub fn is_complete(&self) -> bool {
+        let signs_itself = |one: &&CertificateDer<'_>| names(one).is_some_and(|(issuer, subject)| issuer == subject);
+        self.authorities().last().is_some_and(signs_itself)
+    }
+
     /// The authorities of the chain, the root included where it is known: whoever trusts these trusts the server. A
     /// certificate that signs itself is all there is.
     pub fn authorities(&self) -> Vec<&CertificateDer<'static>> {
@@ -231,9 +237,12 @@ mod tests {
         let shown = Shown { chain: chain.clone(), trust: Trust::UnknownIssuer, root: None };
         assert_eq!((shown.issuer().as_str(), shown.is_of_public_authority()), ("Corp Inspection CA", false));
         assert_eq!(shown.authorities(), [&chain[1]]);
+        assert!(shown.is_complete());
         let (alone, root) = (vec![chain[0].clone()], Some(chain[1].clone()));
         let known = Shown { chain: alone.clone(), trust: Trust::Trusted, root };
         assert_eq!(known.authorities(), [&chain[0], &chain[1]]);
+        let unknown = Shown { root: None, ..known };
+        assert!(!unknown.is_complete());
     }
 
     #[test]
