@@ -1,8 +1,8 @@
 //! Files that outlive the process: small, for nobody else's eyes, each written whole or not at all.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
@@ -59,14 +59,25 @@ impl State {
             change(self.read(name));
             return Ok(());
         };
-        fs::create_dir_all(directory)?;
-        // The file itself is replaced with each change: a lock on it would be a lock on what was.
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).open(directory.join(format!("{name}.lock")))?;
-        lock.lock()?;
+        let _locked = lock(directory, name)?;
         match change(self.read(name)) {
             Some(bytes) => self.write(name, &bytes),
             None => Ok(()),
+        }
+    }
+
+    /// Keeps every other process from a file until what is given back is dropped: for changes that take several steps.
+    /// Without a directory there is nothing to keep anybody from, and it is refused.
+    pub fn lock(&self, name: &str) -> io::Result<File> {
+        lock(self.directory.as_ref().filter(|_| !self.read_only).ok_or(io::ErrorKind::NotFound)?, name)
+    }
+
+    /// What is not there is removed already.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        let Some(directory) = self.directory.as_ref().filter(|_| !self.read_only) else { return Ok(()) };
+        match fs::remove_file(directory.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => sync(directory),
         }
     }
 
@@ -78,8 +89,22 @@ impl State {
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(directory.join(name)).map_err(|error| error.error)?;
-        Ok(())
+        sync(directory)
     }
+}
+
+/// The file itself is replaced with each change: a lock on it would be a lock on what was.
+fn lock(directory: &Path, name: &str) -> io::Result<File> {
+    fs::create_dir_all(directory)?;
+    let lock =
+        OpenOptions::new().create(true).truncate(false).write(true).open(directory.join(format!("{name}.lock")))?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+/// A loss of power must not take back that a file came or went. Not every system lets a directory be opened.
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory).map_or(Ok(()), |directory| directory.sync_all())
 }
 
 /// Above what it was, and by the clock above what it was before somebody removed the file: a relay that runs
@@ -146,6 +171,22 @@ mod tests {
         assert_eq!(state.read("count").unwrap().len(), 80);
         state.update("count", &mut |_| None).unwrap();
         assert_eq!(state.read("count").unwrap().len(), 80);
+    }
+
+    #[test]
+    fn a_file_is_kept_from_others_and_removed_and_gone_already() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::at(Some(directory.path().join("a")));
+        let locked = state.lock("x").unwrap();
+        state.write("x", b"1").unwrap();
+        let other = OpenOptions::new().write(true).open(directory.path().join("a/x.lock")).unwrap();
+        assert!(other.try_lock().is_err());
+        drop(locked);
+        other.try_lock().unwrap();
+        state.remove("x").unwrap();
+        state.remove("x").unwrap();
+        assert_eq!(state.read("x"), None);
+        assert!(State::default().lock("x").is_err(), "nobody could be kept from anything");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! it listens, who holds a port or a connection.
 
 pub mod account;
+pub mod apart;
 pub mod descriptors;
+pub mod identity;
 mod owner;
 mod run_file;
 pub mod tree;
