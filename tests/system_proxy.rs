@@ -55,7 +55,8 @@ impl Desktop {
 #[ignore = "the others run it with an environment of their own"]
 fn finding() {
     let listening: [SocketAddr; 1] = ["127.0.0.1:3128".parse().unwrap()];
-    let ourselves = Ourselves { listening: &listening, is_own_address: &hallpass::network::is_own_address };
+    let is_own_address = &hallpass::network::is_own_address;
+    let ourselves = Ourselves { listening: &listening, is_own_address, changed: None };
     let found = discover(&|name| std::env::var(name).ok(), &ourselves);
     let shown = match found.kind {
         Kind::Static { upstreams, .. } => upstreams.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),

@@ -57,11 +57,11 @@ pub use environment::Environment;
 pub use layer::{Layer, Value};
 pub use load::{Files, Inputs, Loaded, load};
 pub use mistake::{Mistake, Mistakes, Origin, Problem};
-pub use places::user_file;
+pub use places::{state_directory, user_file};
 pub use stamps::Stamps;
 
 use access::{create_private, others_may_write};
-use places::{machine_file, state_directory};
+use places::machine_file;
 
 use crate::address::{Endpoint, Host, Target};
 use crate::auth::{Scheme, User};

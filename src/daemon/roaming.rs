@@ -18,6 +18,8 @@ use crate::config::{Config, PacSource};
 use crate::network::{self, Network};
 use crate::proxy::Looks;
 use crate::route::PacState;
+use crate::state::State;
+use crate::system_proxy::change::{self, Journal};
 
 /// A cable that is pulled or a VPN that comes up is a burst of notices: it is over after this long without one.
 const QUIET: Duration = Duration::from_secs(1);
@@ -231,7 +233,11 @@ impl Roaming {
     async fn discover(&self, config: &Config) -> Option<System> {
         let (listen, wpad) = (self.core.listen(), config.pac.wpad);
         let (environment, network) = (config.environment.clone(), self.network.clone());
-        let discovering = spawn_blocking(move || system::discover(&environment, &listen, &network, wpad));
+        let state = State::read_only(config.state_directory.clone());
+        let discovering = spawn_blocking(move || {
+            let changed = state.read(change::JOURNAL).and_then(|bytes| Journal::read(&bytes));
+            system::discover(&environment, &listen, &network, wpad, changed.as_ref())
+        });
         discovering.await.ok().flatten()
     }
 

@@ -7,6 +7,7 @@ use crate::config::{Environment, PacSource};
 use crate::network::{self, Network};
 use crate::resolver;
 use crate::route::no_proxy::NoProxy;
+use crate::system_proxy::change::Journal;
 use crate::system_proxy::{self, Found, Kind, Ourselves, wpad};
 
 /// Windows' word for names without a dot, which `no_proxy` knows too.
@@ -23,15 +24,17 @@ pub(super) struct System {
     pub notes: Vec<String>,
 }
 
-/// Blocks: desktops are asked through programs of theirs. `None`: nobody names a proxy.
+/// Blocks: desktops are asked through programs of theirs. `None`: nobody names a proxy. `changed` are settings that name
+/// a relay of ours for a while.
 pub(super) fn discover(
     environment: &Environment,
     listening: &[SocketAddr],
     network: &Network,
     wpad: bool,
+    changed: Option<&Journal>,
 ) -> Option<System> {
     let variable = |name: &str| environment.get(name).map(str::to_owned);
-    let ourselves = Ourselves { listening, is_own_address: &network::is_own_address };
+    let ourselves = Ourselves { listening, is_own_address: &network::is_own_address, changed };
     let Found { source, kind, notes } = system_proxy::discover(&variable, &ourselves);
     let mut system = System { source, notes, ..System::default() };
     match kind {
@@ -93,7 +96,7 @@ mod tests {
 
     fn found(pairs: &[(&str, &str)]) -> Option<System> {
         let environment = Environment::from_pairs(pairs.iter().copied());
-        discover(&environment, &["127.0.0.1:3128".parse().unwrap()], &Network::default(), false)
+        discover(&environment, &["127.0.0.1:3128".parse().unwrap()], &Network::default(), false, None)
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use super::{Found, Kind, exceptions, value};
 use crate::address::Protocol;
 
-const SCHEMA: &str = "org.gnome.system.proxy";
+pub(super) const SCHEMA: &str = "org.gnome.system.proxy";
 
-const SOURCE: &str = "GNOME's network settings";
+pub(super) const SOURCE: &str = "GNOME's network settings";
 
 /// Which sections are looked at: HTTPS is most of what is sent, and a web proxy does more than SOCKS.
 const SECTIONS: [(&str, Protocol); 3] =
@@ -29,7 +29,7 @@ pub fn read(text: &str) -> Option<Found> {
 }
 
 /// `org.gnome.system.proxy.http host 'h'` is `http.host` and `'h'`.
-fn setting(line: &str) -> Option<(String, &str)> {
+pub(super) fn setting(line: &str) -> Option<(String, &str)> {
     let (schema, rest) = line.trim().split_once(' ')?;
     let (key, value) = rest.split_once(' ')?;
     let section = schema.strip_prefix(SCHEMA)?;
@@ -68,7 +68,7 @@ fn string(text: &str) -> String {
 }
 
 /// The quoted strings of a value in GVariant's text form, alone or in an array.
-fn strings(text: &str) -> Vec<String> {
+pub(super) fn strings(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = text.chars();
     while let Some(quote) = rest.by_ref().find(|c| ['\'', '"'].contains(c)) {

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use super::{Found, Kind, Variable, exceptions, value};
 use crate::address::{Endpoint, Protocol};
 
-const GROUP: &str = "[Proxy Settings]";
+pub(super) const GROUP: &str = "[Proxy Settings]";
 
-const SOURCE: &str = "KDE's proxy settings";
+pub(super) const SOURCE: &str = "KDE's proxy settings";
 
 /// In order of preference; KDE calls HTTP within TLS to a proxy nothing.
 const PROXIES: [(&str, Protocol); 3] =

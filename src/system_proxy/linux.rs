@@ -7,19 +7,27 @@ use super::{Found, Kind, Source, Variable, gnome, kde, program};
 /// The desktop that runs has the last word, "no proxy" too. Where none does, such as for a service, a desktop's "no
 /// proxy" may be no more than a default.
 pub(super) fn sources(variable: Variable) -> Vec<Source> {
-    let desktops = variable("XDG_CURRENT_DESKTOP").unwrap_or_default().to_ascii_lowercase();
-    let runs = |names: &[&str]| desktops.split(':').any(|desktop| names.iter().any(|name| desktop.ends_with(name)));
-    if runs(&["kde", "plasma"]) {
+    if runs_kde(variable) {
         vec![of_kde, set_in_gnome]
-    } else if runs(&["gnome", "unity", "cinnamon", "mate", "budgie", "pantheon"]) {
+    } else if runs(variable, &["gnome", "unity", "cinnamon", "mate", "budgie", "pantheon"]) {
         vec![of_gnome, set_in_kde]
     } else {
         vec![set_in_gnome, set_in_kde]
     }
 }
 
+/// Whether the desktop that runs is KDE's.
+pub(super) fn runs_kde(variable: Variable) -> bool {
+    runs(variable, &["kde", "plasma"])
+}
+
+fn runs(variable: Variable, names: &[&str]) -> bool {
+    let desktops = variable("XDG_CURRENT_DESKTOP").unwrap_or_default().to_ascii_lowercase();
+    desktops.split(':').any(|desktop| names.iter().any(|name| desktop.ends_with(name)))
+}
+
 /// Without a session there is nobody whose settings these could be, and no bus to ask.
-fn of_gnome(variable: Variable) -> Option<Found> {
+pub(super) fn of_gnome(variable: Variable) -> Option<Found> {
     let session = ["DBUS_SESSION_BUS_ADDRESS", "XDG_CURRENT_DESKTOP", "WAYLAND_DISPLAY", "DISPLAY"];
     session.iter().any(|name| variable(name).is_some_and(|value| !value.is_empty())).then_some(())?;
     gnome::read(&program::output("gsettings", &["list-recursively", "org.gnome.system.proxy"], program::LIMIT)?)
@@ -31,10 +39,15 @@ fn set_in_gnome(variable: Variable) -> Option<Found> {
 
 /// The user's file, else the machine's.
 fn of_kde(variable: Variable) -> Option<Found> {
-    let directory = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let user = directory("XDG_CONFIG_HOME").or_else(|| directory("HOME").map(|home| home.join(".config")));
-    let files = user.into_iter().chain(["/etc/xdg".into()]).map(|directory| directory.join("kioslaverc"));
+    let files = kioslaverc_of_user(variable).into_iter().chain(["/etc/xdg/kioslaverc".into()]);
     files.filter_map(|file| std::fs::read_to_string(file).ok()).find_map(|text| kde::read(&text, variable))
+}
+
+/// Where KDE writes.
+pub(super) fn kioslaverc_of_user(variable: Variable) -> Option<PathBuf> {
+    let directory = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = directory("XDG_CONFIG_HOME").or_else(|| directory("HOME").map(|home| home.join(".config")))?;
+    Some(base.join("kioslaverc"))
 }
 
 fn set_in_kde(variable: Variable) -> Option<Found> {

@@ -1,5 +1,6 @@
-//! What the system says about proxies, for when nothing is configured.
+//! What the system says about proxies, for when nothing is configured; and how it is told ours for a while.
 
+pub mod change;
 pub mod environment;
 pub mod exceptions;
 pub mod gnome;
@@ -58,6 +59,8 @@ type Source = fn(Variable) -> Option<Found>;
 pub struct Ourselves<'a> {
     pub listening: &'a [SocketAddr],
     pub is_own_address: &'a dyn Fn(IpAddr) -> bool,
+    /// The settings that name one of our relays for a while, and what they said before.
+    pub changed: Option<&'a change::Journal>,
 }
 
 impl Ourselves<'_> {
@@ -78,9 +81,19 @@ pub fn discover(variable: Variable, ourselves: &Ourselves) -> Found {
     first(sources.filter_map(|source| source(variable)), ourselves)
 }
 
+/// What one of the system's sources says, if it would be heard.
+fn said(source: &str, variable: Variable) -> Option<Found> {
+    let mut found = imp::sources(variable).into_iter().filter_map(|read| read(variable));
+    found.find(|found| found.source == source)
+}
+
 fn first(said: impl Iterator<Item = Found>, ourselves: &Ourselves) -> Found {
     let mut notes = Vec::new();
-    for mut found in said {
+    let before = |found| match ourselves.changed {
+        Some(journal) => journal.former(found),
+        None => Some(found),
+    };
+    for mut found in said.filter_map(before) {
         let without_us = without(&mut found, ourselves);
         notes.append(&mut found.notes);
         if without_us {
@@ -122,7 +135,7 @@ mod tests {
     }
 
     fn ourselves<'a>(listening: &'a [SocketAddr]) -> Ourselves<'a> {
-        Ourselves { listening, is_own_address: &|ip| ip.to_string() == "192.0.2.7" }
+        Ourselves { listening, is_own_address: &|ip| ip.to_string() == "192.0.2.7", changed: None }
     }
 
     #[test]

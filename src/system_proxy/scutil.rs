@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Found, Kind, exceptions, value};
 use crate::address::Protocol;
 
-const SOURCE: &str = "the proxies of macOS's network settings";
+pub(super) const SOURCE: &str = "the proxies of macOS's network settings";
 
 /// In order of preference: HTTPS is most of what is sent, and a web proxy does more than SOCKS.
 const PROXIES: [(&str, Protocol); 3] =

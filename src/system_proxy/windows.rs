@@ -14,13 +14,18 @@ pub(super) fn sources(_: Variable) -> Vec<Source> {
 }
 
 fn of_the_registry(_: Variable) -> Option<Found> {
-    let policy = LOCAL_MACHINE.open(POLICY).and_then(|key| key.get_u32("ProxySettingsPerUser"));
     wininet::read(&Registry {
         user: settings(CURRENT_USER),
         machine: settings(LOCAL_MACHINE),
-        machine_wide: policy.is_ok_and(|per_user| per_user == 0),
+        machine_wide: is_machine_wide(),
         winhttp: connection(LOCAL_MACHINE, "WinHttpSettings"),
     })
+}
+
+/// A policy has the machine's settings count for every user.
+pub(super) fn is_machine_wide() -> bool {
+    let policy = LOCAL_MACHINE.open(POLICY).and_then(|key| key.get_u32("ProxySettingsPerUser"));
+    policy.is_ok_and(|per_user| per_user == 0)
 }
 
 /// What is not there is empty.

@@ -4,7 +4,7 @@ use super::{Found, Kind, exceptions, value};
 use crate::address::{Endpoint, Protocol};
 
 /// Who is asked: the settings people make apply before those that `netsh winhttp` makes for services.
-const WININET: &str = "the Internet settings of Windows";
+pub(super) const WININET: &str = "the Internet settings of Windows";
 const WINHTTP: &str = "WinHTTP's settings (netsh winhttp)";
 
 /// The values of a key `Internet Settings`; what is not there is empty.
