@@ -6,6 +6,7 @@ pub mod demo;
 mod doctor;
 mod explain;
 mod flags;
+mod guard;
 mod login;
 mod output;
 mod relay;
@@ -55,6 +56,9 @@ enum Command {
     /// Write, show or check the configuration.
     #[command(subcommand)]
     Config(config::Command),
+    /// Put back the system's proxy settings when a process ends; what run --system starts by itself.
+    #[command(hide = true)]
+    Guard(guard::Arguments),
 }
 
 pub fn run() -> ExitCode {
@@ -66,6 +70,10 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    // A guard has its own to put back, when its time has come.
+    if !matches!(command, Command::Guard(_)) {
+        guard::put_back_what_is_left();
+    }
     match command {
         Command::Serve(flags) => serve::run(&flags),
         Command::Demo(arguments) => demo::run(&arguments),
@@ -77,6 +85,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Login(arguments) => login::login(&arguments),
         Command::Logout(arguments) => login::logout(&arguments),
         Command::Config(command) => config::run(command),
+        Command::Guard(arguments) => guard::run(&arguments),
     }
 }
 

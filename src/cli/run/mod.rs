@@ -3,6 +3,7 @@
 mod chosen;
 mod environment;
 mod private;
+mod system;
 
 use std::ffi::OsString;
 use std::io;
@@ -37,6 +38,10 @@ pub struct Arguments {
     /// Certificates that the program is to trust as well, as PEM: those of a company that inspects TLS.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Have the system's own settings name the relay too while the program runs, for programs that ignore variables. What
+    /// was there is put back afterwards, whatever ends us.
+    #[arg(long)]
+    system: bool,
     /// Be the relay of another `hallpass run`.
     #[arg(long, hide = true)]
     only_relay: bool,
@@ -77,7 +82,9 @@ fn run_beside(relay: SocketAddr, arguments: &Arguments, private: Option<Private>
     environment::set(&mut command, relay, arguments.ca.as_deref());
     // What is to hold while the program and what it started run begins here, before the tree: it counts no child of ours
     // that is there already.
-    let whole = private.is_some();
+    let system = arguments.system.then(|| system::SystemProxy::set(relay)).transpose()?;
+    // An installer may end while what it started still downloads.
+    let whole = private.is_some() || system.is_some();
     let mut tree = match Tree::start(&mut command, whole) {
         Ok(tree) => tree,
         Err(error) => {
@@ -88,6 +95,7 @@ fn run_beside(relay: SocketAddr, arguments: &Arguments, private: Option<Private>
     };
     let life = live(&mut tree, program, whole)?;
     // And it ends here.
+    drop(system);
     if let Some(mut private) = private {
         if life.is_cut_short {
             private.finish_now();
