@@ -68,7 +68,7 @@ fn flags_are_checked_and_named() {
 fn what_init_writes_is_right_private_and_not_overwritten() {
     let home = home();
     let flags = ["--upstream", "proxy.corp.example:8080", "--user", r"CORP\alice", "--listen", "127.0.0.1:3129"];
-    let init = [&["config", "init"][..], &flags].concat();
+    let init = [&["config", "init", "--no-try"][..], &flags].concat();
     let output = hallpass(&home, &init);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     let printed = text(&output.stdout);
@@ -85,21 +85,46 @@ fn what_init_writes_is_right_private_and_not_overwritten() {
     let again = hallpass(&home, &init);
     assert_eq!(code(&again), Some(1));
     assert!(text(&again.stderr).contains("is there already; --force replaces it"));
-    assert_eq!(code(&hallpass(&home, &["config", "init", "--force"])), Some(0));
+    assert_eq!(code(&hallpass(&home, &["config", "init", "--template", "--force"])), Some(0));
     assert_eq!(code(&hallpass(&home, &["config", "check"])), Some(0));
     assert!(!text(&hallpass(&home, &["config", "show"]).stdout).contains("alice"));
+}
+
+/// What `config show` printed, without the heading and where values stand.
+fn values(shown: &[u8]) -> Vec<String> {
+    let shown = text(shown);
+    let lines = shown.lines().skip_while(|line| line.starts_with('#'));
+    lines.map(|line| line.split("  # ").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn show_begins_with_what_was_read_and_what_counts_where_nothing_is_written() {
+    let home = home();
+    let shown = text(&hallpass(&home, &["config", "show"]).stdout);
+    let file = home.path().join(".config/hallpass/hallpass.toml");
+    assert!(shown.contains(&format!("# not there: {}\n", file.display())), "{shown}");
+    assert!(shown.contains("hallpass config init writes one") && shown.contains("everything goes direct"), "{shown}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+    command.env_clear().env("HOME", home.path()).env("https_proxy", "http://proxy.test:8080");
+    let shown = text(&command.args(["config", "show"]).output().unwrap().stdout);
+    assert!(shown.contains("the environment variable https_proxy names http://proxy.test:8080"), "{shown}");
+
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "grace = \"7s\"\n").unwrap();
+    let shown = text(&hallpass(&home, &["config", "show", "--written", "--user", "alice"]).stdout);
+    assert!(shown.contains(&format!("# read: {}\n", file.display())), "{shown}");
+    let written: Vec<&str> = shown.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')).collect();
+    let grace = format!("grace = \"7s\"  # {}:1:1", file.display());
+    assert_eq!(written, [grace.as_str(), "user = \"alice\"  # --user"], "{shown}");
 }
 
 #[test]
 fn what_show_prints_is_a_file_that_shows_the_same() {
     let home = home();
-    let values = |output: &Output| -> Vec<String> {
-        text(&output.stdout).lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect()
-    };
     let first = hallpass(&home, &["config", "show", "--upstream", "a:1", "--user", "alice@R", "--no-proxy", "b,.c"]);
     fs::write(home.path().join("f.toml"), &first.stdout).unwrap();
     let second = hallpass(&home, &["config", "show", "--config", "f.toml"]);
-    assert_eq!(values(&first), values(&second));
+    assert_eq!(values(&first.stdout), values(&second.stdout));
     assert!(text(&first.stdout).contains("# --upstream") && text(&second.stdout).contains("# f.toml:"));
 }
 
@@ -109,7 +134,8 @@ fn init_lets_the_proxies_of_the_script_have_the_credential() {
     let script =
         "function FindProxyForURL(url, host) { return 'PROXY proxy.corp.test:8080; PROXY backup.corp.test:8080'; }";
     fs::write(home.path().join("p.pac"), script).unwrap();
-    let output = hallpass(&home, &["config", "init", "--config", "new.toml", "--pac", "p.pac", "--user", "alice"]);
+    let output =
+        hallpass(&home, &["config", "init", "--no-try", "--config", "new.toml", "--pac", "p.pac", "--user", "alice"]);
     assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
     let written = fs::read_to_string(home.path().join("new.toml")).unwrap();
     assert!(written.contains("\nfor = [\"proxy.corp.test\", \"backup.corp.test\"]\n"), "{written}");
@@ -148,12 +174,12 @@ fn the_defaults_in_the_example_are_the_defaults() {
     let home = home();
     let example = include_str!("../examples/hallpass.toml");
     fs::write(home.path().join("all.toml"), uncommented(example)).unwrap();
-    let values = |arguments: &[&str]| -> Vec<String> {
+    let shown_by = |arguments: &[&str]| -> Vec<String> {
         let output = hallpass(&home, arguments);
         assert_eq!(code(&output), Some(0), "{}", text(&output.stderr));
-        text(&output.stdout).lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect()
+        values(&output.stdout)
     };
     let shown = hallpass(&home, &["config", "show", "--config", "all.toml"]);
     assert!(!text(&shown.stdout).contains("# default"), "a key is missing in the example: {}", text(&shown.stdout));
-    assert_eq!(values(&["config", "show", "--config", "all.toml"]), values(&["config", "show", "--no-config"]));
+    assert_eq!(shown_by(&["config", "show", "--config", "all.toml"]), shown_by(&["config", "show", "--no-config"]));
 }

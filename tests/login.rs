@@ -5,20 +5,20 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
-use std::fs::{self, File};
+#[path = "terminal/mod.rs"]
+mod terminal;
+
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use hallpass::practice::{
     Account, Accounts, CorporateProxy, Gate, Names, Offer, Origin, OriginOptions, Place, ProxyOptions,
 };
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::OpenptFlags;
-use rustix::termios::LocalModes;
 use tempfile::TempDir;
+use terminal::Terminal;
 
 /// Far more than anything here needs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -199,7 +199,7 @@ fn without_a_configuration_login_says_how_to_get_one() {
     assert_eq!(login.code, Some(0), "{}", login.error);
     let command = format!("hallpass config init --user '{}' --upstream http://PROXY:PORT", home.user);
     assert!(login.out.contains(&command), "{}", login.out);
-    let init = home.run(&["config", "init", "--user", &home.user, "--upstream", "http://127.0.0.1:9"], "");
+    let init = home.run(&["config", "init", "--user", &home.user, "--upstream", "http://127.0.0.1:9", "--no-try"], "");
     assert_eq!(init.code, Some(0), "{}", init.error);
     let login = home.run(&["login"], "secret");
     assert!(login.out.contains("hallpass uses it from now on"), "{}", login.out);
@@ -252,64 +252,11 @@ fn what_cannot_be_a_password_or_a_user_is_refused() {
     assert_eq!(home.run(&["logout", &home.user], "").out, format!("no password of {} was stored\n", home.user));
 }
 
-/// A terminal with a person in front of it.
-struct Terminal {
-    person: File,
-    login: Child,
-    shown: String,
-}
-
-impl Terminal {
-    fn start(home: &Home) -> Self {
-        let person = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        rustix::pty::grantpt(&person).unwrap();
-        rustix::pty::unlockpt(&person).unwrap();
-        let name = rustix::pty::ptsname(&person, Vec::new()).unwrap();
-        let side =
-            || -> OwnedFd { rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap() };
-        let login = home.hallpass(&["login", &home.user]);
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait"]).arg(login.get_program()).args(login.get_args());
-        command.env_clear().envs(login.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.env("PATH", "/usr/bin:/bin");
-        let login = command.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
-        Self { person: person.into(), login, shown: String::new() }
-    }
-
-    fn echoes(&self) -> bool {
-        rustix::termios::tcgetattr(&self.person).unwrap().local_modes.contains(LocalModes::ECHO)
-    }
-
-    /// Until these words are shown.
-    fn see(&mut self, words: &str) {
-        while !self.shown.contains(words) {
-            let mut bytes = [0; 1024];
-            let length = self.person.read(&mut bytes).unwrap_or(0);
-            assert_ne!(length, 0, "the terminal ended without {words:?}: {}", self.shown);
-            self.shown += &String::from_utf8_lossy(&bytes[..length]);
-        }
-    }
-
-    fn wait_for_the_echo(&self, wanted: bool) {
-        let began = Instant::now();
-        while self.echoes() != wanted {
-            assert!(began.elapsed() < PATIENCE, "the echo is not {wanted}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn code(&mut self) -> Option<i32> {
-        self.login.wait().unwrap().code()
-    }
-}
-
 #[test]
 fn a_password_is_typed_once_and_never_shown() {
     let home = Home::new();
-    let mut terminal = Terminal::start(&home);
-    terminal.see(&format!("Password of {}: ", home.user));
-    terminal.wait_for_the_echo(false);
-    terminal.person.write_all("hünter2\r".as_bytes()).unwrap();
+    let mut terminal = Terminal::start(&home.hallpass(&["login", &home.user]));
+    terminal.answer(&format!("Password of {}: ", home.user), "hünter2");
     terminal.see("is stored in");
     assert_eq!(terminal.code(), Some(0));
     assert!(!terminal.shown.contains("nter2"), "{}", terminal.shown);
@@ -319,10 +266,10 @@ fn a_password_is_typed_once_and_never_shown() {
 #[test]
 fn ctrl_c_at_the_question_stores_nothing_and_leaves_the_terminal_as_it_was() {
     let home = Home::new();
-    let mut terminal = Terminal::start(&home);
+    let mut terminal = Terminal::start(&home.hallpass(&["login", &home.user]));
     terminal.see("Password of ");
     terminal.wait_for_the_echo(false);
-    terminal.person.write_all(b"half\x03").unwrap();
+    terminal.press("half\x03");
     terminal.see("interrupted: nothing was stored");
     assert_eq!(terminal.code(), Some(1));
     assert!(terminal.echoes());

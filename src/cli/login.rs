@@ -1,24 +1,20 @@
 //! `hallpass login` and `hallpass logout`: the password in the store of the system.
 
-use std::io::{self, BufRead, IsTerminal, Read};
+use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use zeroize::Zeroizing;
 
 use super::flags::Flags;
 use super::output;
+use super::prompt::{Terminal, password_of_stdin};
 use crate::auth::User;
 use crate::config::{self, Credential, Loaded, Origin};
 use crate::credential::{Source, store};
 use crate::process;
 use crate::secret::Secret;
 use crate::state::State;
-
-/// No password is longer; a longer line is some other file.
-const MAX_PASSWORD: u64 = 64 * 1024;
 
 #[derive(Debug, Args)]
 pub struct Login {
@@ -44,13 +40,12 @@ pub struct Logout {
 pub fn login(arguments: &Login) -> anyhow::Result<ExitCode> {
     process::leave_no_core();
     let loaded = config::load(&arguments.flags.inputs())?;
-    let may_ask = !arguments.password_stdin && io::stdin().is_terminal();
-    let user = match whose(arguments.whose.as_ref(), &loaded)? {
-        Some(user) => user,
-        None if may_ask => asked_user()?,
-        None => return Err(anyhow!("whose password? Name the user: hallpass login 'DOMAIN\\user'")),
-    };
-    let password = if may_ask { asked_password(&user)? } else { password_of_stdin()? };
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let terminal = if arguments.password_stdin { None } else { Terminal::open(&runtime) };
+    let asked = asked(arguments, &loaded, terminal.as_ref());
+    // A line that is still waited for must not hold up the end.
+    runtime.shutdown_background();
+    let (user, password) = asked?;
     if password.expose().is_empty() {
         return Err(anyhow!("the password is empty: nothing was stored"));
     }
@@ -64,6 +59,19 @@ pub fn login(arguments: &Login) -> anyhow::Result<ExitCode> {
     start_afresh(&loaded);
     output::say(how_it_is_used(&user, &loaded, &arguments.flags));
     Ok(ExitCode::SUCCESS)
+}
+
+fn asked(arguments: &Login, loaded: &Loaded, terminal: Option<&Terminal>) -> anyhow::Result<(User, Secret)> {
+    let user = match (whose(arguments.whose.as_ref(), loaded)?, terminal) {
+        (Some(user), _) => user,
+        (None, Some(terminal)) => asked_user(terminal)?,
+        (None, None) => return Err(anyhow!("whose password? Name the user: hallpass login 'DOMAIN\\user'")),
+    };
+    let password = match terminal {
+        Some(terminal) => asked_password(terminal, &user)?,
+        None => password_of_stdin()?,
+    };
+    Ok((user, password))
 }
 
 pub fn logout(arguments: &Logout) -> anyhow::Result<ExitCode> {
@@ -110,53 +118,26 @@ fn are_the_same(one: &User, other: &User) -> bool {
     one.to_string().to_lowercase() == other.to_string().to_lowercase()
 }
 
-fn asked_user() -> anyhow::Result<User> {
-    output::ask("User (DOMAIN\\user, user@REALM or user): ");
-    let mut line = String::new();
-    io::stdin().read_line(&mut line).context("cannot read the user")?;
-    Ok(line.trim_end_matches(['\r', '\n']).parse()?)
+fn asked_user(terminal: &Terminal) -> anyhow::Result<User> {
+    let line = terminal.line("User (DOMAIN\\user, user@REALM or user): ").map_err(nothing_stored)?;
+    Ok(line.parse()?)
 }
 
-/// From the terminal itself, without echo, once: a wrong one is found out by the first logon, which is only one.
-fn asked_password(user: &User) -> anyhow::Result<Secret> {
-    catch_interrupts().context("cannot prepare to ask")?;
-    match rpassword::prompt_password(format!("Password of {user}: ")) {
-        Ok(text) => Ok(Secret::new(text)),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(anyhow!("interrupted: nothing was stored")),
-        Err(error) => {
-            Err(error).context("cannot ask for the password here: hallpass login --password-stdin reads it from stdin")
-        }
-    }
+fn asked_password(terminal: &Terminal, user: &User) -> anyhow::Result<Secret> {
+    terminal.password(&format!("Password of {user}: ")).map_err(nothing_stored)
 }
 
-/// Ctrl-C must not end us before the terminal shows again what is typed; whoever asks hears of it and gives up.
-fn catch_interrupts() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Asked once is enough: what is caught stays caught.
-    runtime.block_on(async {
-        let _nobody_has_pressed_it_yet = tokio::time::timeout(Duration::ZERO, tokio::signal::ctrl_c()).await;
-    });
-    Ok(())
-}
-
-fn password_of_stdin() -> anyhow::Result<Secret> {
-    let mut line = Zeroizing::new(Vec::with_capacity(1024));
-    let read = io::stdin().lock().take(MAX_PASSWORD + 1).read_until(b'\n', &mut line);
-    let length = read.context("cannot read the password from stdin")?;
-    if length as u64 > MAX_PASSWORD {
-        return Err(anyhow!("the line on stdin is longer than 64 KiB: that is no password"));
+fn nothing_stored(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::Interrupted => anyhow!("interrupted: nothing was stored"),
+        io::ErrorKind::UnexpectedEof => anyhow!("the input has ended: nothing was stored"),
+        _ => anyhow::Error::from(error)
+            .context("cannot ask for the password here: hallpass login --password-stdin reads it from stdin"),
     }
-    for end in [b'\n', b'\r'] {
-        if line.last() == Some(&end) {
-            line.pop();
-        }
-    }
-    let text = std::str::from_utf8(&line).map_err(|_| anyhow!("the password on stdin is not UTF-8 text"))?;
-    Ok(Secret::new(text))
 }
 
 /// A relay that runs tries again what it had given up.
-fn start_afresh(loaded: &Loaded) {
+pub(super) fn start_afresh(loaded: &Loaded) {
     let state = State::at(loaded.config.state_directory.clone());
     if let Err(error) = state.raise_generation() {
         output::complain(format_args!("a relay that runs is not told of it: {error}; restart it"));

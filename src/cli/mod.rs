@@ -9,6 +9,7 @@ mod flags;
 mod guard;
 mod login;
 mod output;
+mod prompt;
 mod relay;
 mod run;
 mod serve;

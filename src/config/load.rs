@@ -72,6 +72,11 @@ impl Loaded {
         show::toml(self)
     }
 
+    /// The same without what stands nowhere.
+    pub fn written_to_toml(&self) -> String {
+        show::written(self)
+    }
+
     /// What differs from the defaults, as lines of a file: the keys above all tables, and the tables.
     pub fn changes_to_toml(&self) -> (String, String) {
         show::changes(self)

@@ -15,27 +15,34 @@ use crate::route::Hop;
 use crate::route::rules::{Rule, Use};
 
 pub fn toml(loaded: &Loaded) -> String {
-    let (top, tables) = Out::new(loaded, true).all();
+    let (top, tables) = Out::new(loaded, true, true).all();
+    top + &tables
+}
+
+/// Only what stands somewhere, with its origin.
+pub fn written(loaded: &Loaded) -> String {
+    let (top, tables) = Out::new(loaded, false, true).all();
     top + &tables
 }
 
 /// Only what differs from the defaults, without origins: the keys above all tables, and the tables.
 pub fn changes(loaded: &Loaded) -> (String, String) {
-    Out::new(loaded, false).all()
+    Out::new(loaded, false, false).all()
 }
 
 struct Out<'a> {
     loaded: &'a Loaded,
-    /// With the defaults and every origin.
-    full: bool,
+    /// With what stands nowhere.
+    defaults: bool,
+    origins: bool,
     /// A table whose first key has not been written.
     pending_head: String,
     text: String,
 }
 
 impl<'a> Out<'a> {
-    fn new(loaded: &'a Loaded, full: bool) -> Self {
-        Self { loaded, full, pending_head: String::new(), text: String::new() }
+    fn new(loaded: &'a Loaded, defaults: bool, origins: bool) -> Self {
+        Self { loaded, defaults, origins, pending_head: String::new(), text: String::new() }
     }
 
     fn all(mut self) -> (String, String) {
@@ -276,7 +283,7 @@ impl<'a> Out<'a> {
         let parts: Vec<String> = path.iter().map(|part| key(part)).collect();
         self.pending_head = format!("\n[{}]\n", parts.join("."));
         // A table with a name means something even when it is empty.
-        if self.full || path.len() > 1 {
+        if self.defaults || path.len() > 1 {
             self.text.push_str(&std::mem::take(&mut self.pending_head));
         }
     }
@@ -300,11 +307,11 @@ impl<'a> Out<'a> {
 
     fn put_as(&mut self, path: &[&str], before: &str, value: String) {
         let origin = self.loaded.origin(path);
-        if !self.full && origin == Origin::Default {
+        if !self.defaults && origin == Origin::Default {
             return;
         }
         let last = path.last().copied().unwrap_or_default();
-        let origin = if self.full { format!("  # {origin}") } else { String::new() };
+        let origin = if self.origins { format!("  # {origin}") } else { String::new() };
         self.text.push_str(&std::mem::take(&mut self.pending_head));
         self.text.push_str(&format!("{before}{last} = {value}{origin}\n"));
     }

@@ -14,6 +14,7 @@ mod script;
 mod script_host;
 mod situation;
 mod system;
+mod trial;
 mod ways;
 
 use std::io;
@@ -41,6 +42,7 @@ pub use files::ConfigFiles;
 use lasting::lasting;
 use record::LockoutRecord;
 use roaming::Roaming;
+pub use trial::{Trial, try_out};
 pub use ways::WaysError;
 use ways::{Bound, Listening, Plan, Ways};
 

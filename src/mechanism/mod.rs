@@ -238,6 +238,11 @@ impl Grant {
     }
 }
 
+/// Whose ticket the system has for whoever is logged in, as `alice@CORP.EXAMPLE`; else why there is none. May block.
+pub fn ticket_owner() -> Result<String, String> {
+    ticket::own().map(|ticket| ticket.owner)
+}
+
 fn unavailable<T>(reason: String) -> Result<T, MechanismError> {
     Err(MechanismError::Unavailable(reason.into()))
 }

@@ -56,7 +56,7 @@ impl Wanted {
     }
 
     /// Port 80 of a CONNECT is taken for plain HTTP, every other one for TLS.
-    pub(super) fn tunnel(target: &Target) -> Self {
+    pub fn tunnel(target: &Target) -> Self {
         let (scheme, authority) = match target.port {
             80 => ("http", target.host.to_string()),
             443 => ("https", target.host.to_string()),

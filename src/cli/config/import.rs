@@ -7,7 +7,7 @@ use std::{fs, io};
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 
-use super::init;
+use super::place;
 use crate::cli::output;
 use crate::config::import::{self, Imported, Tool};
 use crate::config::{self, Environment, Files, Inputs, Layer};
@@ -26,7 +26,7 @@ pub struct Import {
     /// Write this file instead of the usual one.
     #[arg(long, value_name = "FILE", conflicts_with = "print")]
     config: Option<PathBuf>,
-    /// Replace a file that is there already.
+    /// Replace a file that is there already; what it held stays beside it.
     #[arg(long)]
     force: bool,
 }
@@ -54,9 +54,11 @@ pub fn run(arguments: &Import) -> anyhow::Result<()> {
         output::say(text.trim_end());
         return Ok(());
     }
-    let path = init::destination(arguments.config.as_ref())?;
-    init::write(&path, &text, arguments.force)?;
-    output::say(format_args!("written: {}", path.display()));
+    let path = place::destination(arguments.config.as_ref())?;
+    if path.exists() && !arguments.force {
+        return Err(anyhow!("{} is there already; --force replaces it", path.display()));
+    }
+    place::written(&path, &text)?;
     next_steps(&imported);
     Ok(())
 }
@@ -102,8 +104,8 @@ fn checked(imported: &Imported) -> anyhow::Result<String> {
     config::write_private(&path, &draft, false).context("cannot write a temporary file")?;
     let inputs = Inputs { files: Files::Only(path), environment: Environment::default(), flags: Layer::default() };
     let loaded = config::load(&inputs).context("what was taken does not fit together; nothing was written")?;
-    let profiles = init::office_and_home(&loaded.config);
-    let parts = [settings.top(), init::TEMPLATE.into(), settings.tables(), profiles];
+    let profiles = place::office_and_home(&loaded.config);
+    let parts = [settings.top(), place::TEMPLATE.into(), settings.tables(), profiles];
     Ok(parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n"))
 }
 

@@ -2,6 +2,8 @@
 
 mod import;
 mod init;
+mod place;
+mod show;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -15,21 +17,21 @@ use crate::credential::Source;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write a configuration file from the flags, or one with every key commented out.
+    /// Find out what is needed, asking for what cannot be found, try it, and write a configuration file.
     Init(init::Init),
     /// Take over what cntlm, Px, alpaca or the environment were told, and report line by line what became of it.
     Import(import::Import),
-    /// Print each effective value with its origin, secrets left out.
-    Show(Flags),
+    /// Print each effective value with where it stands, secrets left out.
+    Show(show::Show),
     /// Say everything that is wrong with the configuration.
     Check(Flags),
 }
 
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Init(arguments) => init::run(&arguments)?,
+        Command::Init(arguments) => return init::run(&arguments),
         Command::Import(arguments) => import::run(&arguments)?,
-        Command::Show(flags) => output::say(config::load(&flags.inputs())?.to_toml().trim_end()),
+        Command::Show(arguments) => show::run(&arguments)?,
         Command::Check(flags) => check(&config::load(&flags.inputs())?),
     }
     Ok(ExitCode::SUCCESS)

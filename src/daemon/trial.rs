@@ -1,0 +1,53 @@
+//! One tunnel through what a configuration names, to see whether it would work.
+
+use crate::address::Target;
+use crate::auth::Scheme;
+use crate::http1::Fields;
+use crate::proxy::{Proxy, Wanted};
+use crate::route::{Hop, Route};
+use crate::upstream::{ConnectError, Connected};
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Trial {
+    /// There was a tunnel. Without a scheme nobody asked for a log-in.
+    Through {
+        hop: Hop,
+        scheme: Option<Scheme>,
+    },
+    /// The upstream answered something else, to whom it had let in or without asking who it is.
+    Answered {
+        hop: Hop,
+        scheme: Option<Scheme>,
+        status: u16,
+    },
+    /// No upstream stands on the way, for this reason.
+    Direct(String),
+    /// There is no way, for this reason.
+    NoWay(String),
+    Failed(Box<ConnectError>),
+}
+
+/// The lock-out breaker decides, as for every request, whether a secret may be shown.
+pub async fn try_out(proxy: &Proxy, target: &Target) -> Trial {
+    let decision = proxy.explain(&Wanted::tunnel(target)).await;
+    if decision.hops.is_empty() {
+        return Trial::NoWay(decision.reason.text);
+    }
+    if !decision.hops.iter().any(|hop| matches!(hop, Hop::Upstream(_))) {
+        return Trial::Direct(decision.reason.text);
+    }
+    let route = Route { hops: decision.hops, reason: decision.reason };
+    let tried = proxy.upstreams.tunnel(&route, target, &Fields::default()).await;
+    // What was found out about a secret is on disk before anybody builds on it.
+    proxy.upstreams.live.lockout().verdict().await;
+    match tried {
+        Ok(Connected::Tunnel(tunnel)) if tunnel.hop == Hop::Direct => Trial::Direct(route.reason.text),
+        Ok(Connected::Tunnel(tunnel)) => Trial::Through { hop: tunnel.hop, scheme: tunnel.scheme },
+        Ok(Connected::Answer(answer)) => {
+            Trial::Answered { hop: answer.hop, scheme: answer.scheme, status: answer.head.status }
+        }
+        Ok(Connected::Repeated(hop, page)) => Trial::Answered { hop, scheme: None, status: page.head.status },
+        Err(error) => Trial::Failed(Box::new(error)),
+    }
+}
