@@ -1,5 +1,6 @@
 //! The commands: arguments in, exit code out. A file each; this one only knows their names.
 
+mod completions;
 mod config;
 mod connect;
 pub mod demo;
@@ -8,6 +9,7 @@ mod explain;
 mod flags;
 mod guard;
 mod login;
+mod man;
 mod output;
 mod prompt;
 mod relay;
@@ -17,7 +19,7 @@ mod status;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Mistakes;
 
@@ -26,7 +28,16 @@ const EXIT_MISTAKE: u8 = 2;
 
 /// A local relay that authenticates to corporate proxies for the tools that cannot.
 #[derive(Debug, Parser)]
-#[command(name = "hallpass", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "hallpass",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  \
+        hallpass config init --upstream proxy.corp.example:8080 --user 'CORP\\alice'\n  \
+        hallpass login\n  \
+        hallpass\n\n\
+        What an error means: docs/errors.md. All commands and keys: docs/manual.md."
+)]
 struct Arguments {
     #[command(flatten)]
     flags: flags::Flags,
@@ -37,29 +48,65 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the relay in the foreground; what hallpass does without a command.
+    #[command(after_help = "Example:\n  hallpass serve --upstream proxy.corp.example:8080 --user 'CORP\\alice'")]
     Serve(flags::Flags),
     /// Show hallpass at work: a practice corporate proxy, the relay in front of it and a client, in one process.
+    #[command(after_help = "Example:\n  hallpass demo --once --scheme digest")]
     Demo(demo::Arguments),
     /// Connect stdin and stdout to HOST:PORT through the relay that runs; for ssh: ProxyCommand hallpass connect %h:%p.
+    #[command(after_help = "Example, with ssh:\n  \
+        hallpass connect git.example.com:22\n  \
+        ssh -o ProxyCommand='hallpass connect %h:%p' git@git.example.com")]
     Connect(connect::Arguments),
     /// Run one program with its proxy set to the relay.
+    #[command(after_help = "Examples:\n  \
+        hallpass run -- git clone https://github.com/rust-lang/log\n  \
+        hallpass run --system -- ./Setup.exe")]
     Run(run::Arguments),
     /// Say how the relay that runs stands: its profile, its script, its hops.
+    #[command(after_help = "Examples:\n  \
+        hallpass status --watch\n  \
+        hallpass status --retry")]
     Status(status::Status),
     /// Look for what is wrong with the way out, and say what to do.
+    #[command(after_help = "Examples:\n  \
+        hallpass doctor\n  \
+        hallpass doctor --preset claude")]
     Doctor(doctor::Doctor),
     /// Say which way a request would go from here, and why.
+    #[command(after_help = "Example:\n  hallpass explain https://github.com/ intranet.corp.example:443")]
     Explain(explain::Explain),
     /// Put the account's password into the system's store of secrets, from where the relay takes it.
+    #[command(after_help = "Examples:\n  \
+        hallpass login 'CORP\\alice'\n  \
+        hallpass login --password-stdin < password")]
     Login(login::Login),
     /// Take the account's password out of the system's store of secrets.
+    #[command(after_help = "Example:\n  hallpass logout 'CORP\\alice'")]
     Logout(login::Logout),
     /// Write, show or check the configuration.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  hallpass config check")]
     Config(config::Command),
     /// Put back the system's proxy settings when a process ends; what run --system starts by itself.
     #[command(hide = true)]
     Guard(guard::Arguments),
+    /// Print the manual page of hallpass or of a command, or write all of them into a directory.
+    #[command(after_help = "Examples:\n  \
+        hallpass man login > hallpass-login.1\n  \
+        hallpass man --all /usr/local/share/man/man1")]
+    Man(man::Arguments),
+    /// Print what a shell needs to complete commands and flags.
+    #[command(after_help = "Examples:\n  \
+        hallpass completions bash > ~/.local/share/bash-completion/completions/hallpass\n  \
+        hallpass completions zsh > ~/.zfunc/_hallpass\n  \
+        hallpass completions fish > ~/.config/fish/completions/hallpass.fish\n  \
+        hallpass completions powershell >> $PROFILE")]
+    Completions(completions::Arguments),
+}
+
+/// All commands and flags there are.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 pub fn run() -> ExitCode {
@@ -87,6 +134,8 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Logout(arguments) => login::logout(&arguments),
         Command::Config(command) => config::run(command),
         Command::Guard(arguments) => guard::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
     }
 }
 

@@ -237,18 +237,23 @@ fn audit_to(reader: &mut Reader<'_>) -> Option<AuditTo> {
         "stderr" => Ok(AuditTo::Stderr),
         // A service has no useful current directory, and "stdout" is no file name.
         path if path.starts_with('/') => Ok(AuditTo::File(path.into())),
-        _ => Err(Problem::new(format!("{text:?} is no place for records")).hint("\"off\", \"stderr\" or \"/a/file\"")),
+        _ => Err(Problem::new(format!("{text:?} is no place for records"))
+            .hint(format!("\"off\", \"stderr\", {} or the full path of a file", system_logs()))),
     })
 }
 
 fn system_log(name: &str) -> Result<AuditTo, Problem> {
-    let here: Vec<SystemLog> = SystemLog::ALL.into_iter().filter(|log| log.is_here()).collect();
-    here.iter().find(|log| log.name() == name).map(|log| AuditTo::System(*log)).ok_or_else(|| {
-        let names: Vec<String> = here.iter().map(|log| format!("{:?}", log.name())).collect();
+    let here = SystemLog::ALL.into_iter().find(|log| log.is_here() && log.name() == name);
+    here.map(AuditTo::System).ok_or_else(|| {
         let system = std::env::consts::OS;
-        Problem::new(format!("there is no {name} on {system}"))
-            .hint(format!("{}, \"stderr\" or a file", names.join(", ")))
+        Problem::new(format!("there is no {name} on {system}")).hint(format!("{}, \"stderr\" or a file", system_logs()))
     })
+}
+
+/// Those of this system, as they are written.
+fn system_logs() -> String {
+    let here = SystemLog::ALL.into_iter().filter(|log| log.is_here());
+    here.map(|log| format!("{:?}", log.name())).collect::<Vec<_>>().join(", ")
 }
 
 fn audit_max_size(text: &str) -> Result<u64, Problem> {

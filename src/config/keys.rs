@@ -139,6 +139,10 @@ pub(super) fn find_in(keys: &[&str], path: &[&str]) -> Found {
     }
 }
 
+pub fn all() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().copied()
+}
+
 /// Keys that have one fixed name and so can be an environment variable.
 pub fn fixed() -> impl Iterator<Item = &'static str> {
     KEYS.iter().copied().filter(|key| !key.contains(['*', '#']))

@@ -25,6 +25,7 @@ mod pac;
 mod profiles;
 mod reader;
 mod rules;
+mod schema;
 mod shortcut;
 mod show;
 mod stamps;
@@ -58,6 +59,7 @@ pub use layer::{Layer, Value};
 pub use load::{Files, Inputs, Loaded, load};
 pub use mistake::{Mistake, Mistakes, Origin, Problem};
 pub use places::{state_directory, user_file};
+pub use schema::schema;
 pub use stamps::Stamps;
 
 use access::{create_private, others_may_write};

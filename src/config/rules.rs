@@ -78,6 +78,12 @@ fn action(reader: &mut Reader<'_>, path: &[&str], all: &[Upstream]) -> Option<Us
             DIRECT => hops.push(Hop::Direct),
             name => {
                 let known = upstreams::known(name, all).map(|upstream| upstream.endpoint.clone());
+                let known = known.map_err(|problem| match replaced_by(reader, all, origin) {
+                    Some(flag) => {
+                        problem.hint(format!("{flag} replaces the upstreams of the files: leave it out, or the rule"))
+                    }
+                    None => problem,
+                });
                 hops.extend(reader.checked(path, origin.clone(), known).map(Hop::Upstream));
             }
         }
@@ -86,6 +92,14 @@ fn action(reader: &mut Reader<'_>, path: &[&str], all: &[Upstream]) -> Option<Us
         reader.wrong(path, Problem::new("the list is empty").hint(format!("use = {WAYS}")));
     }
     Some(Use::Hops(hops))
+}
+
+/// What stands in the place of the upstreams that the same file has: `--upstream`, or the variable.
+fn replaced_by(reader: &Reader<'_>, all: &[Upstream], rule: &Origin) -> Option<Origin> {
+    let of = |upstream: &Upstream| reader.origin(&["upstreams", &upstream.name, "url"]);
+    let is_above = |origin: &Origin| matches!(origin, Origin::Flag(_) | Origin::Variable(_));
+    let is_of_a_file = matches!(rule, Origin::File { .. });
+    all.iter().map(of).find(is_above).filter(|_| is_of_a_file)
 }
 
 fn ports(text: &str) -> Result<PortRange, Problem> {

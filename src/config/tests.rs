@@ -114,7 +114,7 @@ fn every_mistake_has_its_own_words() {
         ("user_agent = \"${env:NONE}\"".into(), "1:1: user_agent: the variable NONE is not set"),
         ("[log]\nlevel = \"loud\"".into(), "2:1: log.level: \"loud\" is none of the choices (one of \"off\""),
         ("[audit]\nto = \"eventlog\"".into(), "2:1: audit.to: there is no eventlog on "),
-        ("[audit]\nto = \"stdout\"".into(), "2:1: audit.to: \"stdout\" is no place"),
+        ("[audit]\nto = \"stdout\"".into(), "2:1: audit.to: \"stdout\" is no place for records (\"off\", \"stderr\", "),
         ("connect_port_80 = \"off\"".into(), "1:1: connect_port_80: \"off\" is none of the choices"),
         ("tunnels = 1".into(), "1:1: tunnels: this is a list of tables (write [[tunnels]]"),
         (tunnel("127.0.0.1:1", "h"), "3:1: tunnels.1.target: the port is missing (\"git.example.com:22\")"),
@@ -355,6 +355,18 @@ fn only_a_file_that_was_named_must_be_there() {
 
 const OFFICE: &str = "[upstreams.office]\nurl = \"http://office:1\"\ncredential = \"corp\"
 [credentials.corp]\nuser = 'CORP\\alice'\npassword_command = [\"ask\"]\n";
+
+#[test]
+fn a_rule_beside_an_upstream_from_above_is_told_why_its_upstream_is_gone() {
+    let (_directory, path) =
+        written("[upstreams.office]\nurl = \"http://a:1\"\n[[rules]]\nhosts = \"b\"\nuse = \"office\"\n");
+    let inputs = inputs(Files::Only(path), &[("HALLPASS_UPSTREAM", "http://c:1")]);
+    let said = load(&inputs).unwrap_err().to_string();
+    assert!(
+        said.contains("there is no upstream \"office\" (HALLPASS_UPSTREAM replaces the upstreams of the"),
+        "{said}"
+    );
+}
 
 #[test]
 fn an_upstream_from_above_replaces_those_of_the_files() {

@@ -93,19 +93,22 @@ mod code {
 
 fn explain(error: &Error, service: &Service) -> Lacking {
     let (service, cause) = (service.principal(), cause(error));
-    let (what, why) = match error.minor {
+    match error.minor {
         code::SERVICE_UNKNOWN => {
             let why = format!("the KDC does not know the service {service} ({cause}); set `spn` or `canonicalize`");
-            (Lack::Service, why)
+            Lacking::new(Lack::Service, why)
         }
         code::TICKET_EXPIRED => {
-            (Lack::Ticket, format!("the Kerberos ticket has expired ({cause}); renew it with kinit"))
+            let why = format!("the Kerberos ticket has expired ({cause}); renew it with kinit");
+            Lacking::new(Lack::Ticket, why)
         }
-        code::CLOCK_SKEW => (Lack::Clock, format!("this machine's clock and the KDC's are too far apart ({cause})")),
-        code::KDC_UNREACHABLE => (Lack::Kdc, format!("no KDC answers ({cause})")),
-        _ => (Lack::Other, format!("no ticket for {service} ({cause})")),
-    };
-    Lacking::new(what, why)
+        code::CLOCK_SKEW => {
+            let why = format!("this machine's clock and the KDC's are too far apart ({cause})");
+            Lacking::new(Lack::Clock, why)
+        }
+        code::KDC_UNREACHABLE => Lacking::new(Lack::Kdc, format!("no KDC answers ({cause})")),
+        _ => Lacking::new(Lack::Other, format!("no ticket for {service} ({cause})")),
+    }
 }
 
 /// The library's text on one line. The mechanism's part says more than the general one.

@@ -361,12 +361,18 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
-        for (user, password, words) in [(None, Some("p"), "no user"), (Some("alice"), None, "no password")] {
+        for (user, password, words, lack) in
+            [(None, Some("p"), "no user", Lack::User), (Some("alice"), None, "no password", Lack::Secret)]
+        {
             let identities = identities(user, password, &ALL);
-            for start in [Start::Scheme(Scheme::Ntlm), Start::Scheme(Scheme::Digest), Start::Scheme(Scheme::Basic)] {
-                assert!(reason(&identities, start, OFFICE).unwrap().contains(words), "{user:?} {start:?}");
+            for how in [Start::Scheme(Scheme::Ntlm), Start::Scheme(Scheme::Digest), Start::Scheme(Scheme::Basic)] {
+                assert!(reason(&identities, how, OFFICE).unwrap().contains(words), "{user:?} {how:?}");
+                assert_eq!(start(&identities, how, OFFICE).err().unwrap().lacking().what, lack, "{user:?} {how:?}");
             }
         }
+        let nobody = identities(Some("alice"), Some("p"), &ALL);
+        let elsewhere = start(&nobody, Start::Scheme(Scheme::Basic), "proxy.evil.example:8080");
+        assert_eq!(elsewhere.err().unwrap().lacking().what, Lack::Leave);
     }
 
     #[test]

@@ -150,12 +150,22 @@ impl Problem {
 
     /// The body: one line for a person, with the id that finds the audit record.
     fn body(&self, id: &str) -> String {
-        format!("hallpass: {} (request {id}, errors.md#{})\n", self.line(), self.fault.anchor)
+        format!("hallpass: {} (request {id}, {})\n", self.words(), self.place())
+    }
+
+    /// The same for a log, which has the id anyway.
+    pub fn line(&self) -> String {
+        format!("{} ({})", self.words(), self.place())
     }
 
     /// What happened, whose fault it is and what to do.
-    pub fn line(&self) -> String {
+    fn words(&self) -> String {
         format!("{} - at fault: {} - {}", one_line(&self.cause), self.fault.whose, self.fault.hint)
+    }
+
+    /// Where it is explained.
+    fn place(&self) -> String {
+        format!("errors.md#{}", self.fault.anchor)
     }
 
     fn reason(&self) -> &'static str {
@@ -323,6 +333,8 @@ pub(super) async fn send_last(client: &mut Client, bytes: &[u8]) -> io::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::{Endpoint, Protocol};
+    use crate::auth::Lacking;
 
     #[test]
     fn a_407_of_ours_names_a_scheme_that_no_client_knows() {
@@ -336,6 +348,66 @@ mod tests {
         assert!(body.contains("at fault: your account - check user and password"), "{body}");
         assert!(body.ends_with("(request x-1, errors.md#credential-rejected)\n"), "{body}");
         assert_eq!(body.lines().count(), 1);
+    }
+
+    fn anchor_of(hop: &Hop, cause: ConnectCause) -> &'static str {
+        let target = Target::parse("h:1", None).unwrap();
+        Problem::of_connect(&ConnectError::new(&target, hop, cause)).fault.anchor
+    }
+
+    #[test]
+    fn what_to_do_about_a_missing_credential_depends_on_what_is_missing() {
+        for (lack, anchor) in [
+            (Lack::Leave, "credential-not-meant"),
+            (Lack::Secret, "no-password"),
+            (Lack::Clock, "clock-skew"),
+            (Lack::Service, "proxy-not-in-directory"),
+            (Lack::Kdc, "no-kdc"),
+            (Lack::Ticket, "no-ticket"),
+            (Lack::User, "no-user"),
+            (Lack::Other, "no-log-in"),
+        ] {
+            let refusal = Refusal::NoCredential(Lacking::new(lack, "x"));
+            assert_eq!(anchor_of(&Hop::Direct, refusal.into()), anchor, "{lack:?}");
+        }
+        // A named account without a password is not helped by a ticket, nor is a wrong clock by a password.
+        let both = Lacking::all(&[Lacking::new(Lack::Secret, "no password"), Lacking::new(Lack::Ticket, "no ticket")]);
+        assert_eq!((both.what, both.why.as_str()), (Lack::Secret, "no password; no ticket"));
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_reached_is_told_from_a_target_that_goes_directly() {
+        let proxy = Endpoint { target: Target::parse("p:1", None).unwrap(), protocol: Protocol::Http };
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let lost = || io::Error::from(io::ErrorKind::NetworkUnreachable);
+        for (cause, by_proxy, directly) in [
+            (DialError::Resolve("h".into(), refused()), "proxy-name-unknown", "target-name-unknown"),
+            (
+                DialError::Connect(proxy.target.clone(), refused()),
+                "proxy-refuses-connections",
+                "target-refuses-connections",
+            ),
+            (DialError::Connect(proxy.target.clone(), lost()), "proxy-unroutable", "target-unroutable"),
+        ] {
+            let said = [of_dial(&cause, &Hop::Upstream(proxy.clone())).anchor, of_dial(&cause, &Hop::Direct).anchor];
+            assert_eq!(said, [by_proxy, directly], "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_tls_handshake_says_what_to_write() {
+        let failed = |error: rustls::Error| {
+            let error = io::Error::new(io::ErrorKind::InvalidData, error);
+            TlsError::Handshake(Target::parse("p:1", None).unwrap(), error)
+        };
+        for (error, anchor) in [
+            (rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer), "tls-unknown-authority"),
+            (rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForName), "tls-wrong-name"),
+            (rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType), "tls-not-spoken"),
+            (rustls::Error::InvalidCertificate(rustls::CertificateError::Expired), "tls-failed"),
+        ] {
+            assert_eq!(anchor_of(&Hop::Direct, failed(error.clone()).into()), anchor, "{error:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Rust as tokens, and the paths that stand in it.
 
-/// An identifier, `::`, or one character. Comments and literals are left out.
+/// An identifier, `::`, one character, or a literal as it stands there. Comments are left out.
 #[derive(Debug, Clone)]
 pub struct Token {
     pub text: String,
@@ -13,7 +13,13 @@ impl Token {
     }
 }
 
+/// Without literals.
 pub fn tokens(text: &str) -> Vec<Token> {
+    let is_literal = |token: &Token| token.text.len() > 1 && token.text.ends_with(['"', '\'', '#']);
+    lexed(text).into_iter().filter(|token| !is_literal(token)).collect()
+}
+
+pub fn lexed(text: &str) -> Vec<Token> {
     let chars: Vec<char> = text.chars().collect();
     let starts_with = |at: usize, word: &str| word.chars().enumerate().all(|(n, c)| chars.get(at + n) == Some(&c));
     let (mut list, mut at, mut line) = (Vec::new(), 0, 1);
@@ -35,6 +41,7 @@ pub fn tokens(text: &str) -> Vec<Token> {
             }
         } else if let Some(end) = literal(&chars, at) {
             at = end;
+            list.push(Token { text: chars[begin..at].iter().collect(), line });
         } else if chars[at].is_alphanumeric() || chars[at] == '_' {
             at = (at..chars.len()).find(|n| !(chars[*n].is_alphanumeric() || chars[*n] == '_')).unwrap_or(chars.len());
             list.push(Token { text: chars[begin..at].iter().collect(), line });

@@ -3,6 +3,7 @@
 mod import;
 mod init;
 mod place;
+mod schema;
 mod show;
 
 use std::net::SocketAddr;
@@ -18,13 +19,27 @@ use crate::credential::Source;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Find out what is needed, asking for what cannot be found, try it, and write a configuration file.
+    #[command(after_help = "Examples:\n  \
+        hallpass config init\n  \
+        hallpass config init --upstream proxy.corp.example:8080 --user 'CORP\\alice'")]
     Init(init::Init),
     /// Take over what cntlm, Px, alpaca or the environment were told, and report line by line what became of it.
+    #[command(after_help = "Examples:\n  \
+        hallpass config import /etc/cntlm.conf\n  \
+        hallpass config import px.ini --print\n  \
+        hallpass config import --from environment")]
     Import(import::Import),
     /// Print each effective value with where it stands, secrets left out.
+    #[command(after_help = "Example:\n  hallpass config show --config hallpass.toml")]
     Show(show::Show),
     /// Say everything that is wrong with the configuration.
+    #[command(after_help = "Example:\n  hallpass config check --config hallpass.toml")]
     Check(Flags),
+    /// Print the JSON Schema of hallpass.toml, by which editors complete and check it.
+    #[command(after_help = "Example:\n  \
+        hallpass config schema > hallpass.schema.json\n\n\
+        With \"#:schema ./hallpass.schema.json\" as the first line of hallpass.toml, Even Better TOML and taplo use it.")]
+    Schema,
 }
 
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -33,6 +48,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Import(arguments) => import::run(&arguments)?,
         Command::Show(arguments) => show::run(&arguments)?,
         Command::Check(flags) => check(&config::load(&flags.inputs())?),
+        Command::Schema => schema::run()?,
     }
     Ok(ExitCode::SUCCESS)
 }
