@@ -158,6 +158,8 @@ async fn a_relay_uses_what_login_has_stored_until_logout() {
     assert!(answer.starts_with("HTTP/1.1 407 "), "{answer}");
     let hint = format!("no password of {} is stored here: run hallpass login", home.user);
     assert!(answer.contains(&hint), "{answer}");
+    // A ticket is not what this account lacks.
+    assert!(answer.contains("errors.md#no-password") && !answer.contains("kinit"), "{answer}");
 
     let login = home.run(&["login"], &format!("{PASSWORD}\n"));
     assert_eq!(login.code, Some(0), "{}", login.error);

@@ -37,6 +37,7 @@ RIGHT = {
 
 VALIDATE = """
 import json, sys
+import jsonschema
 schema, files = json.load(sys.stdin)
 jsonschema.Draft202012Validator.check_schema(schema)
 known = jsonschema.Draft202012Validator(schema)
