@@ -133,6 +133,8 @@ impl Tree {
         loop {
             match waitid(WaitId::Pid(self.program), wanted | WaitIdOptions::NOHANG) {
                 Err(rustix::io::Errno::INTR) => {}
+                // It has ended meanwhile, and whoever has ended never stops.
+                Err(rustix::io::Errno::CHILD) if !wanted.contains(WaitIdOptions::EXITED) => return Ok(None),
                 other => return Ok(other?),
             }
         }

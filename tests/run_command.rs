@@ -1,0 +1,557 @@
+//! `hallpass run` as a shell and a program see it: environment, exit codes, signals, the terminal, and the relay that
+//! comes and goes with the program.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use hallpass::practice::{
+    Account, Accounts, CorporateProxy, Gate, Names, Offer, Origin, OriginOptions, Place, ProxyOptions,
+};
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::OpenptFlags;
+use tempfile::TempDir;
+
+/// Far more than anything here needs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const HALLPASS: &str = env!("CARGO_BIN_EXE_hallpass");
+
+fn home() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// In a home of its own, without any variable of the machine.
+fn hallpass(home: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(HALLPASS);
+    command.env_clear().env("HOME", home.path()).env("XDG_RUNTIME_DIR", home.path()).current_dir(home.path());
+    command.env("PATH", "/usr/bin:/bin").args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Without a configuration, so with a relay of its own that goes direct.
+fn alone(home: &TempDir, program: &[&str]) -> Command {
+    hallpass(home, &[&["run", "--no-config", "--"], program].concat())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn kill(pid: u32, signal: &str) {
+    assert!(Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap().success());
+}
+
+/// The processes whose parent is this one.
+fn children(pid: u32) -> Vec<u32> {
+    let parent = |stat: &str| stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse::<u32>().ok();
+    let all = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_child =
+        |of: &u32| fs::read_to_string(format!("/proc/{of}/stat")).is_ok_and(|stat| parent(&stat) == Some(pid));
+    all.filter(is_child).collect()
+}
+
+fn lives(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// A program that a test talks to while it runs.
+struct Running {
+    hallpass: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut hallpass = command.spawn().unwrap();
+        let (stdin, stdout) = (hallpass.stdin.take().unwrap(), hallpass.stdout.take().unwrap());
+        Self { hallpass, stdin, stdout: BufReader::new(stdout) }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().into()
+    }
+
+    /// What the program was told; it says so in its first line.
+    fn relay(&mut self) -> SocketAddr {
+        let line = self.line();
+        let Some(addr) = line.strip_prefix("http://") else {
+            let mut error = String::new();
+            self.hallpass.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+            panic!("{line} {error}");
+        };
+        addr.parse().unwrap()
+    }
+
+    fn say(&mut self, words: &str) {
+        writeln!(self.stdin, "{words}").unwrap();
+    }
+
+    /// The exit code, and all that was said on stderr.
+    fn end(mut self) -> (Option<i32>, String) {
+        drop(self.stdin);
+        let mut error = String::new();
+        self.hallpass.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+        (self.hallpass.wait().unwrap().code(), error)
+    }
+}
+
+/// Tells where its relay is and ends when it has heard a line.
+const ASKED: [&str; 3] = ["sh", "-c", "echo $http_proxy; read line; exit 3"];
+
+fn get(relay: SocketAddr, url: &str) -> String {
+    let mut stream = TcpStream::connect(relay).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let host = url.split('/').nth(2).unwrap();
+    write!(stream, "GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    text(&answer)
+}
+
+fn tunnel(relay: SocketAddr, target: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(relay).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n").unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    assert!(text(&head).starts_with("HTTP/1.1 200 "), "{}", text(&head));
+    stream
+}
+
+#[test]
+fn the_environment_is_the_users_with_the_proxy_of_the_relay_and_nothing_of_ours() {
+    let home = home();
+    let ca = home.path().join("ca.pem");
+    let mut command = hallpass(
+        &home,
+        &["run", "--no-config", "--ca", ca.to_str().unwrap(), "--user", "CORP\\alice", "--", "env", "-0"],
+    );
+    command.envs([("KEPT", "a b"), ("NO_PROXY", "corp.test"), ("no_proxy", "corp.test, b.test")]);
+    command.envs([("HTTPS_PROXY", "http://old.test:1"), ("HALLPASS_PASSWORD", "secret"), ("HALLPASS_GRACE", "1s")]);
+    let output = command.output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    let shown = text(&output.stdout);
+    let found: BTreeMap<&str, &str> =
+        shown.split('\0').filter(|line| !line.is_empty()).map(|line| line.split_once('=').unwrap()).collect();
+    let relay = found["http_proxy"];
+    assert!(relay.starts_with("http://127.0.0.1:"), "{relay}");
+    let directory = home.path().to_str().unwrap();
+    let mut wanted = BTreeMap::from([("HOME", directory), ("XDG_RUNTIME_DIR", directory), ("PATH", "/usr/bin:/bin")]);
+    wanted.extend([("KEPT", "a b"), ("NODE_USE_ENV_PROXY", "1"), ("NODE_EXTRA_CA_CERTS", ca.to_str().unwrap())]);
+    wanted.extend(["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"].map(|name| (name, relay)));
+    wanted.extend(["NO_PROXY", "no_proxy"].map(|name| (name, "corp.test,b.test,localhost,127.0.0.1,::1")));
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn the_exit_code_is_the_programs_own_or_what_a_shell_says() {
+    let home = home();
+    fs::write(home.path().join("data"), "no program").unwrap();
+    let script = home.path().join("script");
+    fs::write(&script, "exit 4\n").unwrap();
+    assert!(Command::new("chmod").args(["+x", script.to_str().unwrap()]).status().unwrap().success());
+    for (program, code, words) in [
+        (&["sh", "-c", "exit 0"][..], 0, ""),
+        (&["sh", "-c", "exit 77"], 77, ""),
+        (&["sh", "-c", "kill -TERM $$"], 143, ""),
+        (&["sh", "-c", "kill -KILL $$"], 137, ""),
+        // Without an interpreter's name it is the shell's.
+        (&["./script"], 4, ""),
+        (&["./data"], 126, "hallpass: cannot start ./data: Permission denied"),
+        (&["no-such-program", "--flag"], 127, "hallpass: there is no program no-such-program"),
+    ] {
+        let output = alone(&home, program).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{program:?} {}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), "", "{program:?}");
+        assert!(
+            text(&output.stderr).starts_with(words) && (words.is_empty() == output.stderr.is_empty()),
+            "{program:?}"
+        );
+    }
+}
+
+#[test]
+fn stdin_stdout_and_stderr_are_the_programs_and_its_flags_are_not_ours() {
+    let home = home();
+    let mut command = hallpass(&home, &["run", "--no-config", "sh", "-c", "cat; echo $0 $1 >&2", "--log", "-x"]);
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"\0bytes\xff").unwrap();
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    assert_eq!((status.code(), stdout.as_slice(), text(&stderr)), (Some(0), &b"\0bytes\xff"[..], "--log -x\n".into()));
+}
+
+#[test]
+fn a_wrong_configuration_starts_nothing() {
+    let home = home();
+    let output = hallpass(&home, &["run", "--upstream", "http://", "--", "touch", "started"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--upstream"), "{}", text(&output.stderr));
+    assert!(!home.path().join("started").exists());
+}
+
+#[test]
+fn the_relay_that_runs_is_used_and_what_the_program_leaves_behind_is_not_waited_for() {
+    let home = home();
+    fs::write(home.path().join("relay.toml"), "listen = [\"127.0.0.1:0\"]\n").unwrap();
+    let mut serve = hallpass(&home, &["serve", "--config", "relay.toml"]).spawn().unwrap();
+    let mut log = BufReader::new(serve.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("listening on ") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the relay ended");
+    }
+    let addr: SocketAddr = line.trim().rsplit(' ').next().unwrap().parse().unwrap();
+    std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
+    until("a run file", || home.path().join(format!("hallpass/{}.json", serve.id())).exists());
+    let listen = addr.to_string();
+    let program = ["sh", "-c", "echo $http_proxy; sleep 1000 >/dev/null 2>&1 & echo $!; exit 6"];
+    for named in [&["--listen", &listen][..], &[]] {
+        let mut running = Running::start(hallpass(&home, &[&["run"], named, &["--"], &program].concat()));
+        assert_eq!(running.relay(), addr);
+        let left: u32 = running.line().parse().unwrap();
+        assert_eq!(running.end(), (Some(6), String::new()));
+        assert!(lives(left));
+        kill(left, "KILL");
+    }
+    // Another configuration is another relay.
+    let mut running = Running::start(alone(&home, &ASKED));
+    assert_ne!(running.relay(), addr);
+    running.say("end");
+    assert_eq!(running.end().0, Some(3));
+    serve.kill().unwrap();
+    serve.wait().unwrap();
+}
+
+#[test]
+fn a_relay_of_its_own_goes_with_the_program() {
+    let home = home();
+    let mut running = Running::start(alone(&home, &ASKED));
+    let relay = running.relay();
+    assert!(get(relay, &format!("http://{relay}/healthz")).contains("403"), "its own address is no target");
+    let processes = children(running.hallpass.id());
+    assert_eq!(processes.len(), 2, "the program and its relay");
+    running.say("end");
+    assert_eq!(running.end().0, Some(3));
+    assert!(TcpStream::connect(relay).is_err());
+    assert!(!processes.into_iter().any(lives));
+}
+
+#[test]
+fn a_relay_of_its_own_ends_also_when_nobody_can_tell_it_to() {
+    let home = home();
+    let mut running = Running::start(alone(&home, &ASKED));
+    let relay = running.relay();
+    let processes = children(running.hallpass.id());
+    running.hallpass.kill().unwrap();
+    running.hallpass.wait().unwrap();
+    until("the port is closed", || TcpStream::connect(relay).is_err());
+    drop(running.stdin);
+    until("no process is left", || !processes.iter().any(|pid| lives(*pid)));
+}
+
+#[test]
+fn an_orphan_keeps_the_relay_until_it_ends_and_so_does_the_last_tunnel() {
+    let home = home();
+    let fifo = home.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    // In a session of its own and twice removed, as a daemon is.
+    let program = "echo $http_proxy; setsid sh -c 'read line <fifo & wait' >/dev/null 2>&1 & exit 5";
+    let mut running = Running::start(alone(&home, &["sh", "-c", program]));
+    let relay = running.relay();
+    let mut said = BufReader::new(running.hallpass.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.starts_with("hallpass: sh has ended; its relay stays for sh (pid "), "{line}");
+    assert!(line.ends_with("which it started. Ctrl-C ends waiting.\n"), "{line}");
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = tunnel(relay, listener.local_addr().unwrap());
+    let (mut server, _) = listener.accept().unwrap();
+    OpenOptions::new().write(true).open(&fifo).unwrap().write_all(b"end\n").unwrap();
+    line.clear();
+    said.read_line(&mut line).unwrap();
+    assert!(line.contains("waiting for the last connections to the relay to close"), "{line}");
+    assert!(TcpStream::connect(relay).is_err(), "nobody new is served");
+    assert!(running.hallpass.try_wait().unwrap().is_none());
+    client.write_all(b"still here").unwrap();
+    let mut heard = [0; 10];
+    server.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"still here");
+    drop((client, server));
+    assert_eq!(running.hallpass.wait().unwrap().code(), Some(5));
+}
+
+#[test]
+fn whoever_will_not_wait_for_orphans_ends_waiting() {
+    for signal in ["INT", "TERM"] {
+        let home = home();
+        let program = "echo $http_proxy; setsid sleep 1000 >/dev/null 2>&1 & echo $!; exit 5";
+        let mut running = Running::start(alone(&home, &["sh", "-c", program]));
+        let relay = running.relay();
+        let orphan: u32 = running.line().parse().unwrap();
+        let mut said = BufReader::new(running.hallpass.stderr.take().unwrap());
+        said.read_line(&mut String::new()).unwrap();
+        let _open = TcpStream::connect(relay).unwrap();
+        kill(running.hallpass.id(), signal);
+        assert_eq!(running.hallpass.wait().unwrap().code(), Some(5), "{signal}");
+        assert!(TcpStream::connect(relay).is_err());
+        assert!(lives(orphan));
+        kill(orphan, "KILL");
+    }
+}
+
+#[test]
+fn those_that_a_daemon_leaves_do_not_stay_as_zombies() {
+    let home = home();
+    let program = "(setsid sh -c 'exit 0' & echo $!) ; read line";
+    let mut running = Running::start(alone(&home, &["sh", "-c", program]));
+    let orphan: u32 = running.line().parse().unwrap();
+    until("its number is free", || !lives(orphan));
+    running.say("end");
+    assert_eq!(running.end().0, Some(0));
+}
+
+#[test]
+fn signals_to_us_reach_the_program() {
+    let home = home();
+    for (signal, number) in [("TERM", 15), ("HUP", 1), ("USR1", 10), ("USR2", 12), ("INT", 2), ("QUIT", 3)] {
+        let program = format!("trap 'exit {}' {signal}; echo ready; while :; do sleep 0.02; done", 50 + number);
+        let mut running = Running::start(alone(&home, &["sh", "-c", &program]));
+        assert_eq!(running.line(), "ready");
+        kill(running.hallpass.id(), signal);
+        assert_eq!(running.end(), (Some(50 + number), String::new()), "{signal}");
+    }
+    let mut running = Running::start(alone(&home, &["sh", "-c", "echo ready; while :; do sleep 0.02; done"]));
+    assert_eq!(running.line(), "ready");
+    kill(running.hallpass.id(), "TERM");
+    assert_eq!(running.end().0, Some(143), "a program that lets itself be ended");
+}
+
+#[test]
+fn a_signal_that_was_ignored_before_us_is_ignored_by_the_program() {
+    let home = home();
+    let line = format!("trap '' INT; exec {HALLPASS} run --no-config -- grep SigIgn /proc/self/status");
+    let output = alone(&home, &["sh", "-c", &line]).output().unwrap();
+    let mask = text(&output.stdout);
+    let mask = u64::from_str_radix(mask.trim().rsplit('\t').next().unwrap(), 16).unwrap();
+    assert_eq!(mask & 0b10, 0b10, "{mask:x}");
+}
+
+/// An interactive shell at a terminal of its own.
+struct Terminal {
+    person: File,
+    shell: Child,
+    shown: String,
+}
+
+impl Terminal {
+    fn open(home: &TempDir) -> Self {
+        let person = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        rustix::pty::grantpt(&person).unwrap();
+        rustix::pty::unlockpt(&person).unwrap();
+        let name = rustix::pty::ptsname(&person, Vec::new()).unwrap();
+        let side =
+            || -> OwnedFd { rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap() };
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "--wait", "bash", "--norc", "--noprofile", "-i"]).current_dir(home.path()).env_clear();
+        command.envs([("PATH", "/usr/bin:/bin"), ("PS1", "$ "), ("TERM", "dumb")]).env("HOME", home.path());
+        let shell = command.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
+        Self { person: person.into(), shell, shown: String::new() }
+    }
+
+    fn write(&mut self, text: &str) {
+        self.person.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// A line for the shell: our run of a shell's program. Its quotes keep the echo from looking like its output.
+    fn run(&mut self, program: &str) {
+        self.write(&format!("{HALLPASS} run --no-config -- sh -c '{program}'\n"));
+    }
+
+    /// What the shell was told of it.
+    fn code(&mut self, code: u8) {
+        self.write("echo co''de $?\n");
+        self.see(&format!("code {code}"));
+    }
+
+    /// Until these words are shown, and what was shown till then.
+    fn see(&mut self, words: &str) {
+        let mut bytes = [0; 1024];
+        while !self.shown.contains(words) {
+            let length = self.person.read(&mut bytes).unwrap_or(0);
+            assert_ne!(length, 0, "the terminal ended without {words:?}: {}", self.shown);
+            self.shown += &String::from_utf8_lossy(&bytes[..length]);
+        }
+        let (_, rest) = self.shown.split_once(words).unwrap();
+        self.shown = rest.into();
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _it_may_have_ended = self.shell.kill();
+        let _reaped = self.shell.wait();
+    }
+}
+
+#[test]
+fn ctrl_c_is_for_the_program_alone() {
+    let home = home();
+    let mut terminal = Terminal::open(&home);
+    terminal.run("trap \"echo caug\"\"ht\" INT; echo rea\"\"dy; while ! test -e end; do sleep 0.02; done; exit 42");
+    terminal.see("ready");
+    for _ in 0..2 {
+        terminal.write("\x03");
+        terminal.see("caught");
+    }
+    fs::write(home.path().join("end"), "").unwrap();
+    terminal.code(42);
+    // One that does not mind it ends of it, and we say so.
+    terminal.run("echo rea\"\"dy; exec sleep 1000");
+    terminal.see("ready");
+    terminal.write("\x03");
+    terminal.code(130);
+}
+
+#[test]
+fn ctrl_z_stops_the_program_and_fg_goes_on_with_it() {
+    let home = home();
+    let mut terminal = Terminal::open(&home);
+    terminal.run("echo rea\"\"dy $http_proxy .; while read line; do echo he\"\"ard $line; done; exit 9");
+    terminal.see("ready http://");
+    terminal.see(" .");
+    for _ in 0..2 {
+        terminal.write("\x1a");
+        terminal.see("Stopped");
+        // What is typed before the shell asks for it may be thrown away.
+        terminal.see("$ ");
+        terminal.write("fg\n");
+        terminal.see("run --no-config");
+        terminal.write("again\n");
+        terminal.see("heard again");
+    }
+    terminal.write("\x04");
+    terminal.code(9);
+}
+
+#[test]
+fn a_program_that_stops_itself_gives_the_terminal_back() {
+    let home = home();
+    let mut terminal = Terminal::open(&home);
+    terminal.run("kill -STOP $$; echo go\"\"es on; exit 8");
+    terminal.see("Stopped");
+    terminal.see("$ ");
+    terminal.write("fg\n");
+    terminal.see("goes on");
+    terminal.code(8);
+}
+
+#[test]
+fn a_relay_serves_on_while_the_program_is_stopped() {
+    let home = home();
+    let mut running = Running::start(alone(&home, &["sh", "-c", "echo $http_proxy; echo $$; read line"]));
+    let relay = running.relay();
+    let program: u32 = running.line().parse().unwrap();
+    kill(program, "STOP");
+    assert!(get(relay, "http://127.0.0.1:1/").starts_with("HTTP/1.1 502 "));
+    kill(program, "CONT");
+    running.say("end");
+    let (code, error) = running.end();
+    assert_eq!(code, Some(0), "{error}");
+}
+
+/// A corporate proxy that wants NTLM, and a configuration that leads there.
+struct Office {
+    home: TempDir,
+    proxy: CorporateProxy,
+    _origin: Origin,
+}
+
+impl Office {
+    async fn open() -> Self {
+        let accounts = Accounts::new([Account::new("PRACTICE", "alice", "right")]);
+        let origin = Origin::start(OriginOptions { accounts: accounts.clone(), tls: None }).await.unwrap();
+        let options = ProxyOptions {
+            gate: Gate::new([Offer::Ntlm], accounts, "PRACTICE"),
+            names: Names::none().with("*.practice", Place::At(origin.addr())),
+            ..ProxyOptions::default()
+        };
+        let proxy = CorporateProxy::start(options).await.unwrap();
+        let home = home();
+        let file = home.path().join(".config/hallpass/hallpass.toml");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let text = format!(
+            "listen = [\"127.0.0.1:1\"]\n[upstreams.office]\nurl = \"http://{}\"\n[credentials.me]\n\
+             user = 'PRACTICE\\alice'\n[[tunnels]]\nlisten = \"127.0.0.1:2\"\ntarget = \"mail.test:25\"\n",
+            proxy.addr()
+        );
+        fs::write(file, text).unwrap();
+        Self { home, proxy, _origin: origin }
+    }
+
+    fn run(&self, password: &str) -> Running {
+        let mut command = hallpass(&self.home, &[&["run", "--"], &ASKED[..]].concat());
+        command.env("HALLPASS_PASSWORD", password);
+        Running::start(command)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_at_once_have_each_a_relay_by_the_users_configuration() {
+    let office = Office::open().await;
+    let (mut one, mut other) = (office.run("right"), office.run("right"));
+    let (first, second) = (one.relay(), other.relay());
+    assert_ne!(first, second);
+    for relay in [first, second] {
+        let answer = get(relay, "http://o.practice/hello");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    one.say("end");
+    assert_eq!(one.end(), (Some(3), String::new()));
+    assert!(get(second, "http://o.practice/hello").starts_with("HTTP/1.1 200 "));
+    other.say("end");
+    assert_eq!(other.end(), (Some(3), String::new()));
+    assert_eq!(office.proxy.record().logons().rejected, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_tried_once_by_all_runs_and_it_is_said_where_to_look() {
+    let office = Office::open().await;
+    for _ in 0..2 {
+        let mut running = office.run("wrong");
+        let answer = get(running.relay(), "http://o.practice/hello");
+        assert!(answer.starts_with("HTTP/1.1 407 "), "{answer}");
+        running.say("end");
+        let (code, error) = running.end();
+        assert_eq!(code, Some(3));
+        let place = error.strip_prefix("hallpass: a request failed: see ").unwrap_or_else(|| panic!("{error}"));
+        let records = fs::read_to_string(PathBuf::from(place.trim_end())).unwrap();
+        assert!(records.contains("o.practice") && !records.contains("wrong"), "{records}");
+    }
+    assert_eq!(office.proxy.record().logons().rejected, 1);
+}
