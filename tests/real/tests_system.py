@@ -8,7 +8,7 @@ import subprocess
 import time
 from contextlib import contextmanager
 
-from harness import HALLPASS, equal, test, wait_for
+from harness import HALLPASS, equal, passed, test, wait_for
 from tests_moving import ALICE
 
 SCHEMA = "org.gnome.system.proxy"
@@ -74,7 +74,7 @@ class Session:
         """`hallpass run --system`."""
         log = self.t.dir / f"run-{len(self.runs)}.log"
         with log.open("wb") as out:
-            run = subprocess.Popen([HALLPASS, "run", "--system", "--no-config", "--listen", "%s:%d" % relay.address, "--", *command],
+            run = subprocess.Popen([HALLPASS, "run", "--system", "--listen", "%s:%d" % relay.address, "--", *command],
                                    env=self.t.env(**self.variables), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         self.runs.append(run)
         run.log = log
@@ -247,19 +247,74 @@ def discovery(t):
         equal(explain(), ["http://proxy.corp.example:8081"], "afterwards")
 
 
+@test("run --system has KDE's file name the relay while the program runs, and leaves it byte for byte as it was, also when killed")
+def kde(t):
+    with office(t, {}, XDG_CURRENT_DESKTOP="KDE") as (session, relay):
+        text = ("[$Version]\nupdate_info=kioslave.upd:kde2.2/r1\n\n[Proxy Settings][$i]\nkept=1\n\n[Proxy Settings]\nNoProxyFor=.corp.example\n"
+                "Proxy Config Script[$e]=http://wpad.corp.example/p.pac\nProxyType=2\nReversedException=false\nhttpProxy=\nhttpsProxy=\n"
+                "socksProxy=socks://socks.corp.example 1080\n\n[Other]\nProxyType=4\n")
+        file, seen = session.home / ".config/kioslaverc", t.dir / "seen"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o644)
+        equal(session.start(relay, "cp", file, seen).wait(10), 0, "the exit code")
+        host, port = relay.address
+        for line in ("ProxyType=1", f"httpProxy=http://{host} {port}", f"httpsProxy=http://{host} {port}", "socksProxy=",
+                     "NoProxyFor=.corp.example,localhost,127.0.0.1,::1", "Proxy Config Script[$e]=http://wpad.corp.example/p.pac"):
+            assert f"\n{line}\n" in seen.read_text(), seen.read_text()
+        equal(file.read_text(), text, "the file afterwards")
+        begun = t.dir / "begun"
+        run = session.start(relay, "sh", "-c", f"touch {begun}; exec sleep 60")
+        wait_for("the program", begun.exists)
+        assert file.read_text() != text
+        run.kill()
+        wait_for("the file to be as before", lambda: file.read_text() == text and not session.journal.exists(), 2)
+        equal(file.stat().st_mode & 0o777, 0o644, "its mode")
+
+
+@test("a relay that run --system starts goes on by what the settings said, and so does one of a second run --system")
+def private(t):
+    with office(t, {}) as (session, office_proxy):
+        host, port = office_proxy.address
+        for key, value in (("http host", host), ("http port", port), ("https host", host), ("https port", port)):
+            session.set(f"{SCHEMA}.{key}", str(value))
+        session.set(f"{SCHEMA} mode", "manual")
+        session.before = session.all()
+        # Both ask for what only the office's proxy reaches, the outer one while the inner one runs.
+        fetch = f"gsettings get {SCHEMA}.http port; curl -sS http://{t.site}/hello"
+        inner = f"{HALLPASS} run --system --no-config --listen 127.0.0.1:0 -- sh -c {shlex.quote(fetch)}"
+        script = f"{fetch}; {inner}; {fetch}"
+        run = subprocess.run([HALLPASS, "run", "--system", "--no-config", "--listen", "127.0.0.1:0", "--", "sh", "-c", script],
+                             env=t.env(**session.variables), capture_output=True, text=True, timeout=30)
+        said = run.stdout.splitlines()
+        equal(said[1::2], ["hello from the origin"] * 3, f"the answers, {run.stderr}")
+        equal(len(set(said[::2])), 1, "relays that were named")
+        assert said[0] != str(port), said
+        assert "for another hallpass run --system that still runs" in run.stderr, run.stderr
+        session.restored()
+    equal(len(passed("ntlm", t.site, 3)), 3, "requests in the proxy's log")
+
+
 @test("without a desktop, without a bus or with a state directory that cannot be written run --system sets nothing, starts nothing and says why")
 def impossible(t):
     with office(t) as (session, relay):
         marker = t.dir / "started"
+        # A disk without room for another file.
+        (t.dir / "full").mkdir()
+        t.run("mount", "-t", "tmpfs", "-o", "size=4k", "full", t.dir / "full")
+        (t.dir / "full/hallpass").mkdir()
+        (t.dir / "full/hallpass/system-proxy.json.lock").touch()
+        (t.dir / "full/filler").write_bytes(b"x" * 4096)
         for change, why in (
             ({"DBUS_SESSION_BUS_ADDRESS": "", "XDG_CURRENT_DESKTOP": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""}, "there are no desktop settings to change here"),
             ({"DBUS_SESSION_BUS_ADDRESS": f"unix:path={t.dir}/nobody"}, "did not take the value that was set"),
             ({"XDG_STATE_HOME": "/proc/nowhere"}, "cannot be written"),
-            ({"XDG_STATE_HOME": "/dev/full"}, "cannot be written"),
+            ({"XDG_STATE_HOME": str(t.dir / "full")}, "cannot be written"),
         ):
-            ran = subprocess.run([HALLPASS, "run", "--system", "--no-config", "--listen", "%s:%d" % relay.address, "--", "touch", marker],
+            ran = subprocess.run([HALLPASS, "run", "--system", "--listen", "%s:%d" % relay.address, "--", "touch", marker],
                                  env=t.env(**{**session.variables, **change}), capture_output=True, text=True)
             equal(ran.returncode, 1, ran.stderr)
             assert why in ran.stderr, ran.stderr
             equal(session.all(), session.before, "the settings")
             assert not marker.exists() and not session.journal.exists() and not session.entry.exists()
+        t.run("umount", t.dir / "full")
