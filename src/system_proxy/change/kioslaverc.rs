@@ -42,10 +42,11 @@ pub fn wanted(before: &[Value], relay: SocketAddr) -> Vec<Value> {
     let url = format!("http://{} {}", relay.ip(), relay.port());
     let value = |before: &Value| {
         let text = match before.key.name.as_str() {
+            "ReversedException" if !reversed => return before.clone(),
             "ProxyType" => Some("1".into()),
             "httpProxy" | "httpsProxy" => Some(url.clone()),
             "NoProxyFor" => Some(exceptions(&list)),
-            "ReversedException" => reversed.then(|| "false".into()),
+            "ReversedException" => Some("false".into()),
             _ => before.text.is_some().then(String::new),
         };
         let name = &before.key.name;
@@ -138,6 +139,15 @@ mod tests {
             assert!(changed.contains("NoProxyFor=localhost,127.0.0.1,::1\n"), "{changed}");
             assert!(!changed.contains("ReversedException=true"), "{changed}");
         }
+    }
+
+    #[test]
+    fn a_line_that_says_what_is_wanted_already_stays_where_it_stands() {
+        let file = "[Proxy Settings]\nProxyType=0\nReversedException=false\nNoProxyFor=localhost,127.0.0.1,::1\n";
+        let before = values(file);
+        let ours = wanted(&before, RELAY.parse().unwrap());
+        let same = ours.iter().filter(|value| value.text.is_some() && before.contains(value));
+        assert_eq!(same.map(|value| value.key.name.as_str()).collect::<Vec<_>>(), ["NoProxyFor", "ReversedException"]);
     }
 
     #[test]
