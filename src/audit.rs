@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 /// How a request or tunnel ended. A closed vocabulary: others count and alert on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     Done,

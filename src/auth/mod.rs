@@ -27,6 +27,7 @@ pub mod spnego;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -210,6 +211,14 @@ pub struct Login {
     pub stake: Arc<dyn Stake>,
 }
 
+/// A Kerberos ticket, as far as it matters to whoever waits for the next log-in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketLife {
+    pub owner: String,
+    /// Zero: it has expired.
+    pub left: Duration,
+}
+
 /// Where credentials live, and the list of upstreams that may receive them.
 pub trait Mechanisms: Send + Sync {
     /// `Err(Unavailable)` where this upstream gets no credential for this scheme, with the reason in words.
@@ -231,6 +240,16 @@ pub trait Mechanisms: Send + Sync {
     /// A person has asked for a fresh start so often: secrets that were read before are read again when they are needed,
     /// and what was derived from them is forgotten. Does not block.
     fn renew(&self, _generation: u64) {}
+
+    /// Whose account an upstream is shown, in words for people. Does not block.
+    fn account(&self, _: &Endpoint) -> Option<String> {
+        None
+    }
+
+    /// How long the ticket that is there lives; nobody is asked for one. May block.
+    fn ticket(&self, _: &Endpoint) -> Option<TicketLife> {
+        None
+    }
 
     /// Asks whoever can tell without being shown the secret how the account stands. May block.
     fn inquire(&self, _: &Endpoint) -> Rejection {

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use super::EXIT_MISTAKE;
+use crate::process;
 
 /// What was asked for.
 pub fn say(text: impl Display) {
@@ -45,6 +46,15 @@ pub fn raw(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<(
     let mut out = io::stdout().lock();
     write(&mut out)?;
     out.flush()
+}
+
+pub fn stdout_is_a_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// In lines, where there is a terminal that says.
+pub fn terminal_height() -> Option<usize> {
+    process::terminal_height(io::stdout())
 }
 
 /// A person reads it and has nothing against colours (no-color.org).

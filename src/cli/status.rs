@@ -1,17 +1,20 @@
 //! `hallpass status`: how the relay that runs stands.
 
-use std::fmt::Write as _;
+mod screen;
+mod text;
+
 use std::process::ExitCode;
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use tokio::time::sleep;
 
 use super::flags::Flags;
 use super::{output, relay};
 use crate::config;
+use crate::process::{Signal, Signals};
 use crate::state::State;
 
 /// How often a watched relay is asked.
@@ -22,11 +25,14 @@ pub struct Status {
     /// As the relay's page /status has it.
     #[arg(long)]
     json: bool,
-    /// Go on, and print it again whenever it changes.
+    /// Go on: on a terminal it stays up to date in its place, elsewhere it is printed again whenever it changes.
     #[arg(long)]
     watch: bool,
+    /// With the tunnels that are open, the one that was active last first.
+    #[arg(long)]
+    tunnels: bool,
     /// Have every log-in that was rejected, or that nobody judged, tried once more. Needs no relay that runs.
-    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    #[arg(long, conflicts_with_all = ["json", "watch", "tunnels"])]
     retry: bool,
     #[command(flatten)]
     flags: Flags,
@@ -37,24 +43,83 @@ pub fn run(arguments: &Status) -> anyhow::Result<ExitCode> {
         return retry(&arguments.flags);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let mut last = String::new();
-    loop {
-        let relay = relay::find(&arguments.flags)?;
-        let (status, body) = runtime.block_on(relay::page(relay, "/status")).context("the relay broke off")?;
-        let page: Value = match status {
-            200 => serde_json::from_slice(&body).context("this is no answer of hallpass")?,
-            _ => return Err(refusal(status, &body)),
-        };
-        let text = if arguments.json { page.to_string() } else { as_text(&page) };
-        if text != last {
-            output::say(&text);
-        }
+    runtime.block_on(async {
         if !arguments.watch {
-            return Ok(ExitCode::SUCCESS);
+            output::say(arguments.text_of(&ask(&arguments.flags).await?));
+        } else if !arguments.json && screen::is_there() {
+            stay_in_place(arguments).await?;
+        } else {
+            print_changes(arguments).await?;
         }
-        last = text;
-        sleep(PAUSE);
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+impl Status {
+    fn text_of(&self, page: &Value) -> String {
+        if self.json { page.to_string() } else { text::of(page, self.tunnels) }
     }
+}
+
+/// What the relay says at the moment.
+async fn ask(flags: &Flags) -> anyhow::Result<Value> {
+    let relay = relay::find(flags)?;
+    let (status, body) = relay::page(relay, "/status").await.context("the relay broke off")?;
+    match status {
+        200 => serde_json::from_slice(&body).context("this is no answer of hallpass"),
+        _ => Err(refusal(status, &body)),
+    }
+}
+
+/// For a reader of lines: what only counts on is no news.
+async fn print_changes(arguments: &Status) -> anyhow::Result<()> {
+    let mut last = None;
+    loop {
+        let page = ask(&arguments.flags).await?;
+        let news = if arguments.json { page.clone() } else { lasting(&page) };
+        if last.as_ref() != Some(&news) {
+            output::say(arguments.text_of(&page));
+            last = Some(news);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Without what changes with every byte and every second.
+fn lasting(page: &Value) -> Value {
+    let volatile = |key: &str| matches!(key, "traffic" | "tunnels");
+    let upstream = |upstream: &Value| {
+        let fields = upstream.as_object().into_iter().flatten();
+        let kept = fields.filter(|(key, _)| !matches!(key.as_str(), "ticket" | "last_success" | "logons"));
+        Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
+    };
+    let fields = page.as_object().into_iter().flatten().filter(|(key, _)| !volatile(key));
+    let kept = fields.map(|(key, value)| {
+        let upstreams = value.as_array().filter(|_| key == "upstreams");
+        (key.clone(), upstreams.map_or_else(|| value.clone(), |all| all.iter().map(upstream).collect()))
+    });
+    Value::Object(kept.collect::<Map<_, _>>())
+}
+
+/// For a person at a terminal, until Ctrl-C. A relay that is gone may come back.
+async fn stay_in_place(arguments: &Status) -> anyhow::Result<()> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let screen = screen::Screen::enter();
+    let draw = async {
+        loop {
+            let text = match ask(&arguments.flags).await {
+                Ok(page) => arguments.text_of(&page),
+                Err(error) => format!("{error:#}"),
+            };
+            screen.draw(&text);
+            sleep(PAUSE).await;
+        }
+    };
+    tokio::select! {
+        () = draw => {}
+        Signal::Stop | Signal::Reload = signals.next() => {}
+    }
+    Ok(())
 }
 
 /// A relay that serves others says so itself.
@@ -80,82 +145,10 @@ fn retry(flags: &Flags) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn as_text(page: &Value) -> String {
-    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let listen: Vec<String> = page["listen"].as_array().into_iter().flatten().map(word).collect();
-    let mut text = format!(
-        "hallpass {} (pid {}) is {} on {}\n",
-        word(&page["version"]),
-        page["pid"],
-        word(&page["phase"]),
-        listen.join(", ")
-    );
-    text += &configuration_as_text(&page["configuration"]);
-    let profile = page["profile"]["name"].as_str().unwrap_or("none");
-    let _infallible = writeln!(text, "profile  {profile} ({})", word(&page["profile"]["reason"]));
-    if let Some(system) = page["system"].as_str() {
-        let _infallible = writeln!(text, "system   {system}");
-    }
-    let pac = &page["pac"];
-    if pac.is_object() {
-        let problem = pac["problem"].as_str().map(|problem| format!(": {problem}")).unwrap_or_default();
-        let fetched = pac["fetched"].as_str().map(|at| format!(", fetched {at}")).unwrap_or_default();
-        let _infallible =
-            writeln!(text, "pac      {} is {}{fetched}{problem}", word(&pac["source"]), word(&pac["state"]));
-    }
-    for hop in page["hops"].as_array().into_iter().flatten() {
-        let problem = hop["problem"].as_str().map(|problem| format!(": {problem}")).unwrap_or_default();
-        let (name, state, since) = (word(&hop["hop"]), word(&hop["state"]), word(&hop["since"]));
-        let _infallible = writeln!(text, "hop      {name} {state} since {since}{problem}");
-    }
-    text += &losses_as_text(&page["lost"]);
-    for trouble in page["lockout"].as_array().into_iter().flatten() {
-        let upstream = trouble["upstream"].as_str().map(|upstream| format!(" by {upstream}")).unwrap_or_default();
-        let next = match trouble["next_trial_seconds"].as_u64() {
-            Some(seconds) => format!("tried again in {seconds} s"),
-            None => {
-                "not tried again before it changes, or hallpass login or hallpass status --retry asks for it".into()
-            }
-        };
-        let (account, reason, since) = (word(&trouble["account"]), word(&trouble["reason"]), word(&trouble["since"]));
-        let _infallible = writeln!(text, "account  {account} {reason}{upstream} since {since}: {next}");
-    }
-    for refused in page["refused"].as_array().into_iter().flatten() {
-        let (cause, remedy, last) = (word(&refused["cause"]), word(&refused["remedy"]), word(&refused["last"]));
-        let _infallible = writeln!(text, "refused  {} times, last {last}: {cause} - {remedy}", refused["count"]);
-    }
-    text.trim_end().to_owned()
-}
-
-/// What is wrong with a newer one matters more than which one counts.
-fn configuration_as_text(configuration: &Value) -> String {
-    let words = |key: &str| {
-        let list = configuration[key].as_array().into_iter().flatten();
-        list.filter_map(|word| word.as_str().map(str::to_owned)).collect::<Vec<_>>()
-    };
-    let (files, problems) = (words("files"), words("problem"));
-    let files = if files.is_empty() { "no file".into() } else { files.join(", ") };
-    let loaded = configuration["loaded"].as_str().unwrap_or_default();
-    let mut text = format!("config   {files}, loaded {loaded}\n");
-    if !problems.is_empty() {
-        text += "config   is wrong since then, the former one still counts:\n";
-    }
-    problems.iter().for_each(|problem| text += &format!("         {problem}\n"));
-    text
-}
-
-/// Nothing, if nothing was lost.
-fn losses_as_text(lost: &Value) -> String {
-    let kinds = [("audit_records", "audit records"), ("log_lines", "lines of the log")];
-    let counted = kinds.iter().filter_map(|(key, name)| {
-        let count = lost[*key].as_u64().filter(|count| *count > 0)?;
-        Some(format!("lost     {count} {name}\n"))
-    });
-    counted.collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -166,5 +159,17 @@ mod tests {
             "the relay does not answer: this relay does not serve user 7 - ask (request h-1)"
         );
         assert_eq!(said(404, "<html>"), "what listens there is no hallpass: it answers /status with 404");
+    }
+
+    #[test]
+    fn bytes_and_seconds_are_no_news_and_troubles_are() {
+        let page = |bytes: u64, state: &str| {
+            json!({
+                "pid": 1, "traffic": { "bytes_up": bytes }, "tunnels": { "count": bytes },
+                "upstreams": [{ "state": state, "last_success": bytes.to_string(), "logons": { "accepted": bytes } }],
+            })
+        };
+        assert_eq!(lasting(&page(1, "up")), lasting(&page(2, "up")));
+        assert_ne!(lasting(&page(1, "up")), lasting(&page(1, "down")));
     }
 }

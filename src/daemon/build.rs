@@ -16,7 +16,7 @@ use crate::auth::Scheme;
 use crate::config::{self, Config, ConnectPort80, Credential};
 use crate::credential::Source;
 use crate::mechanism::{Account, Canonicalize, Grant, Identities, Outside, ReadSecret, Recipient, Settings};
-use crate::proxy::{Proxy, Standing, is_this_machine};
+use crate::proxy::{Proxy, Standing, Tally, is_this_machine};
 use crate::relay;
 use crate::resolver;
 use crate::route::pac::Limits;
@@ -68,6 +68,7 @@ pub(super) struct Fixed {
     pub live: Arc<Live>,
     pub audit: Audit,
     pub pseudonym: String,
+    pub tally: Arc<Tally>,
 }
 
 /// What a configuration alone makes: it outlives every change of place, with its tickets and what it knows.
@@ -143,6 +144,7 @@ impl Parts {
             max_head: config.max_head,
             pseudonym: fixed.pseudonym.clone(),
             audit: fixed.audit.clone(),
+            tally: fixed.tally.clone(),
         };
         snapshot(&self.upstreams, Some(Arc::new(snapshot(&self.for_outsiders, None))))
     }

@@ -11,7 +11,7 @@ use super::build::{Fixed, Parts};
 use super::script::Terms;
 use super::situation::Situation;
 use crate::config::Config;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Tally};
 use crate::state::State;
 use crate::upstream::Live;
 
@@ -56,6 +56,10 @@ impl Core {
 
     pub fn live(&self) -> Arc<Live> {
         self.fixed.live.clone()
+    }
+
+    pub fn tally(&self) -> &Tally {
+        &self.fixed.tally
     }
 
     /// A person has asked for a fresh start so often.
@@ -147,7 +151,7 @@ mod tests {
 
     fn core(config: &Config) -> Core {
         let (listen, live) = (Default::default(), Arc::default());
-        let fixed = Fixed { listen, live, audit: Audit::off(), pseudonym: String::new() };
+        let fixed = Fixed { listen, live, audit: Audit::off(), pseudonym: String::new(), tally: Arc::default() };
         Core::new(config, fixed, State::default()).unwrap()
     }
 

@@ -108,7 +108,8 @@ impl Daemon {
         let state = State::at(config.state_directory.clone());
         let lockout = Lockout::new(Some(Arc::new(LockoutRecord(state.clone()))));
         let live = Arc::new(Live::with(lockout, most_idle));
-        let fixed = Fixed { listen: listening.clone(), live: live.clone(), audit, pseudonym: build::pseudonym() };
+        let (pseudonym, tally) = (build::pseudonym(), Arc::default());
+        let fixed = Fixed { listen: listening.clone(), live: live.clone(), audit, pseudonym, tally };
         let core = Arc::new(Core::new(config, fixed, state)?);
         let (phase, phase_seen) = watch::channel(Phase::Serving);
         let (reloaded, looks) = (Arc::new(Notify::new()), watch::Sender::default());
@@ -168,6 +169,7 @@ impl Daemon {
     pub fn reload(&mut self, config: &Config) -> Result<(), StartError> {
         self.take(config).inspect_err(|error| self.reject(vec![chain(error)]))?;
         self.configuration.send_replace(Configuration::of_now(config.files.clone()));
+        self.core.tally().reloaded(true);
         Ok(())
     }
 
@@ -179,6 +181,9 @@ impl Daemon {
     /// The configuration that somebody wants instead cannot be used: those who ask are told why, until this is called
     /// with nothing or another one counts.
     pub fn reject(&self, problems: Vec<String>) {
+        if !problems.is_empty() {
+            self.core.tally().reloaded(false);
+        }
         self.configuration.send_modify(|configuration| configuration.problems = problems);
     }
 
@@ -252,7 +257,8 @@ async fn look_around(config: &Config, live: Arc<Live>) -> Result<Arc<Proxy>, Sta
     let tunnels = config.tunnels.iter().flat_map(|tunnel| tunnel.listen.clone());
     let listening = Listening::default();
     listening.set(config.listen.iter().copied().chain(further).chain(tunnels).collect());
-    let fixed = Fixed { listen: listening, live: live.clone(), audit: Audit::off(), pseudonym: build::pseudonym() };
+    let (pseudonym, tally) = (build::pseudonym(), Arc::default());
+    let fixed = Fixed { listen: listening, live: live.clone(), audit: Audit::off(), pseudonym, tally };
     let core = Arc::new(Core::new(config, fixed, State::read_only(config.state_directory.clone()))?);
     Roaming::new(core.clone(), Arc::default(), Arc::default(), watch::Sender::default()).look().await;
     let proxy = core.proxies().borrow().clone();

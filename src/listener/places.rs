@@ -26,6 +26,10 @@ impl Places {
         self.0.most.store(most, Ordering::Relaxed);
     }
 
+    pub fn taken(&self) -> usize {
+        self.0.taken.load(Ordering::Relaxed)
+    }
+
     pub fn take(&self) -> Option<Place> {
         let most = self.0.most.load(Ordering::Relaxed);
         let one_more = |taken| (taken < most).then_some(taken + 1);

@@ -10,7 +10,7 @@ use super::service::Service;
 use super::token::OneToken;
 use crate::auth::account::User;
 use crate::auth::kerberos::OwnTicket;
-use crate::auth::{ChannelBinding, Lack, Lacking, Mechanism};
+use crate::auth::{ChannelBinding, Lack, Lacking, Mechanism, TicketLife};
 
 /// How a system's library is told the name of a service.
 pub(super) type Naming = fn(&Service) -> Result<Name, Error>;
@@ -39,12 +39,17 @@ pub(super) fn start(
     Err(unknown)
 }
 
-/// The default one, for Kerberos only: with SPNEGO the library would accept that there is none.
+/// Of the ticket that [`start`] would use. One that has expired is told of as well.
+pub(super) fn life(user: Option<&User>, realm: Option<&str>) -> Option<TicketLife> {
+    let ticket = find().ok()?;
+    if let Some(user) = user {
+        belongs_to(&ticket, user, realm.or(user.realm.as_deref())).ok()?;
+    }
+    Some(TicketLife { owner: ticket.name().ok()?.to_string(), left: ticket.lifetime().ok()? })
+}
+
 fn acquire() -> Result<Cred, String> {
-    let mut kerberos = OidSet::new();
-    kerberos.add(GSS_MECH_KRB5).map_err(|error| error.to_string())?;
-    let ticket = Cred::acquire(None, None, CredUsage::Initiate, Some(&kerberos));
-    let ticket = ticket.map_err(|error| format!("no Kerberos ticket ({})", cause(&error)))?;
+    let ticket = find()?;
     match ticket.lifetime() {
         Ok(left) if left.is_zero() => Err("the Kerberos ticket has expired; renew it with kinit".into()),
         Ok(_) | Err(_) => Ok(ticket),
@@ -56,6 +61,14 @@ pub(super) fn own() -> Result<OwnTicket, String> {
     let ticket = acquire()?;
     let owner = ticket.name().map_err(|error| cause(&error))?.to_string();
     Ok(OwnTicket { owner, left: ticket.lifetime().ok() })
+}
+
+/// The default one, for Kerberos only: with SPNEGO the library would accept that there is none.
+fn find() -> Result<Cred, String> {
+    let mut kerberos = OidSet::new();
+    kerberos.add(GSS_MECH_KRB5).map_err(|error| error.to_string())?;
+    let ticket = Cred::acquire(None, None, CredUsage::Initiate, Some(&kerberos));
+    ticket.map_err(|error| format!("no Kerberos ticket ({})", cause(&error)))
 }
 
 /// Where no realm is wanted, the name alone decides.

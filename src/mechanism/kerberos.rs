@@ -168,6 +168,10 @@ impl Ticket {
         self.ends > SystemTime::now() + MARGIN
     }
 
+    pub(super) fn left(&self) -> Duration {
+        self.ends.duration_since(SystemTime::now()).unwrap_or_default()
+    }
+
     fn parameters(&self) -> EncryptionParams {
         EncryptionParams { encryption_type: Some(self.suite.clone()), ..EncryptionParams::default_for_client() }
     }

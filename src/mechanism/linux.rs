@@ -8,7 +8,7 @@ pub(super) use super::gss::own;
 use super::krb5_conf::Krb5Conf;
 use super::service::Service;
 use crate::auth::account::User;
-use crate::auth::{ChannelBinding, Lacking, Mechanism};
+use crate::auth::{ChannelBinding, Lacking, Mechanism, TicketLife};
 
 pub(super) fn start(
     user: Option<&User>,
@@ -17,6 +17,10 @@ pub(super) fn start(
     binding: Option<&ChannelBinding>,
 ) -> Result<Box<dyn Mechanism>, Lacking> {
     gss::start(user, realm, services, binding, name)
+}
+
+pub(super) fn life(user: Option<&User>, realm: Option<&str>) -> Option<TicketLife> {
+    gss::life(user, realm)
 }
 
 /// Given a host-based name, the library asks DNS for another one, forwards and backwards, unless `krb5.conf`

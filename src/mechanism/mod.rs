@@ -47,7 +47,7 @@ use crate::auth::kerberos::KerberosView;
 use crate::auth::lockout::{Leave, Proof, Stake};
 use crate::auth::ntlm::NtHash;
 use crate::auth::{
-    ChannelBinding, Lack, Lacking, Login, Mechanism, MechanismError, Mechanisms, Rejection, Scheme, Start,
+    ChannelBinding, Lack, Lacking, Login, Mechanism, MechanismError, Mechanisms, Rejection, Scheme, Start, TicketLife,
 };
 use crate::secret::Secret;
 use account::{AccountStake, Kind};
@@ -150,6 +150,23 @@ impl Mechanisms for Identities {
 
     fn renew(&self, generation: u64) {
         self.grants.iter().for_each(|grant| grant.account.renew(generation));
+    }
+
+    fn account(&self, upstream: &Endpoint) -> Option<String> {
+        let account = &self.grant(upstream)?.account;
+        Some(match (&account.user, account.has_keytab()) {
+            (Some(user), _) => user.to_string(),
+            (None, true) => "whoever the keytab names".into(),
+            (None, false) => "whoever is logged in".into(),
+        })
+    }
+
+    /// In the order in which a log-in would look for one.
+    fn ticket(&self, upstream: &Endpoint) -> Option<TicketLife> {
+        let account = &self.grant(upstream)?.account;
+        let mine = || ticket::life(account.user.as_ref(), account.realm.as_deref());
+        let found = if account.user.is_some() || !account.has_keytab() { mine() } else { None };
+        found.or_else(|| account.tickets.life())
     }
 
     fn inquire(&self, upstream: &Endpoint) -> Rejection {

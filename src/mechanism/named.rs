@@ -16,7 +16,7 @@ use super::service::Service;
 use super::token::OneToken;
 use crate::auth::account::User;
 use crate::auth::lockout::{Leave, Proof, Verdict};
-use crate::auth::{ChannelBinding, Lacking, Mechanism, MechanismError, Rejection};
+use crate::auth::{ChannelBinding, Lacking, Mechanism, MechanismError, Rejection, TicketLife};
 use crate::secret::Secret;
 
 /// A service's key may change while its ticket is still good, and nobody tells us but by refusing it.
@@ -47,6 +47,15 @@ impl Tickets {
     /// Does not wait for a KDC that is being asked.
     pub(super) fn forget(&self) {
         self.forgotten.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Of the ticket for the KDC. Unknown while a KDC is being asked.
+    pub(super) fn life(&self) -> Option<TicketLife> {
+        let kept = self.kept.try_lock().ok()?;
+        let owner = kept.owner.as_ref()?.to_string();
+        let is_current = kept.forgotten == self.forgotten.load(Ordering::Acquire);
+        let ticket = kept.tgt.as_ref().filter(|_| is_current)?;
+        Some(TicketLife { owner, left: ticket.left() })
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

@@ -3,7 +3,7 @@
 use super::service::Service;
 use crate::auth::account::User;
 use crate::auth::kerberos::OwnTicket;
-use crate::auth::{ChannelBinding, Lacking, Mechanism};
+use crate::auth::{ChannelBinding, Lacking, Mechanism, TicketLife};
 
 pub(super) fn start(
     _: Option<&User>,
@@ -16,4 +16,9 @@ pub(super) fn start(
 
 pub(super) fn own() -> Result<OwnTicket, String> {
     Err("the logged-in identity is not available in this version on Windows".into())
+}
+
+/// Its packages are not asked, for this neither.
+pub(super) fn life(_: Option<&User>, _: Option<&str>) -> Option<TicketLife> {
+    None
 }

@@ -1,5 +1,6 @@
 //! Who holds a port or a connection, from /proc (proc(5)), and how systemd hears of us (sd_notify(3)).
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -55,6 +56,51 @@ pub(super) fn program_of(from: SocketAddr, to: SocketAddr) -> Option<PathBuf> {
     let is_it = |local: &str, remote: &str, _: &str| from.iter().any(|f| f == local) && to.iter().any(|t| t == remote);
     let process = holder_of_socket(&inode_where(is_it)?)?;
     fs::read_link(process.join("exe")).ok()
+}
+
+pub(super) fn programs_of(connections: &[(SocketAddr, SocketAddr)]) -> Vec<Option<PathBuf>> {
+    let inodes = inodes_by_ends();
+    let inode_of = |(from, to): &(SocketAddr, SocketAddr)| {
+        let (from, to) = ([as_listed(*from), as_mapped(*from)], [as_listed(*to), as_mapped(*to)]);
+        let mut ends = from.iter().flat_map(|from| to.iter().map(move |to| format!("{from} {to}")));
+        ends.find_map(|ends| inodes.get(&ends).cloned())
+    };
+    let wanted: Vec<Option<String>> = connections.iter().map(inode_of).collect();
+    let holders = holders_of_sockets(&wanted.iter().flatten().map(|inode| format!("socket:[{inode}]")).collect());
+    let program = |inode: Option<String>| {
+        let process = holders.get(&format!("socket:[{}]", inode?))?;
+        fs::read_link(process.join("exe")).ok()
+    };
+    wanted.into_iter().map(program).collect()
+}
+
+/// Of every connection: "local remote" as the tables write them, and the inode.
+fn inodes_by_ends() -> HashMap<String, String> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|table| fs::read_to_string(table).ok());
+    let mut all = HashMap::new();
+    for text in tables {
+        all.extend(text.lines().skip(1).filter_map(|line| {
+            let columns: Vec<&str> = line.split_ascii_whitespace().collect();
+            Some((format!("{} {}", columns.get(1)?, columns.get(2)?), (*columns.get(9)?).to_string()))
+        }));
+    }
+    all
+}
+
+/// The process behind each of these sockets. Those of other users show nothing to whoever is not root.
+fn holders_of_sockets(sockets: &HashSet<String>) -> HashMap<String, PathBuf> {
+    let mut found = HashMap::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        if found.len() == sockets.len() {
+            break;
+        }
+        let descriptors = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+        let held = descriptors.filter_map(|fd| fs::read_link(fd.path()).ok()?.into_os_string().into_string().ok());
+        for socket in held.filter(|socket| sockets.contains(socket)) {
+            found.entry(socket).or_insert_with(|| process.path());
+        }
+    }
+    found
 }
 
 /// The inode of the first socket whose local address, remote address and state are the wanted ones.
@@ -152,6 +198,9 @@ mod tests {
             let client = std::net::TcpStream::connect(to).unwrap();
             let from = client.local_addr().unwrap();
             assert_eq!(program_of(from, to).as_ref(), Some(&ourselves), "{address}");
+            let nobody = "127.0.0.1:1".parse().unwrap();
+            let found = programs_of(&[(nobody, to), (from, to)]);
+            assert_eq!(found, [None, Some(ourselves.clone())], "{address}");
             drop(client);
             assert_eq!(program_of(to, "127.0.0.1:1".parse().unwrap()), None);
         }

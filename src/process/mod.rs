@@ -19,7 +19,7 @@ mod signals;
 
 pub use owner::{OwnerError, Owners};
 pub use run_file::{RunFile, running_relays};
-pub use signals::{Signals, end_stdout, leave_no_core};
+pub use signals::{Signals, end_stdout, leave_no_core, terminal_height};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -55,4 +55,9 @@ pub fn holder_of(addr: SocketAddr) -> Option<String> {
 /// us. Reads tables of the system: for those who asked for it only.
 pub fn program_of(from: SocketAddr, to: SocketAddr) -> Option<PathBuf> {
     imp::program_of(from, to)
+}
+
+/// The same for many connections, with one look through the tables.
+pub fn programs_of(connections: &[(SocketAddr, SocketAddr)]) -> Vec<Option<PathBuf>> {
+    imp::programs_of(connections)
 }

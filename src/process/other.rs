@@ -18,3 +18,7 @@ pub(super) fn holder_of(_: SocketAddr) -> Option<String> {
 pub(super) fn program_of(_: SocketAddr, _: SocketAddr) -> Option<PathBuf> {
     None
 }
+
+pub(super) fn programs_of(connections: &[(SocketAddr, SocketAddr)]) -> Vec<Option<PathBuf>> {
+    vec![None; connections.len()]
+}

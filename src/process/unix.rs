@@ -1,6 +1,7 @@
 //! Signals of Unix: TERM and INT stop, HUP reloads; how our output ends before we do; and that a crash writes no secrets to disk.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal as Source, SignalKind, signal};
@@ -11,6 +12,12 @@ use super::Signal;
 pub fn end_stdout() -> io::Result<()> {
     let nowhere = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
     Ok(rustix::stdio::dup2_stdout(nowhere)?)
+}
+
+/// In lines, where this is a terminal.
+pub fn terminal_height(output: impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(output).ok()?;
+    Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
 }
 
 /// A crash leaves no file with our memory, which holds secrets. One byte and not zero: with zero Linux would still

@@ -11,6 +11,11 @@ pub fn end_stdout() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// A console is not asked.
+pub fn terminal_height<T>(_: T) -> Option<usize> {
+    None
+}
+
 /// A report of a crash to Windows Error Reporting goes without our heap, which holds secrets.
 #[expect(unsafe_code, reason = "Windows has no other way to say so")]
 pub fn leave_no_core() {

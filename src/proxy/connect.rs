@@ -92,7 +92,7 @@ pub(super) async fn open(
                 if may_be_plain {
                     upstreams.note_port_80(&tunnel.hop, 200);
                 }
-                return Next::Tunnel(Box::new(Open::new(tunnel, greeting, story, &course.proxy)));
+                return Next::Tunnel(Box::new(Open::new(tunnel, greeting, story, &client.peer, &course.proxy)));
             }
             Ok(Ok(Connected::Answer(answer))) => {
                 story.record.hop = Some(answer.hop.to_string());

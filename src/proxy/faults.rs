@@ -104,7 +104,7 @@ faults! {
     ONLY_READ: "only-read", 405, BadRequest, "http_request_error", Program,
         "use GET; `hallpass login` and the configuration change things";
     NO_PAGE: "no-page", 404, BadRequest, "http_request_error", Program,
-        "there are /status, /proxy.pac, /healthz and /readyz";
+        "there are / and /status, /metrics, /proxy.pac, /healthz and /readyz";
     TOKEN_WANTED: "token-wanted", 407, PeerDenied, "http_request_denied", Program,
         "put the token into the proxy's URL, http://x:TOKEN@host:port; the relay's owner knows it";
 

@@ -53,6 +53,7 @@ impl Greeting {
             return respond::refuse(client, story, problem).await;
         }
         story.answered(problem.fault.status);
+        story.note(problem);
         let version = if let Self::Socks(version) = self { Some(version) } else { None };
         let reply = version.map(|version| server::reply(version, reply_to(problem)));
         Self::send_refusal(client, story, reply, problem.fault.end).await;
@@ -81,6 +82,7 @@ impl Greeting {
     /// As much of an answer as there are words for.
     async fn say_status(self, client: &mut Client, head: &ResponseHead, mut story: Story) -> Next {
         story.answered(head.status);
+        story.note_answer(head);
         let hop = story.record.hop.as_deref().unwrap_or_default();
         let reason = String::from_utf8_lossy(&head.reason);
         log(&story, &format!("{hop} answered {} {}", head.status, reason.escape_debug()));

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
 use super::routing::settled;
-use super::{Client, Next, Phase, Proxy, Shared, Story, faults, respond, status};
+use super::{Client, Next, Phase, Proxy, Shared, Story, faults, metrics, page, respond, status};
 use crate::address::Target;
-use crate::audit::End;
+use crate::audit::{Audit, End};
 use crate::http1::{Body, RequestHead, ResponseHead, Version};
 use crate::route::own_pac;
 use respond::Problem;
@@ -17,6 +18,9 @@ const FOR_EVERYBODY: [&str; 2] = ["/healthz", "/proxy.pac"];
 
 /// All there is for other machines.
 const FOR_OUTSIDERS: [&str; 3] = ["/healthz", "/readyz", "/proxy.pac"];
+
+/// Looked at again and again.
+const TO_BE_WATCHED: [&str; 3] = ["/", "/status", "/metrics"];
 
 /// Not meant for another server.
 pub(super) fn is_origin_form(head: &RequestHead) -> bool {
@@ -48,7 +52,9 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
         ("/readyz", Phase::Draining | Phase::Ending) => {
             Page { status: 503, reason: "Service Unavailable", ..Page::text("draining\n") }
         }
-        ("/status", _) => Page::new("application/json", format!("{:#}\n", status::json(proxy, phase, shared))),
+        ("/", _) => page(&status::json(proxy, phase, shared).await),
+        ("/status", _) => Page::new("application/json", format!("{:#}\n", status::json(proxy, phase, shared).await)),
+        ("/metrics", _) => Page::new(metrics::MEDIA_TYPE, metrics::text(proxy, shared)),
         ("/proxy.pac", _) => {
             // Browsers keep it for hours, so it waits for what is known of the place.
             let proxy = settled(proxy, shared).await;
@@ -63,6 +69,10 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
     let persists = head.persists() && phase == Phase::Serving;
     let page = page.to_bytes(head, persists);
     let sent = client.wire.stream.write_all(&page).await;
+    // Whoever watches asks every second or so: among records of where programs went that would be all there is to see.
+    if sent.is_ok() && TO_BE_WATCHED.contains(&path(head)) {
+        story.audit = Audit::off();
+    }
     story.end(if sent.is_ok() { End::Done } else { End::ClientReset });
     if sent.is_ok() && persists { Next::Request } else { Next::Close }
 }
@@ -72,11 +82,18 @@ struct Page {
     reason: &'static str,
     media_type: &'static str,
     text: String,
+    /// What it may load and be shown in.
+    policy: Option<&'static str>,
+}
+
+/// For people.
+fn page(status: &Value) -> Page {
+    Page { policy: Some(page::policy()), ..Page::new("text/html; charset=utf-8", page::html(status)) }
 }
 
 impl Page {
     fn new(media_type: &'static str, text: String) -> Self {
-        Self { status: 200, reason: "OK", media_type, text }
+        Self { status: 200, reason: "OK", media_type, text, policy: None }
     }
 
     fn text(text: &str) -> Self {
@@ -88,6 +105,13 @@ impl Page {
         answer.fields.push("Content-Type", self.media_type);
         answer.fields.push("Content-Length", self.text.len().to_string());
         answer.fields.push("Cache-Control", "no-store");
+        answer.fields.push("X-Content-Type-Options", "nosniff");
+        if let Some(policy) = self.policy {
+            answer.fields.push("Content-Security-Policy", policy);
+            answer.fields.push("Referrer-Policy", "no-referrer");
+            answer.fields.push("Cross-Origin-Opener-Policy", "same-origin");
+            answer.fields.push("Cross-Origin-Resource-Policy", "same-origin");
+        }
         if !persists {
             answer.fields.push("Connection", "close");
         } else if head.version == Version::Http10 {

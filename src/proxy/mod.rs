@@ -5,10 +5,14 @@
 mod connect;
 mod door;
 mod doubt;
+mod failures;
 pub mod faults;
+pub mod figures;
 mod forward;
 mod greeting;
 mod local;
+mod metrics;
+mod page;
 mod port80;
 mod pump;
 mod refusals;
@@ -16,7 +20,11 @@ mod respond;
 mod routing;
 mod socks;
 mod status;
+mod tally;
+mod tickets;
 mod tunnel;
+mod tunnels;
+mod upstream_status;
 mod url;
 mod verbatim;
 
@@ -33,7 +41,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::address::{Target, is_local_ip};
 use crate::audit::{Audit, End, Record, Why};
-use crate::http1::{ReadError, RequestHead, Version, Wire};
+use crate::http1::{ReadError, RequestHead, ResponseHead, Version, Wire};
 use crate::listener::{Peer, Places, Room};
 use crate::network;
 use crate::process::OwnerError;
@@ -44,12 +52,17 @@ use crate::upstream::{self, ConnectError, Live, Upstreams};
 pub use door::Door;
 use door::{Stranger, Who};
 pub use doubt::{Doubt, Looks};
+use failures::Failure;
+use faults::Fault;
 use greeting::Greeting;
 pub use refusals::Refusals;
 use respond::Problem;
 pub use respond::chain;
 pub use routing::{Decision, Wanted};
 pub use status::{Configuration, PacStatus, Standing};
+use tally::Kind;
+pub use tally::Tally;
+use tunnels::Tunnel;
 
 /// All that a request needs; a reload makes a new one.
 pub struct Proxy {
@@ -74,6 +87,7 @@ pub struct Proxy {
     /// Tells this relay from others in `Via`.
     pub pseudonym: String,
     pub audit: Audit,
+    pub tally: Arc<Tally>,
 }
 
 /// What a client speaks that comes in by one of our ports.
@@ -144,14 +158,20 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// One request on its way to its audit record.
 struct Story {
     record: Record,
+    number: u64,
+    kind: Kind,
     began: Instant,
     audit: Audit,
     live: Arc<Live>,
+    tally: Arc<Tally>,
+    /// Once it has come to one.
+    tunnel: Option<Arc<Tunnel>>,
 }
 
 impl Story {
     fn new(peer: &Peer, proxy: &Proxy) -> Self {
-        let id = format!("{}-{}", proxy.pseudonym, NEXT_ID.fetch_add(1, Ordering::Relaxed));
+        let number = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}-{number}", proxy.pseudonym);
         let record = Record {
             time: format!("{:.3}", Timestamp::now()),
             id,
@@ -160,12 +180,26 @@ impl Story {
             listener: Some(peer.listener.to_string()),
             ..Record::default()
         };
-        Self { record, began: Instant::now(), audit: proxy.audit.clone(), live: proxy.upstreams.live.clone() }
+        Self {
+            record,
+            number,
+            kind: Kind::Unread,
+            began: Instant::now(),
+            audit: proxy.audit.clone(),
+            live: proxy.upstreams.live.clone(),
+            tally: proxy.tally.clone(),
+            tunnel: None,
+        }
     }
 
     fn of_request(peer: &Peer, proxy: &Proxy, head: &RequestHead) -> Self {
         let mut story = Self::new(peer, proxy);
         story.record.method = Some(head.method.clone());
+        story.kind = match head.method.as_str() {
+            "CONNECT" => Kind::Connect,
+            _ if local::is_origin_form(head) => Kind::Page,
+            _ => Kind::Forward,
+        };
         story
     }
 
@@ -173,6 +207,7 @@ impl Story {
     fn of_tunnel(peer: &Peer, proxy: &Proxy) -> Self {
         let mut story = Self::new(peer, proxy);
         story.record.method = Some("CONNECT".into());
+        story.kind = Kind::Connect;
         story
     }
 
@@ -197,6 +232,42 @@ impl Story {
         self.record.scheme = error.scheme().map(|scheme| scheme.to_string());
     }
 
+    /// It has come to a tunnel, which others can see from now on.
+    fn opened(&mut self, peer: &Peer) -> Arc<Tunnel> {
+        let (target, hop) = (self.record.target.as_deref(), self.record.hop.as_deref());
+        let tunnel = Tunnel::new(self.number, *peer, target.unwrap_or_default(), hop.unwrap_or_default());
+        let tunnel = Arc::new(tunnel);
+        self.tally.opened(tunnel.clone());
+        self.tunnel.insert(tunnel).clone()
+    }
+
+    /// Why it comes to nothing, for whoever asks how the relay stands. Strangers have a list of their own, and what is
+    /// wrong with a question for our own pages is nobody else's trouble.
+    fn note(&self, problem: &Problem) {
+        let Fault { status, end, hint, .. } = *problem.fault;
+        if end != End::PeerDenied {
+            self.note_failure(status, end, &problem.cause, hint);
+        }
+    }
+
+    /// The upstream has said no in words of its own.
+    fn note_answer(&self, head: &ResponseHead) {
+        let hop = self.record.hop.as_deref().unwrap_or("the upstream");
+        let reason = String::from_utf8_lossy(&head.reason);
+        let cause = format!("{hop} answered {} {}", head.status, reason.escape_debug());
+        let hint = "it is the upstream's own answer: the page that the client got says why";
+        self.note_failure(head.status, End::UpstreamRefused, cause.trim(), hint);
+    }
+
+    fn note_failure(&self, status: u16, end: End, cause: &str, hint: &str) {
+        if self.kind == Kind::Page {
+            return;
+        }
+        let Record { id, target, hop, .. } = &self.record;
+        let failure = Failure::new(id, status, end, cause, hint);
+        self.tally.failures.note(Failure { target: target.clone(), hop: hop.clone(), ..failure });
+    }
+
     fn answered(&mut self, status: u16) {
         self.record.status = Some(status);
         self.record.first_ms = Some(millis(self.began));
@@ -209,6 +280,7 @@ impl Story {
     fn write(&mut self, end: End) {
         self.record.total_ms = millis(self.began);
         self.record.end = Some(end);
+        self.tally.ended(self.kind, end, &mut self.record, self.tunnel.take().as_deref());
         tracing::debug!(id = self.record.id, target = self.record.target, ?end, "request ended");
         self.audit.record(&self.record);
     }
@@ -463,9 +535,13 @@ mod tests {
         let audit = Audit::to(heard.clone());
         let story = move || Story {
             record: Record::default(),
+            number: 0,
+            kind: Kind::Connect,
             began: Instant::now(),
             audit: audit.clone(),
             live: Arc::default(),
+            tally: Arc::default(),
+            tunnel: None,
         };
         let (failing, cut_off) = (story(), story());
         let failed = tokio::spawn(async move {

@@ -276,6 +276,7 @@ fn one_line(text: &str) -> String {
 /// Answers with a problem, records it, and leaves the connection to be closed.
 pub(super) async fn refuse(client: &mut Client, mut story: Story, problem: &Problem) {
     story.answered(problem.fault.status);
+    story.note(problem);
     let (head, body) = answer(problem, &story.record.id);
     let mut bytes = head.to_bytes();
     if story.record.method.as_deref() != Some("HEAD") {

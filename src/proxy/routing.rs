@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
@@ -93,10 +93,15 @@ impl Proxy {
         }
         // Scripts that hang must not take the threads that log-ins need.
         let Ok(_turn) = self.decisions.acquire().await else { return Err(failed("the relay is ending")) };
-        let (router, wanted, peer) = (Arc::clone(&self.router), wanted.clone(), *peer);
+        let (router, wanted, peer, tally) = (Arc::clone(&self.router), wanted.clone(), *peer, self.tally.clone());
         let decided = tokio::task::spawn_blocking(move || {
             let program = if asks_for_program { process::program_of(peer.addr, peer.listener) } else { None };
-            router.decide(&wanted.question(program.as_ref()), &Here)
+            let began = Instant::now();
+            let decided = router.decide(&wanted.question(program.as_ref()), &Here);
+            if decided.as_ref().is_ok_and(|route| route.reason.kind == ReasonKind::Pac) {
+                tally.decided(began.elapsed());
+            }
+            decided
         });
         decided.await.unwrap_or_else(|_| Err(failed("choosing the way failed inside this relay")))
     }

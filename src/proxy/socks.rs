@@ -54,6 +54,7 @@ pub(super) async fn serve(client: &mut Client, shared: &mut Shared) -> Next {
             let mut story = Story::of_tunnel(&client.peer, &proxy);
             let problem = Problem::bad_socks(&error);
             story.answered(problem.fault.status);
+            story.note(&problem);
             greeting::log(&story, &problem.line());
             Greeting::send_refusal(client, story, Some(answer), problem.fault.end).await;
             Next::Close

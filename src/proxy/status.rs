@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Phase, Proxy, Shared};
+use super::tally::Bytes;
+use super::{Phase, Proxy, Shared, tunnels, upstream_status};
 use crate::upstream::Health;
 use crate::upstream::lockout::Trouble;
 
@@ -62,7 +63,7 @@ fn configuration(shared: &Shared) -> Value {
     })
 }
 
-pub(super) fn json(proxy: &Proxy, phase: Phase, shared: &Shared) -> Value {
+pub(super) async fn json(proxy: &Proxy, phase: Phase, shared: &Shared) -> Value {
     let Standing { profile, why, pac, system, .. } = &proxy.standing;
     let hops: Vec<Value> = proxy
         .upstreams
@@ -77,9 +78,12 @@ pub(super) fn json(proxy: &Proxy, phase: Phase, shared: &Shared) -> Value {
             json!({ "hop": hop.to_string(), "state": state, "problem": problem, "since": since.to_string() })
         })
         .collect();
+    let tally = &proxy.tally;
+    let Bytes { up, down } = tally.bytes();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
+        "started": format!("{:.0}", tally.began),
         "phase": match phase {
             Phase::Serving => "serving",
             Phase::Draining => "draining",
@@ -91,6 +95,10 @@ pub(super) fn json(proxy: &Proxy, phase: Phase, shared: &Shared) -> Value {
         "pac": pac,
         "system": system,
         "hops": hops,
+        "upstreams": upstream_status::json(proxy).await,
+        "tunnels": tunnels::json(tally.tunnels(), &proxy.pseudonym).await,
+        "traffic": { "clients": shared.places.taken(), "bytes_up": up, "bytes_down": down },
+        "failures": tally.failures.list(),
         "lost": { "audit_records": shared.kept.records.lost(), "log_lines": shared.kept.log.lost() },
         "lockout": lockout(proxy),
         "refused": shared.refusals.list(),

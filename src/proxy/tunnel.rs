@@ -1,15 +1,18 @@
 //! A way to the target that is open: the client is told, then bytes until the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::greeting::Greeting;
+use super::tunnels::Tunnel as Listed;
 use super::{Phase, Proxy, Story, reached};
 use crate::audit::End;
 use crate::http1::Wire;
-use crate::relay::{self, Outcome, Side, relay, reset_on_close, watch_peer};
+use crate::listener::Peer;
+use crate::relay::{self, Outcome, Side, Traffic, relay, reset_on_close, watch_peer};
 use crate::upstream::{Footing, Stream, Tunnel};
 
 /// A way to the target that the client has not been told of yet.
@@ -17,28 +20,32 @@ pub(super) struct Open {
     upstream: Wire<Stream>,
     greeting: Greeting,
     story: Story,
+    tunnel: Arc<Listed>,
     footing: Footing,
     options: relay::Options,
     keepalive: Option<Duration>,
 }
 
 impl Open {
-    pub fn new(tunnel: Tunnel, greeting: Greeting, mut story: Story, proxy: &Proxy) -> Self {
+    pub fn new(tunnel: Tunnel, greeting: Greeting, mut story: Story, peer: &Peer, proxy: &Proxy) -> Self {
         story.record.hop = Some(tunnel.hop.to_string());
         story.record.scheme = tunnel.scheme.map(|scheme| scheme.to_string());
         let footing = proxy.upstreams.live.footing(tunnel.wire.stream.tcp());
-        Self { upstream: tunnel.wire, greeting, story, footing, options: proxy.relay, keepalive: proxy.keepalive }
+        let listed = story.opened(peer);
+        let (options, keepalive) = (proxy.relay, proxy.keepalive);
+        Self { upstream: tunnel.wire, greeting, story, tunnel: listed, footing, options, keepalive }
     }
 
     pub async fn run(self, mut client: Wire<TcpStream>, mut phase: watch::Receiver<Phase>) {
-        let Self { mut upstream, greeting, mut story, mut footing, options, keepalive } = self;
+        let Self { mut upstream, greeting, mut story, tunnel, mut footing, options, keepalive } = self;
         story.answered(200);
         watch_peer(&client.stream, keepalive);
         watch_peer(upstream.stream.tcp(), keepalive);
         if greeting.welcome(&mut client).await.is_err() {
             return story.end(End::ClientReset);
         }
-        let outcome = relay_on(&mut footing, &mut client, &mut upstream, options, &mut phase).await;
+        let traffic = &tunnel.traffic;
+        let outcome = relay_on(&mut footing, &mut client, &mut upstream, options, traffic, &mut phase).await;
         story.record.bytes_up = outcome.bytes_up;
         story.record.bytes_down = outcome.bytes_down;
         story.end(ending(outcome.end));
@@ -51,6 +58,7 @@ pub(super) async fn relay_on(
     client: &mut Wire<TcpStream>,
     upstream: &mut Wire<Stream>,
     options: relay::Options,
+    traffic: &Traffic,
     phase: &mut watch::Receiver<Phase>,
 ) -> Outcome {
     let mut lost = false;
@@ -60,7 +68,7 @@ pub(super) async fn relay_on(
             () = footing.lost() => lost = true,
         }
     };
-    let outcome = relay(client, upstream, options, stop).await;
+    let outcome = relay(client, upstream, options, traffic, stop).await;
     if !lost {
         return outcome;
     }

@@ -69,6 +69,7 @@ pub(super) async fn pass_on(
         Gathered::Part { answer, head, data, broken } => (answer, head, data, broken),
     };
     story.answered(answer.head.status);
+    story.note_answer(&answer.head);
     let chunked = matches!(answer.body, Body::Chunked(_)) && version == Version::Http11;
     let mut message = head(own, chunked);
     put(&mut message, &data, chunked).await;
@@ -97,6 +98,7 @@ pub(super) async fn pass_on(
 /// Says a whole page, for the first time or again.
 pub(super) async fn repeat(client: &mut Client, page: &Page, version: Version, mut story: Story) -> Next {
     story.answered(page.head.status);
+    story.note_answer(&page.head);
     let trailers = page.trailers.as_ref().filter(|_| version == Version::Http11);
     let mut message = head(page.head.clone(), trailers.is_some());
     put(&mut message, &page.data, trailers.is_some()).await;

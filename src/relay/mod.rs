@@ -4,6 +4,7 @@
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "other.rs")]
 mod imp;
+mod traffic;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -19,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::http1::Wire;
+pub use traffic::Traffic;
 
 /// One read's room, shared by all tunnels of a thread; what cannot be written at once is at most this much.
 const SCRATCH_SIZE: usize = 64 * 1024;
@@ -216,11 +218,13 @@ impl Flow {
     }
 }
 
-/// Relays until both directions have ended, what stands in the buffers first; `stop` ends the tunnel.
+/// Relays until both directions have ended, what stands in the buffers first; `stop` ends the tunnel. `traffic` tells
+/// others how much it was so far.
 pub async fn relay<C, U>(
     client: &mut Wire<C>,
     upstream: &mut Wire<U>,
     options: Options,
+    traffic: &Traffic,
     stop: impl Future<Output = ()>,
 ) -> Outcome
 where
@@ -231,14 +235,19 @@ where
     let mut down = Flow::starting_with(&std::mem::take(&mut upstream.buffer));
     let (client, upstream) = (&mut client.stream, &mut upstream.stream);
     let mut silence = Silence::default();
+    traffic.note(up.bytes, down.bytes);
     let end = {
         let both = poll_fn(|cx| {
             let before = (up.bytes, down.bytes);
             let end = SCRATCH.with_borrow_mut(|scratch| poll_both(cx, client, upstream, &mut up, &mut down, scratch));
+            let moved = before != (up.bytes, down.bytes);
+            if moved {
+                traffic.note(up.bytes, down.bytes);
+            }
             if end.is_ready() {
                 return end;
             }
-            silence.poll(cx, options, &up, &down, before != (up.bytes, down.bytes))
+            silence.poll(cx, options, &up, &down, moved)
         });
         tokio::select! {
             end = both => end,

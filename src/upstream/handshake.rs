@@ -14,7 +14,7 @@ use super::lease::binds;
 use super::pool::{Idle, PoolKey};
 use super::stream::Stream;
 use super::{ConnectCause, ConnectError, Dialled, MAX_RESPONSE_HEAD, MAX_SKIPPED, Upstream, Upstreams};
-use crate::address::Target;
+use crate::address::{Endpoint, Target};
 use crate::auth::{Action, Exchange, Refusal, RequestLine, Scheme};
 use crate::http1::head::stray_line_ends;
 use crate::http1::{Body, Fields, HttpError, ReadError, RequestHead, ResponseHead, Version, Wire};
@@ -106,12 +106,23 @@ impl Upstreams {
                     Some(idle) => self.begin_again(upstream, key, idle, era),
                     None => Begun::fresh(self.dial(upstream, patience).await?, key, era),
                 };
-                let proved = AtomicBool::new(false);
-                timeout(self.handshake_timeout, self.shake(upstream, begun, target, fields, &proved))
+                let (proved, began) = (AtomicBool::new(false), Instant::now());
+                let shaken = timeout(self.handshake_timeout, self.shake(upstream, begun, target, fields, &proved))
                     .await
-                    .map_err(|_| self.timed_out(&proved))?
+                    .map_err(|_| self.timed_out(&proved))?;
+                self.note_handshake(endpoint, shaken.as_ref().ok(), began);
+                shaken
             }
         }
+    }
+
+    fn note_handshake(&self, upstream: &Endpoint, connected: Option<&Connected>, began: Instant) {
+        let scheme = match connected {
+            Some(Connected::Tunnel(tunnel)) => tunnel.scheme,
+            Some(Connected::Answer(answer)) => answer.scheme,
+            Some(Connected::Repeated(..)) | None => return,
+        };
+        self.live.logons().shaken(upstream, scheme, began.elapsed());
     }
 
     pub(super) fn timed_out(&self, proved: &AtomicBool) -> ConnectCause {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::footing::{Footing, Footings};
 use super::forbidden::Forbidden;
 use super::lockout::Lockout;
+use super::logons::Logons;
 use super::marks::{Health, Marks};
 use super::pool::{Idle, Pool, PoolKey};
 use super::said::Said;
@@ -67,6 +68,7 @@ pub struct Live {
     left: watch::Sender<u64>,
     footings: Footings,
     lockout: Lockout,
+    logons: Logons,
     said: Said,
 }
 
@@ -78,6 +80,11 @@ impl Live {
 
     pub fn lockout(&self) -> &Lockout {
         &self.lockout
+    }
+
+    /// How upstreams were got through so far.
+    pub fn logons(&self) -> &Logons {
+        &self.logons
     }
 
     /// Whether this trouble is worth a line for a person, and was not told lately.
@@ -95,9 +102,13 @@ impl Live {
         match outcome {
             Outcome { start: Some(start), accepted: true } => {
                 *entry = Known { start: Some(start), demands: true, ..*entry };
+                self.logons.accepted(&key.endpoint, start);
             }
             // Let through with nothing, or with a first message that nobody had asked for.
-            Outcome { .. } => entry.open = true,
+            Outcome { .. } => {
+                entry.open = true;
+                self.logons.open(&key.endpoint);
+            }
         }
     }
 

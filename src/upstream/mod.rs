@@ -9,12 +9,14 @@ pub mod fetch;
 mod footing;
 mod forbidden;
 mod handshake;
+mod histogram;
 mod knock;
 mod lease;
 mod leave;
 mod legs;
 mod live;
 pub mod lockout;
+pub mod logons;
 mod marks;
 mod pool;
 mod port80;
@@ -38,6 +40,7 @@ pub use dial::{Addresses, DialError, Dialer, OwnAddress, Resolve, tune};
 pub use footing::Footing;
 pub use forbidden::{MAX_PAGE, Page};
 pub use handshake::{Answer, Connected, Tunnel};
+pub use histogram::Histogram;
 pub use knock::Knock;
 pub use lease::{BodyHint, Hearing, Lease, reaches_origin};
 pub use legs::Verdict;
@@ -247,8 +250,9 @@ impl Upstreams {
 
     /// What a refusal of the exchange means for this request, and for the next ones.
     fn refused(&self, upstream: &Upstream, refusal: Refusal) -> ConnectCause {
-        if matches!(refusal, Refusal::Rejected { .. }) {
+        if let Refusal::Rejected { scheme, .. } = refusal {
             self.live.forget_start(&self.key(upstream));
+            self.live.logons().rejected(&upstream.endpoint, scheme);
         }
         refusal.into()
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -12,7 +13,7 @@ use super::stream::Stream;
 use super::{ConnectCause, Upstream, Upstreams};
 use crate::address::Target;
 use crate::auth::lockout::{Leave, Proof, Stake, Verdict};
-use crate::auth::{MechanismError, Refusal, Rejection, Scheme};
+use crate::auth::{MechanismError, Refusal, Rejection, Scheme, Start};
 use crate::http1::{ReadError, Wire};
 use crate::socks::client::{Handshake, SocksError, Step, login};
 
@@ -26,14 +27,21 @@ impl Upstreams {
         target: &Target,
     ) -> Result<(Wire<Stream>, Option<Scheme>), ConnectCause> {
         let mut wire = self.dial(upstream, patience).await?.wire;
-        let proved = AtomicBool::new(false);
+        let (proved, began) = (AtomicBool::new(false), Instant::now());
         let shaking = self.shake_socks(upstream, &mut wire, target, &proved);
         let outcome = timeout(self.handshake_timeout, shaking).await.map_err(|_| self.timed_out(&proved))?;
         // Nobody said whether the secret is good: nobody else is shown it then.
         if matches!(outcome, Err(ConnectCause::Broken(_))) && proved.load(Ordering::Relaxed) {
             return Err(Refusal::Broken.into());
         }
-        Ok((wire, outcome?))
+        let scheme = outcome?;
+        let logons = self.live.logons();
+        match scheme {
+            Some(scheme) => logons.accepted(&upstream.endpoint, Start::Scheme(scheme)),
+            None => logons.open(&upstream.endpoint),
+        }
+        logons.shaken(&upstream.endpoint, scheme, began.elapsed());
+        Ok((wire, scheme))
     }
 
     async fn leave_for(&self, stake: &Arc<dyn Stake>, upstream: &Upstream) -> Result<Leave, Refusal> {

@@ -328,7 +328,10 @@ impl<'a> Forward<'a> {
         let proxy = &self.course.proxy;
         watch_peer(upstream.stream.tcp(), proxy.keepalive);
         let mut footing = proxy.upstreams.live.footing(upstream.stream.tcp());
-        let outcome = tunnel::relay_on(&mut footing, client, &mut upstream, proxy.relay, &mut shared.phase).await;
+        let listed = self.story.opened(&self.client.peer);
+        let client = &mut self.client.wire;
+        let (traffic, phase) = (&listed.traffic, &mut shared.phase);
+        let outcome = tunnel::relay_on(&mut footing, client, &mut upstream, proxy.relay, traffic, phase).await;
         self.story.record.bytes_up += outcome.bytes_up;
         self.story.record.bytes_down += outcome.bytes_down;
         self.end(tunnel::ending(outcome.end))
