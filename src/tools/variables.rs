@@ -7,6 +7,14 @@ use std::path::Path;
 /// What no program needs to ask a relay on its own machine for.
 const LOOPBACK: &str = "localhost,127.0.0.1,::1";
 
+/// Node's: certificates besides those that it has.
+const ADDING_CA: &str = "NODE_EXTRA_CA_CERTS";
+
+/// Certificates in place of all others: OpenSSL's (Go's, uv's, wget's too), those of Python's requests and pip, curl's, git's
+/// and cargo's.
+const REPLACING_CA: [&str; 6] =
+    ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "CARGO_HTTP_CAINFO"];
+
 /// What a program is to know.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
@@ -21,24 +29,68 @@ pub struct Wanted<'a> {
 /// only look for upper case.
 pub fn variables(wanted: &Wanted) -> Vec<(&'static str, OsString)> {
     let url = format!("http://{}", wanted.relay);
-    let no_proxy = match wanted.no_proxy.map(str::trim).filter(|list| !list.is_empty()) {
-        Some(list) => format!("{list},{LOOPBACK}"),
-        None => LOOPBACK.into(),
-    };
+    let no_proxy = exceptions(wanted.no_proxy.unwrap_or_default());
     let mut variables: Vec<(&'static str, OsString)> =
         ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"].map(|name| (name, url.clone().into())).into();
     variables.extend(["NO_PROXY", "no_proxy"].map(|name| (name, no_proxy.clone().into())));
     // Node's own fetch and http look at the others only then.
     variables.push(("NODE_USE_ENV_PROXY", "1".into()));
     if let Some(file) = wanted.ca_file {
-        variables.push(("NODE_EXTRA_CA_CERTS", file.into()));
+        variables.push((ADDING_CA, file.into()));
     }
     variables
+}
+
+/// A list of exceptions, and loopback where it is not in it yet: what was set once is not longer when it is set again.
+pub fn exceptions(list: &str) -> String {
+    let list = list.trim().trim_end_matches([',', ' ']);
+    let is_there = |name: &str| list.split([',', ' ']).any(|entry| entry.eq_ignore_ascii_case(name));
+    let missing = LOOPBACK.split(',').filter(|name| list != "*" && !is_there(name));
+    let all: Vec<&str> = Some(list).filter(|list| !list.is_empty()).into_iter().chain(missing).collect();
+    all.join(",")
+}
+
+/// What makes programs trust further certificates. Node adds `extra` to what it has; whatever reads one of the others
+/// trusts that file and nothing else, so it must be `combined`: what the system trusts, and `extra` (see
+/// [`super::bundle`]).
+pub fn ca_variables(extra: &Path, combined: &Path) -> Vec<(&'static str, OsString)> {
+    let of_combined = REPLACING_CA.map(|name| (name, combined.into()));
+    [(ADDING_CA, extra.into())].into_iter().chain(of_combined).collect()
+}
+
+/// Every name that is ever set, to be taken back.
+pub fn names() -> Vec<&'static str> {
+    let relay = SocketAddr::from(([127, 0, 0, 1], 0));
+    let of_proxy = variables(&Wanted { relay, no_proxy: None, ca_file: None });
+    of_proxy.iter().map(|(name, _)| *name).chain([ADDING_CA]).chain(REPLACING_CA).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn exceptions_keep_what_was_there_and_do_not_grow() {
+        for (before, after) in [
+            ("", "localhost,127.0.0.1,::1"),
+            ("corp.example", "corp.example,localhost,127.0.0.1,::1"),
+            ("a b, ", "a b,localhost,127.0.0.1,::1"),
+            ("LOCALHOST,x", "LOCALHOST,x,127.0.0.1,::1"),
+            ("*", "*"),
+        ] {
+            assert_eq!(exceptions(before), after, "{before:?}");
+            assert_eq!(exceptions(after), after, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn only_node_is_given_what_is_added_and_all_others_get_everything() {
+        let set = ca_variables(Path::new("/corp.pem"), Path::new("/all.pem"));
+        for (name, value) in &set {
+            assert_eq!(value, if *name == "NODE_EXTRA_CA_CERTS" { "/corp.pem" } else { "/all.pem" }, "{name}");
+        }
+        assert!(set.len() > 6 && set.iter().all(|(name, _)| names().contains(name)), "{set:?}");
+    }
 
     #[test]
     fn both_cases_say_the_same_and_loopback_is_no_matter_for_the_relay() {
