@@ -146,7 +146,8 @@ fn tls(file: &Path, name: &str, is_public: bool) -> Tls {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.distinguished_name.push(DnType::CommonName, name);
-    fs::write(file, authority.self_signed(&authority_key).unwrap().pem()).unwrap();
+    let root = authority.self_signed(&authority_key).unwrap();
+    fs::write(file, root.pem()).unwrap();
     let key = KeyPair::generate().unwrap();
     let mut server = CertificateParams::new(vec!["o.practice".to_string()]).unwrap();
     if is_public {
@@ -156,7 +157,8 @@ fn tls(file: &Path, name: &str, is_public: bool) -> Tls {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = config.with_no_client_auth().with_single_cert(vec![server.der().clone()], key).unwrap();
+    let config =
+        config.with_no_client_auth().with_single_cert(vec![server.der().clone(), root.der().clone()], key).unwrap();
     Tls { config: Arc::new(config), binding: None }
 }
 

@@ -49,11 +49,21 @@ async fn look(case: &Case, want: &Want) -> Finding {
     if shown.trust == Trust::Trusted && shown.is_of_public_authority() {
         return Finding::fine(format!("signed by {}, a public authority", shown.issuer()));
     }
-    let file = case.ca_out.clone();
-    let text = pem(&shown);
-    let written = tokio::task::spawn_blocking(move || write(&file, &text)).await;
-    let written = written.unwrap_or_else(|_| Err(io::Error::other("writing broke off")));
+    let written = keep(case, &shown).await;
     judge(want, &shown, &case.ca_out, written)
+}
+
+/// Beside those of other targets: a program is told of one file.
+async fn keep(case: &Case, shown: &Shown) -> io::Result<()> {
+    let mut all = case.notes.authorities.lock().await;
+    for block in pem(shown) {
+        if !all.contains(&block) {
+            all.push(block);
+        }
+    }
+    let (file, text) = (case.ca_out.clone(), all.concat());
+    let written = tokio::task::spawn_blocking(move || write(&file, &text)).await;
+    written.unwrap_or_else(|_| Err(io::Error::other("writing broke off")))
 }
 
 fn judge(want: &Want, shown: &Shown, file: &Path, written: io::Result<()>) -> Finding {
@@ -68,7 +78,7 @@ fn judge(want: &Want, shown: &Shown, file: &Path, written: io::Result<()>) -> Fi
     };
     match &shown.trust {
         Trust::Trusted => Finding::warning(
-            format!("signed by {issuer}, no public authority, but trusted here: TLS to {target} is read on the way, or it is the company's own host"),
+            format!("signed by {issuer}, trusted here but not public: TLS is read on the way, or this is a host of your company"),
             "programs with a list of their own (Node, Claude Code, Python, Java) must be told of the authority:",
         )
         .detail(line),
@@ -93,7 +103,7 @@ fn judge(want: &Want, shown: &Shown, file: &Path, written: io::Result<()>) -> Fi
     }
 }
 
-fn pem(shown: &Shown) -> String {
+fn pem(shown: &Shown) -> Vec<String> {
     let block = |der: &[u8]| {
         let text = STANDARD.encode(der);
         let lines: Vec<&str> =

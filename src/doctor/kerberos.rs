@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Case, Check, Finding, Stage, State, credential, upstream};
+use super::{Case, Check, Finding, Stage, State, upstream};
 use crate::address::Endpoint;
 use crate::auth::Scheme;
 use crate::auth::kerberos::{AccountView, KdcView, KerberosView, OwnTicket, Token};
@@ -54,9 +54,7 @@ async fn look(case: Arc<Case>, endpoint: Endpoint) -> Finding {
     {
         case.notes.gives_up(&endpoint);
     }
-    finding.details(
-        credential::of(&case.config, &endpoint).and_then(|one| one.realm().map(|realm| format!("realm {realm}"))),
-    )
+    finding
 }
 
 impl KerberosView {
@@ -98,7 +96,7 @@ fn of_view(view: &KerberosView) -> Finding {
         return fault;
     }
     let services = view.services.as_ref().map(|all| all.join(", ")).unwrap_or_default();
-    let ticket = view.ticket.as_ref().map(of_ticket).unwrap_or_default();
+    let ticket = view.ticket.as_ref().map_or_else(|_| "a ticket is there".into(), of_ticket);
     let kdc = view.kdc.as_ref().map(|kdc| format!(", KDC {} ({})", kdc.server, apart(kdc))).unwrap_or_default();
     match &view.token {
         Token::Made if view.ticket.as_ref().is_ok_and(|ticket| ticket.left.is_some_and(|left| left < SHORTLY)) => {
@@ -165,6 +163,11 @@ fn of_missing(view: &KerberosView, why: &str) -> Finding {
             "set spn = \"HTTP/NAME\" or canonicalize in [upstreams.NAME], or have the service registered (setspn -S)"
         }
     };
+    // Without a user, all there can be is a ticket, and why there is none says more than what is missing then.
+    let why = match (&view.principal, &view.ticket) {
+        (Err(_), Err(reason)) => reason,
+        (Ok(_), _) | (_, Ok(_)) => why,
+    };
     let skew = view.kdc.as_ref().ok().and_then(|kdc| kdc.ahead);
     Finding::failed(why, advice).details(skew.map(|ahead| format!("the KDC's clock is {ahead} s ahead of this one's")))
 }
@@ -181,5 +184,86 @@ fn apart(kdc: &KdcView) -> String {
         Some(ahead) if ahead.unsigned_abs() > NOTABLY_APART => format!("its clock is {ahead} s ahead"),
         Some(ahead) => format!("clocks {} s apart", ahead.unsigned_abs()),
         None => "it tells no time".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All is well, by a ticket.
+    fn view() -> KerberosView {
+        KerberosView {
+            ticket: Ok(OwnTicket { owner: "alice@CORP.TEST".into(), left: Some(Duration::from_secs(36_000)) }),
+            principal: Ok("alice@CORP.TEST".into()),
+            kdc: Ok(KdcView { server: "dc1:88".into(), ahead: Some(-2), account: AccountView::Known }),
+            services: Ok(vec!["HTTP/proxy.corp.test".into()]),
+            token: Token::Made,
+        }
+    }
+
+    fn kdc(ahead: i64, account: AccountView) -> KerberosView {
+        KerberosView { kdc: Ok(KdcView { server: "dc1:88".into(), ahead: Some(ahead), account }), ..view() }
+    }
+
+    #[test]
+    fn the_most_exact_cause_is_told() {
+        let shortly = OwnTicket { owner: "alice@CORP.TEST".into(), left: Some(Duration::from_secs(60)) };
+        let missing = |why: &str| Token::Missing(why.into());
+        for (view, state, words) in [
+            (view(), State::Fine, "ticket of alice@CORP.TEST for 600 min, HTTP/proxy.corp.test is known, KDC dc1:88"),
+            (KerberosView { ticket: Ok(shortly), ..view() }, State::Warning, "for 1 min"),
+            (kdc(301, AccountView::Known), State::Failed, "clock is 301 s behind that of the KDC dc1:88"),
+            (kdc(-301, AccountView::Known), State::Failed, "clock is 301 s ahead of that of the KDC"),
+            (kdc(-300, AccountView::Known), State::Fine, "its clock is -300 s ahead"),
+            (kdc(0, AccountView::Unknown), State::Failed, "KDC_ERR_C_PRINCIPAL_UNKNOWN"),
+            (kdc(900, AccountView::Locked), State::Failed, "KDC_ERR_CLIENT_REVOKED"),
+            (kdc(0, AccountView::Expired), State::Failed, "KDC_ERR_KEY_EXPIRED"),
+            (
+                KerberosView { token: Token::NeedsSecret, ..view() },
+                State::Fine,
+                "alice@CORP.TEST is known, no ticket yet",
+            ),
+            (
+                KerberosView { token: Token::NeedsSecret, kdc: Err("no KDC answers".into()), ..view() },
+                State::Failed,
+                "no KDC answers",
+            ),
+            (KerberosView { token: missing("no such service"), ..view() }, State::Failed, "no such service"),
+            (
+                KerberosView {
+                    token: missing("nothing found"),
+                    ticket: Err("it has expired".into()),
+                    principal: Err("nobody".into()),
+                    ..view()
+                },
+                State::Failed,
+                "it has expired",
+            ),
+        ] {
+            let finding = of_view(&view);
+            assert!(finding.state == state && finding.says.contains(words), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn what_to_do_follows_from_what_is_there() {
+        let missing = || KerberosView { token: Token::Missing("why".into()), ..view() };
+        for (view, words) in [
+            (missing(), "spn = "),
+            (KerberosView { ticket: Err("none".into()), ..missing() }, "kinit"),
+            (KerberosView { kdc: Err("silence".into()), ..missing() }, "krb5.conf"),
+            (KerberosView { services: Err("an address".into()), ..missing() }, "the name that the directory knows"),
+        ] {
+            let advice = of_view(&view).advice.unwrap();
+            assert!(advice.contains(words), "{advice}");
+        }
+    }
+
+    #[test]
+    fn a_clock_matters_only_where_kerberos_is_wanted_and_an_account_everywhere() {
+        assert_eq!(of_account(&kdc(999, AccountView::Known)).state, State::Fine);
+        assert_eq!(of_account(&kdc(0, AccountView::Locked)).state, State::Failed);
+        assert_eq!(of_account(&KerberosView { kdc: Err("nobody".into()), ..view() }).state, State::Skipped);
     }
 }

@@ -64,6 +64,11 @@ pub struct Want {
 }
 
 impl Want {
+    async fn find(proxy: Arc<Proxy>, wanted: Wanted) -> Self {
+        let decision = proxy.explain(&wanted).await;
+        Self { target: wanted.target().clone(), wanted, decision }
+    }
+
     /// As the checks of it are called.
     pub fn check_name(&self) -> String {
         format!("target {}", self.target)
@@ -86,10 +91,15 @@ impl Case {
         wanted: Vec<Wanted>,
         ca_out: Option<PathBuf>,
     ) -> Self {
+        // Side by side, because a script may take its time for each.
+        let asked: Vec<_> = wanted.into_iter().map(|wanted| tokio::spawn(Want::find(proxy.clone(), wanted))).collect();
         let mut wants = Vec::new();
-        for wanted in wanted {
-            let decision = proxy.explain(&wanted).await;
-            wants.push(Want { target: wanted.target().clone(), wanted, decision });
+        for want in asked {
+            match want.await {
+                Ok(want) => wants.push(want),
+                // It is cut off by nobody, so it is a mistake of ours, which does not end as a target less.
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
         }
         let mut upstreams: Vec<Endpoint> = Vec::new();
         for endpoint in wants.iter().flat_map(Want::upstreams).chain(&proxy.router.upstreams) {

@@ -14,7 +14,11 @@ pub(super) struct Offer {
 }
 
 #[derive(Default)]
-pub(super) struct Notes(Mutex<Noted>);
+pub(super) struct Notes {
+    noted: Mutex<Noted>,
+    /// Of all targets so far, in one file; whoever adds to it writes it before the next one does.
+    pub authorities: tokio::sync::Mutex<Vec<String>>,
+}
 
 #[derive(Default)]
 struct Noted {
@@ -51,6 +55,6 @@ impl Notes {
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,10 @@
 //! The ticket that is already there, through the system's GSS-API library (MIT, Heimdal, GSS.framework).
 
+use std::time::Duration;
+
 use libgssapi::context::{ClientCtx, CtxFlags};
 use libgssapi::credential::{Cred, CredUsage};
-use libgssapi::error::Error;
+use libgssapi::error::{Error, MajorFlags};
 use libgssapi::name::Name;
 use libgssapi::oid::{GSS_MECH_KRB5, GSS_NT_KRB5_PRINCIPAL, OidSet};
 
@@ -45,14 +47,14 @@ pub(super) fn life(user: Option<&User>, realm: Option<&str>) -> Option<TicketLif
     if let Some(user) = user {
         belongs_to(&ticket, user, realm.or(user.realm.as_deref())).ok()?;
     }
-    Some(TicketLife { owner: ticket.name().ok()?.to_string(), left: ticket.lifetime().ok()? })
+    Some(TicketLife { owner: ticket.name().ok()?.to_string(), left: left(&ticket)? })
 }
 
 fn acquire() -> Result<Cred, String> {
     let ticket = find()?;
-    match ticket.lifetime() {
-        Ok(left) if left.is_zero() => Err("the Kerberos ticket has expired; renew it with kinit".into()),
-        Ok(_) | Err(_) => Ok(ticket),
+    match left(&ticket) {
+        Some(Duration::ZERO) => Err("the Kerberos ticket has expired; renew it with kinit".into()),
+        Some(_) | None => Ok(ticket),
     }
 }
 
@@ -60,7 +62,17 @@ fn acquire() -> Result<Cred, String> {
 pub(super) fn own() -> Result<OwnTicket, String> {
     let ticket = acquire()?;
     let owner = ticket.name().map_err(|error| cause(&error))?.to_string();
-    Ok(OwnTicket { owner, left: ticket.lifetime().ok() })
+    Ok(OwnTicket { owner, left: left(&ticket) })
+}
+
+/// How long it is good, where the library says so.
+fn left(ticket: &Cred) -> Option<Duration> {
+    match ticket.lifetime() {
+        Ok(left) => Some(left),
+        // MIT answers with an error that has nothing but a major code.
+        Err(error) if error.major.bits() == MajorFlags::GSS_S_CREDENTIALS_EXPIRED.bits() => Some(Duration::ZERO),
+        Err(_) => None,
+    }
 }
 
 /// The default one, for Kerberos only: with SPNEGO the library would accept that there is none.

@@ -177,6 +177,16 @@ def no_ticket(t):
     equal(report.checks[f"target {t.site}:443"]["because"], "kerberos proxy.corp.test:3124", "why the target is not reached")
 
 
+@test("doctor names a ticket that has expired")
+def expired_ticket(t):
+    t.kinit("alice", "-S", SPN, "-l", "3s")
+    wait_for("the ticket's end", lambda: not t.has_ticket())
+    patient = doctor(t, "negotiate")
+    # One may say that it has expired in the second in which it does, another one in the next.
+    report = wait_for("a refusal", lambda: (report := patient.examine(f"https://{t.site}/")).code and report)
+    report.caused("kerberos proxy.corp.test:3124", "the Kerberos ticket has expired", "kinit")
+
+
 @test("doctor names a clock that is {} s off, and shows nobody a password", each=["+600", "-600"])
 def clock_skew(t, offset):
     library = glob("/usr/lib/*/faketime/libfaketime.so.1")[0]

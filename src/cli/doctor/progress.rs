@@ -39,7 +39,7 @@ impl Line {
     }
 
     fn text(&self) -> String {
-        let text = format!("{} of {} checks done; {}", self.over, self.all, self.running.join(", "));
+        let text = format!("{} of {} checks done: {}", self.over, self.all, self.running.join(", "));
         match text.char_indices().nth(WIDTH) {
             Some((end, _)) => format!("{}\u{2026}", &text[..end]),
             None => text,
@@ -58,9 +58,9 @@ mod tests {
         line.of(3);
         line.tell(&Progress::Began("configuration"));
         line.tell(&Progress::Began("upstream http://proxy.example:8080"));
-        assert_eq!(line.text(), "0 of 3 checks done; configuration, upstream http://proxy.example:8080");
+        assert_eq!(line.text(), "0 of 3 checks done: configuration, upstream http://proxy.example:8080");
         line.tell(&Progress::Ended("configuration", &Finding::fine("x")));
-        assert_eq!(line.text(), "1 of 3 checks done; upstream http://proxy.example:8080");
+        assert_eq!(line.text(), "1 of 3 checks done: upstream http://proxy.example:8080");
         line.tell(&Progress::Began("a target with a name that reaches beyond the end of the line"));
         assert_eq!(line.text().chars().count(), WIDTH + 1);
     }

@@ -12,7 +12,7 @@ const DIM: &str = "\x1b[2m";
 const OFF: &str = "\x1b[0m";
 
 /// Longer names are not padded for.
-const WIDEST: usize = 36;
+const WIDEST: usize = 48;
 
 pub(super) fn of(report: &Report, colours: bool) -> String {
     let paint = Paint(colours);
@@ -55,9 +55,10 @@ fn mark(entry: &Entry) -> (&'static str, &'static str) {
     }
 }
 
+/// Of what follows from something else, only that.
 fn said(entry: &Entry) -> String {
     match &entry.because {
-        Some(because) => format!("{}, because of {because}", entry.says),
+        Some(because) => format!("because of {because}"),
         None => entry.says.clone(),
     }
 }
@@ -67,5 +68,48 @@ struct Paint(bool);
 impl Paint {
     fn with(&self, colour: &str, text: &str) -> String {
         if self.0 { format!("{colour}{text}{OFF}") } else { text.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::doctor::{Check, Finding, Stage, examine};
+
+    fn check(stage: Stage, name: &str, finding: Finding) -> Check {
+        Check::new(stage, name, Duration::from_secs(9), async move { finding })
+    }
+
+    #[tokio::test]
+    async fn the_cause_stands_first_with_what_to_do_and_what_follows_from_it_says_no_more_than_that() {
+        let checks = vec![
+            check(Stage::Upstream, "upstream a", Finding::fine("there")),
+            check(Stage::Credential, "credential a", Finding::failed("it is wrong", "correct it").detail("more")),
+            check(Stage::Target, "target b", Finding::failed("not reached", "nothing"))
+                .rests_on(["credential a"])
+                .goal(),
+            check(Stage::Surroundings, "vpn", Finding::warning("there is one", "switch it off")),
+        ];
+        let report = examine(checks, |_| {}).await;
+        let text = of(&report, false);
+        let lines: Vec<&str> = text.lines().take(10).collect();
+        assert_eq!(
+            lines,
+            [
+                "credential a: it is wrong",
+                "  what to do: correct it",
+                "",
+                "\u{2713} upstream a    there",
+                "\u{2717} credential a  it is wrong",
+                "                correct it",
+                "                more",
+                "\u{2717} target b      because of credential a",
+                "! vpn           there is one",
+                "                switch it off",
+            ]
+        );
+        assert!(of(&report, true).contains("\x1b[31m\u{2717}\x1b[0m credential a"));
     }
 }

@@ -331,3 +331,34 @@ async fn a_trial_that_was_made_and_not_sent_never_was() {
     drop(sent);
     assert!(shelf.text().contains("\"failures\": 1"), "what went out once may have been judged: {}", shelf.text());
 }
+
+/// A disk that takes its time.
+struct Slow(Arc<Shelf>);
+
+impl Store for Slow {
+    fn read(&self) -> Option<Vec<u8>> {
+        self.0.read()
+    }
+
+    fn update(&self, change: &mut dyn FnMut(Option<Vec<u8>>) -> Option<Vec<u8>>) -> io::Result<()> {
+        std::thread::sleep(Duration::from_millis(50));
+        self.0.update(change)
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.generation()
+    }
+}
+
+#[tokio::test]
+async fn whoever_ends_after_a_verdict_can_wait_until_it_is_on_disk() {
+    let shelf = Arc::new(Shelf::default());
+    let (lockout, account) = (Lockout::new(Some(Arc::new(Slow(shelf.clone())))), Account::with("right"));
+    let leave = admit(&lockout, &account).await.unwrap();
+    leave.permit().show();
+    let begun = shelf.text();
+    leave.permit().judge(Verdict::Accepted);
+    assert_eq!(shelf.text(), begun, "a verdict that is good news holds nobody up");
+    tokio::time::timeout(SOON, lockout.written()).await.unwrap();
+    assert_ne!(shelf.text(), begun);
+}
