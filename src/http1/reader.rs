@@ -68,7 +68,17 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
     }
 
     pub async fn response(&mut self, max_head: usize) -> Result<ResponseHead, ReadError> {
+        self.response_shown(max_head, |_| {}).await
+    }
+
+    /// The bytes of the head are shown before they are read: they may be what is odd.
+    pub async fn response_shown(
+        &mut self,
+        max_head: usize,
+        show: impl FnOnce(&[u8]),
+    ) -> Result<ResponseHead, ReadError> {
         let head = self.head(max_head).await?;
+        show(&head);
         Ok(ResponseHead::parse(&head)?)
     }
 

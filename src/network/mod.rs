@@ -63,7 +63,7 @@ pub fn my_addresses() -> Vec<IpAddr> {
 }
 
 /// The address a datagram would leave with. Connecting a UDP socket asks the routing table and sends nothing.
-fn source_for(far: IpAddr) -> Option<IpAddr> {
+pub fn source_for(far: IpAddr) -> Option<IpAddr> {
     let any: IpAddr = match far {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),

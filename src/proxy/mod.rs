@@ -63,6 +63,7 @@ pub use status::{Configuration, PacStatus, Standing};
 use tally::Kind;
 pub use tally::Tally;
 use tunnels::Tunnel;
+pub use url::{Url, UrlError};
 
 /// All that a request needs; a reload makes a new one.
 pub struct Proxy {

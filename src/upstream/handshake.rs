@@ -13,6 +13,7 @@ use super::forbidden::{Expense, Page, forbids};
 use super::lease::binds;
 use super::pool::{Idle, PoolKey};
 use super::stream::Stream;
+use super::witness::{Connection, Witness};
 use super::{ConnectCause, ConnectError, Dialled, MAX_RESPONSE_HEAD, MAX_SKIPPED, Upstream, Upstreams};
 use crate::address::{Endpoint, Target};
 use crate::auth::{Action, Exchange, Refusal, RequestLine, Scheme};
@@ -166,7 +167,7 @@ impl Upstreams {
                     return Ok(Connected::Repeated(begun.key.hop, page));
                 }
                 proved.fetch_or(exchange.proves_now(), Ordering::Relaxed);
-                let answer = match begun.leg(&head, credentials.as_ref()).await {
+                let answer = match begun.leg(&head, credentials.as_ref(), self.live.witness()).await {
                     Ok(answer) if answer.status == 407 => answer,
                     Ok(answer) => return self.finish(upstream, exchange, begun, answer),
                     // It may have ended before it was asked.
@@ -282,8 +283,13 @@ impl Begun {
         Self { dialled, key, reused: false, authenticated: false, era }
     }
 
-    async fn leg(&mut self, head: &RequestHead, credentials: Option<&Credentials>) -> Result<ResponseHead, ReadError> {
-        let answer = leg(&mut self.dialled.wire, head, credentials);
+    async fn leg(
+        &mut self,
+        head: &RequestHead,
+        credentials: Option<&Credentials>,
+        witness: Option<&dyn Witness>,
+    ) -> Result<ResponseHead, ReadError> {
+        let answer = leg(&mut self.dialled.wire, head, credentials, witness);
         if !self.reused {
             return answer.await;
         }
@@ -303,11 +309,22 @@ pub(super) async fn leg(
     wire: &mut Wire<Stream>,
     head: &RequestHead,
     credentials: Option<&Credentials>,
+    witness: Option<&dyn Witness>,
 ) -> Result<ResponseHead, ReadError> {
-    wire.stream.write_all(&head.to_bytes(credentials)).await?;
+    let bytes = head.to_bytes(credentials);
+    let witness = witness.map(|witness| (witness, Connection::of(&wire.stream)));
+    if let Some((witness, connection)) = witness {
+        witness.sent(connection, &bytes);
+    }
+    wire.stream.write_all(&bytes).await?;
     wire.stream.flush().await?;
     loop {
-        let answer = wire.reader().response(MAX_RESPONSE_HEAD).await?;
+        let show = |head: &[u8]| {
+            if let Some((witness, connection)) = witness {
+                witness.received(connection, head);
+            }
+        };
+        let answer = wire.reader().response_shown(MAX_RESPONSE_HEAD, show).await?;
         if answer.status == 101 {
             return Err(HttpError::UnaskedUpgrade.into());
         }

@@ -53,7 +53,7 @@ impl Upstreams {
                 None => Stream::Tcp(stream),
             };
             let head = self.connect_head(target, &Fields::default());
-            leg(&mut Wire::new(stream), &head, None).await.map_err(ConnectCause::Broken)
+            leg(&mut Wire::new(stream), &head, None, self.live.witness()).await.map_err(ConnectCause::Broken)
         };
         let limit = self.handshake_timeout;
         let slow = |_| ConnectCause::HandshakeTimeout { limit, proved: false };

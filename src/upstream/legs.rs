@@ -43,7 +43,7 @@ impl Upstreams {
         let safe_line = RequestLine { method: head.method.clone(), uri: head.target.clone() };
         loop {
             proved.fetch_or(lease.exchange.as_ref().is_some_and(Exchange::proves_now), Ordering::Relaxed);
-            let answer = match leg(&mut lease.wire, &head, lease.credentials.as_ref()).await {
+            let answer = match leg(&mut lease.wire, &head, lease.credentials.as_ref(), self.live.witness()).await {
                 Ok(answer) if answer.status == 407 => answer,
                 Ok(answer) => return self.after_safe_answer(upstream, lease, line, &answer).await,
                 Err(error) => {

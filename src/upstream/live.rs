@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ use super::logons::Logons;
 use super::marks::{Health, Marks};
 use super::pool::{Idle, Pool, PoolKey};
 use super::said::Said;
+use super::witness::Witness;
 use crate::address::Endpoint;
 use crate::auth::{Outcome, Scheme, Start};
 
@@ -70,6 +71,7 @@ pub struct Live {
     lockout: Lockout,
     logons: Logons,
     said: Said,
+    witness: OnceLock<Arc<dyn Witness>>,
 }
 
 impl Live {
@@ -90,6 +92,15 @@ impl Live {
     /// Whether this trouble is worth a line for a person, and was not told lately.
     pub fn is_news(&self, trouble: &str) -> bool {
         self.said.is_news(trouble)
+    }
+
+    /// From now on it is shown what is said on the way to tunnels. There is one at most, and it stays.
+    pub fn show_to(&self, witness: Arc<dyn Witness>) {
+        self.witness.get_or_init(|| witness);
+    }
+
+    pub(super) fn witness(&self) -> Option<&dyn Witness> {
+        self.witness.get().map(Arc::as_ref)
     }
 
     pub fn known(&self, key: &UpstreamKey) -> Known {

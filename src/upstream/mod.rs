@@ -27,6 +27,7 @@ mod socks;
 mod stream;
 mod tls;
 mod unlisted;
+mod witness;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -51,6 +52,7 @@ pub use said::Said;
 pub use stream::Stream;
 pub use tls::{Tls, TlsError, TlsOptions, TlsTrouble};
 pub use unlisted::Unlisted;
+pub use witness::{Connection, Witness};
 
 use crate::address::{Endpoint, Target};
 use crate::auth::{ChannelBinding, Mechanisms, Plan, Refusal, Scheme};

@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
@@ -88,7 +89,10 @@ impl Tls {
         Self(Arc::new(OnceCell::new()))
     }
 
-    pub async fn connect(&self, target: &Target, stream: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
+    pub async fn connect<S>(&self, target: &Target, stream: S) -> Result<TlsStream<S>, TlsError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let name = server_name(target)?;
         // Reading some hundred certificates takes long enough to hold others up.
         let read = || async {
