@@ -200,6 +200,17 @@ impl BlackHole {
     }
 }
 
+/// Checks of other programs and of the machine.
+const SURROUNDINGS: [&str; 7] = [
+    "variables of programs",
+    "settings of Claude Code",
+    "variables of Node",
+    "version of Node",
+    "proxy of git",
+    "proxy of npm",
+    "VPN",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nothing_is_wrong_doctor_says_so_in_one_screen() {
     let office = Office::open(true).await;
@@ -208,7 +219,9 @@ async fn where_nothing_is_wrong_doctor_says_so_in_one_screen() {
     let report = said(office.hallpass(&["doctor", "--json", "--config", "hallpass.toml", TARGET]));
     assert_eq!((report.code, &report.report["cause"]), (Some(0), &Value::Null), "{:#}", report.report);
     let url = office.url();
-    let states = report.states();
+    // What else runs on this machine is as it is.
+    let states: Vec<_> =
+        report.states().into_iter().filter(|(name, _)| !SURROUNDINGS.contains(&name.as_str())).collect();
     let wrong: Vec<_> = states.iter().filter(|(name, state)| state != "ok" && !name.starts_with("kerberos")).collect();
     assert!(wrong.is_empty() && states.len() == 7, "{wrong:?} {:#}", report.report);
     let credential = report.check(&format!("credential {url}"));
@@ -223,7 +236,8 @@ async fn where_nothing_is_wrong_doctor_says_so_in_one_screen() {
 
     let text = office.hallpass(&["doctor", "--config", "hallpass.toml", TARGET]).output().unwrap();
     let text = String::from_utf8(text.stdout).unwrap();
-    assert!(text.starts_with("everything works\n\n\u{2713} configuration") && text.lines().count() < 24, "{text}");
+    assert!(text.starts_with("everything works") && text.contains("\n\n\u{2713} configuration"), "{text}");
+    assert!(text.lines().count() < 40, "{text}");
     assert!(!text.contains('\x1b') && !text.contains(PASSWORD), "{text}");
 }
 

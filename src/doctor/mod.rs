@@ -7,19 +7,35 @@
 //! A check says what it found, as far as it could get, and which other checks its fault may follow from; the
 //! verdict puts the most fundamental fault first. Everything goes by the code that the relay goes by.
 
+mod bundle;
 mod check;
+mod claude_settings;
 mod configuration;
 mod credential;
 mod examination;
+mod heads;
+mod idle;
 mod issuer;
 mod kerberos;
 mod listener;
 mod names;
 mod notes;
+mod other_programs;
+mod preset;
+mod preset_hosts;
+mod probes;
+mod proxy_value;
+mod record;
+mod redact;
 mod script;
+mod shells;
+mod sse;
 mod target;
 mod upstream;
 mod verdict;
+mod vpn;
+mod way;
+mod websocket;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,8 +47,13 @@ use crate::config::{Config, Mistake, Mistakes};
 use crate::proxy::{Decision, Proxy, Wanted};
 use crate::route::Hop;
 
+pub use bundle::Bundle;
 pub use check::{Check, Finding, Stage, State};
 pub use examination::{Progress, examine};
+pub use preset::{Preset, PresetError};
+pub use probes::{Probing, SILENCE, probes};
+pub use record::Recorder;
+pub use redact::Redactor;
 pub use verdict::{Entry, Report};
 
 /// What is asked for where nobody names a target.

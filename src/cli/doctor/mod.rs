@@ -1,5 +1,6 @@
 //! `hallpass doctor`: what is wrong with the way out, and what to do.
 
+mod further;
 mod progress;
 mod text;
 
@@ -16,9 +17,10 @@ use super::{EXIT_MISTAKE, output};
 use crate::config::{self, Loaded};
 use crate::daemon;
 use crate::doctor::{
-    Case, Check, DEFAULT_TARGET, Entry, Report, checks, checks_of_mistakes, checks_of_unusable, examine,
+    Case, Check, DEFAULT_TARGET, Entry, Report, checks, checks_of_mistakes, checks_of_unusable, examine, probes,
 };
 use crate::proxy::{Wanted, chain};
+use further::Further;
 use progress::Line;
 
 #[derive(Debug, Args)]
@@ -34,22 +36,29 @@ pub struct Doctor {
     #[arg(long, value_name = "FILE")]
     ca_out: Option<PathBuf>,
     #[command(flatten)]
+    further: further::Demands,
+    #[command(flatten)]
     flags: Flags,
 }
 
 pub fn run(arguments: &Doctor) -> anyhow::Result<ExitCode> {
-    let wanted = match wanted(&arguments.urls) {
+    let mut further = match arguments.further.prepare() {
+        Ok(further) => further,
+        Err(error) => return Ok(mistaken(&error)),
+    };
+    if let Some(list) = further.allow_list() {
+        output::say(list.trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let wanted = match wanted(&arguments.urls, further.first()) {
         Ok(wanted) => wanted,
-        Err(error) => {
-            output::complain(format_args!("hallpass: {error:#}"));
-            return Ok(ExitCode::from(EXIT_MISTAKE));
-        }
+        Err(error) => return Ok(mistaken(&error)),
     };
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let report = runtime.block_on(async {
         let mut line = Line::default();
         let (checks, case) = match config::load(&arguments.flags.inputs()) {
-            Ok(loaded) => checks_of(loaded, wanted, arguments.ca_out.clone(), &line).await,
+            Ok(loaded) => checks_of(loaded, wanted, arguments.ca_out.clone(), &mut further, &line).await,
             Err(mistakes) => (checks_of_mistakes(&mistakes), None),
         };
         line.of(checks.len());
@@ -66,11 +75,17 @@ pub fn run(arguments: &Doctor) -> anyhow::Result<ExitCode> {
         true => output::say(as_json(&report)),
         false => output::say(text::of(&report, output::stdout_takes_colours())),
     }
+    further.write(&as_json(&report))?;
     Ok(if report.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn wanted(urls: &[String]) -> anyhow::Result<Vec<Wanted>> {
-    let default = [DEFAULT_TARGET.to_string()];
+fn mistaken(error: &anyhow::Error) -> ExitCode {
+    output::complain(format_args!("hallpass: {error:#}"));
+    ExitCode::from(EXIT_MISTAKE)
+}
+
+fn wanted(urls: &[String], first: Option<String>) -> anyhow::Result<Vec<Wanted>> {
+    let default = [first.unwrap_or_else(|| DEFAULT_TARGET.into())];
     let urls = if urls.is_empty() { default.as_slice() } else { urls };
     let parse = |url: &String| Wanted::parse(url).with_context(|| format!("{url} is no URL and no HOST:PORT"));
     urls.iter().map(parse).collect()
@@ -80,14 +95,18 @@ async fn checks_of(
     loaded: Loaded,
     wanted: Vec<Wanted>,
     ca_out: Option<PathBuf>,
+    further: &mut Further,
     line: &Line,
 ) -> (Vec<Check>, Option<Arc<Case>>) {
+    further.note(&loaded);
     line.say("looking at where this machine is");
     match daemon::survey_for_trial(&loaded.config).await {
         Ok(proxy) => {
+            further.listen_to(&proxy);
             let Loaded { config, warnings, .. } = loaded;
             let case = Arc::new(Case::new(config, warnings, proxy, wanted, ca_out).await);
-            (checks(&case), Some(case))
+            let checks = checks(&case).into_iter().chain(probes(&case, &further.probing)).collect();
+            (checks, Some(case))
         }
         Err(error) => (checks_of_unusable(&chain(&error)), None),
     }
