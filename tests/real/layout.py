@@ -66,6 +66,7 @@ SITES = [
     # what Claude Code talks to
     "api.anthropic.com", "claude.ai", "claude.com", "platform.claude.com", "downloads.claude.ai", "console.anthropic.com",
     "statsig.anthropic.com", "sentry.io", "mcp-proxy.anthropic.com", "http-intake.logs.us5.datadoghq.com",
+    "storage.googleapis.com", "raw.githubusercontent.com", "bridge.claudeusercontent.com",
 ]
 RAW_PORT = 9000
 ORIGIN_PORTS = [80, 443, RAW_PORT]
