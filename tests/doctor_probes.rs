@@ -296,6 +296,23 @@ async fn a_recorded_log_in_tells_nothing_of_anybody_and_can_be_played() {
 }
 
 #[tokio::test]
+async fn every_log_in_that_was_recorded_at_a_real_proxy_leads_to_a_tunnel_again() {
+    let world = World::new().await;
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/log-ins");
+    let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let recorded: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect();
+    assert!(!recorded.is_empty());
+    for path in recorded {
+        let played = replay::play(&fs::read_to_string(&path).unwrap()).await;
+        let proxy = survey(&world.config(played.addr)).await.unwrap();
+        let connected = tunnel(&proxy, "host-1.example:443").await;
+        assert!(matches!(connected, Connected::Tunnel(_)), "{}", path.display());
+        assert!(played.heard().await.len() > 1, "{}", path.display());
+    }
+}
+
+#[tokio::test]
 async fn without_a_log_in_nothing_is_recorded() {
     let recorder = Recorder::default();
     assert_eq!(recorder.text(&Redactor::default()), None);

@@ -24,11 +24,15 @@ pub(super) fn checks(environment: &Environment, relay: &[SocketAddr]) -> Vec<Che
             of_node(ask("node", &["--version"]).await.as_deref())
         }),
         Check::new(Stage::Surroundings, "proxy of git", limit, async move {
-            let said = ask("git", &["config", "--get-regexp", r"^https?\.(.*\.)?proxy$"]).await;
-            said.map_or_else(
-                || Finding::skipped("git is not here, or names no proxy"),
-                |said| of_entries("git", said.lines().filter_map(|line| line.split_once(' ')), &for_git),
-            )
+            match ask("git", &["--version"]).await {
+                None => Finding::skipped("git is not here"),
+                Some(_) => {
+                    // It fails where there is no such entry.
+                    let said =
+                        ask("git", &["config", "--get-regexp", r"^https?\.(.*\.)?proxy$"]).await.unwrap_or_default();
+                    of_entries("git", said.lines().filter_map(|line| line.split_once(' ')), &for_git)
+                }
+            }
         }),
         Check::new(Stage::Surroundings, "proxy of npm", limit, async move {
             let text = home.and_then(|home| std::fs::read_to_string(Path::new(&home).join(".npmrc")).ok());
