@@ -243,7 +243,8 @@ fn a_manual_page_is_written_for_every_command() {
             assert!(page.contains(&arg.replace('-', "\\-")), "the page of {path} lacks --{arg}");
         }
     }
-    assert!(hallpass(&["man"]).contains(".TH hallpass 1"));
+    let page = hallpass(&["man"]);
+    assert!(page.contains(".TH hallpass 1") && page.contains("\n.SH EXAMPLES\n"), "{page}");
     assert_eq!(
         hallpass(&["man", "config", "check"]),
         fs::read_to_string(directory.path().join("hallpass-config-check.1")).unwrap()
