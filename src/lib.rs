@@ -66,7 +66,7 @@
 //!    secret) or `Refuse` (with the cause). Once a secret was found bad, nothing made from it is sent again: not here,
 //!    not elsewhere.
 //! 8. On a 2xx the client gets `200 Connection established` in one write. Any other final answer of the upstream
-//!    goes to it as it is; a failure of ours becomes a status and a sentence in `proxy::respond`.
+//!    goes to it as it is; a failure of ours becomes a status and a sentence in `proxy::respond`, by [`proxy::faults`].
 //! 9. Early bytes first, then [`relay`] moves bytes both ways until both sides have ended.
 //! 10. One [`audit`] record says where to, by which hop, why, how much and how it ended.
 //!

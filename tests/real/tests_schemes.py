@@ -160,7 +160,7 @@ def ticket(t):
 def late_ticket(t):
     relay = t.relay("negotiate")
     text = refused(t, relay).body.decode()
-    assert "kinit" in text or "ticket" in text, f"the answer does not say what to do: {text}"
+    assert "get a Kerberos ticket with kinit" in text and "errors.md#no-ticket" in text, f"the answer does not say what to do: {text}"
     t.kinit()
     kerberos_passes(t, relay)
 
@@ -216,7 +216,8 @@ def spn_override(t, way):
     identity = {} if way == "ticket" else {"user": "alice@CORP.TEST", "password": ACCOUNTS["alice"]}
     if way == "ticket":
         t.kinit()
-    assert "gateway.corp.test" in refused(t, t.relay("negotiate", upstream={"url": ALIAS}, **identity)).body.decode()
+    text = refused(t, t.relay("negotiate", upstream={"url": ALIAS}, **identity)).body.decode()
+    assert "gateway.corp.test" in text and "errors.md#proxy-not-in-directory" in text, text
     kerberos_passes(t, t.relay("negotiate", upstream={"url": ALIAS, "spn": SPN}, **identity))
 
 
