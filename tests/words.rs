@@ -78,6 +78,10 @@ fn a_section_says_the_same_as_the_line_on_the_screen() {
         }
         assert!(section.contains("\n> ") && section.contains("\nWhat to do: "), "{heading}");
     }
+    let (example, _) = text.split_once("\n## ").unwrap();
+    let end =
+        format!("{} (request hallpass-0f2b6a51-1, errors.md#credential-rejected)\n", faults::CREDENTIAL_REJECTED.hint);
+    assert!(example.contains(&end), "the example at the top of docs/errors.md is not what is said: {end}");
     for whose in faults::ALL.iter().map(|fault| fault.whose.to_string()) {
         assert!(text.contains(&format!("\n| {whose} | ")), "docs/errors.md does not explain who {whose} is");
     }
