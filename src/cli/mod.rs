@@ -5,6 +5,7 @@ mod config;
 mod connect;
 pub mod demo;
 mod doctor;
+mod env;
 mod explain;
 mod flags;
 mod guard;
@@ -63,6 +64,12 @@ enum Command {
         hallpass run -- git clone https://github.com/rust-lang/log\n  \
         hallpass run --system -- ./Setup.exe")]
     Run(run::Arguments),
+    /// Tell other programs of the relay: variables for the shell, or the settings of git, npm, Claude Code and others.
+    #[command(after_help = "Examples:\n  \
+        eval \"$(hallpass env)\"\n  \
+        hallpass env --for claude --write\n  \
+        hallpass env --for claude --undo")]
+    Env(env::Env),
     /// Say how the relay that runs stands: its profile, its script, its hops.
     #[command(after_help = "Examples:\n  \
         hallpass status --watch\n  \
@@ -127,6 +134,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Connect(arguments) => connect::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Env(arguments) => env::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
