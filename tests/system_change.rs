@@ -369,6 +369,17 @@ fn a_setting_that_takes_no_value_has_the_others_put_back() {
 }
 
 #[test]
+fn exceptions_that_are_fixed_are_no_reason_to_refuse() {
+    let world = World::with(BEFORE);
+    world.0.fixed.set(Some("exceptions"));
+    world.enter(1, "127.0.0.1:3128").unwrap();
+    assert_eq!(world.settings(), texts([Some("127.0.0.1"), Some("3128"), None, Some("manual")]));
+    assert!(matches!(world.leave(1).unwrap(), Outcome::Restored { left, .. } if left.is_empty()));
+    assert_eq!(world.settings(), texts(BEFORE));
+    assert!(world.leaves_no_trace());
+}
+
+#[test]
 fn a_journal_that_cannot_be_read_is_left_alone_and_said() {
     let world = World::with(BEFORE);
     for text in ["{}", "", r#"{"version":2,"desktop":"gnome","relay":"127.0.0.1:1","settings":[],"owners":[]}"#] {

@@ -152,7 +152,7 @@ impl Change<'_> {
         journal.owners.push(owner);
         self.write(&journal)?;
         let added = self.autostart.map_or(Ok(()), Autostart::add);
-        if let Err(error) = write_and_check(settings, &values) {
+        if let Err(error) = write_and_check(settings, &values, WANTED) {
             // What cannot be put back either is left to whoever starts next.
             let _said_already = self.forget(journal, Some(&leaving));
             return Err(error);
@@ -210,13 +210,13 @@ impl Change<'_> {
         journal.relay = next;
         let values = journal.hand_over(&present, &wanted);
         self.write(&journal)?;
-        write_and_check(settings.as_ref(), &values)?;
+        write_and_check(settings.as_ref(), &values, WANTED)?;
         Ok(Outcome::StillWanted)
     }
 
     fn restore(&self, journal: &Journal, settings: &dyn Settings, present: &[Value]) -> Result<Outcome, ChangeError> {
         let restoration = journal.restoration(present);
-        write_and_check(settings, &restoration.values)?;
+        write_and_check(settings, &restoration.values, ALL)?;
         self.remove_autostart();
         self.store.remove().map_err(ChangeError::Journal)?;
         Ok(Outcome::Restored { source: journal.desktop.source(), left: restoration.left })
@@ -230,8 +230,12 @@ impl Change<'_> {
     }
 }
 
+/// What must take the value that is set. Exceptions that do not are those from before, which are none of the relay's.
+const WANTED: &[Part] = &[Part::Switch, Part::Proxy];
+const ALL: &[Part] = &[Part::Switch, Part::Proxy, Part::Exceptions];
+
 /// Programs that write settings may fail without a word.
-fn write_and_check(settings: &dyn Settings, values: &[Value]) -> Result<(), ChangeError> {
+fn write_and_check(settings: &dyn Settings, values: &[Value], must: &[Part]) -> Result<(), ChangeError> {
     if values.is_empty() {
         return Ok(());
     }
@@ -240,7 +244,7 @@ fn write_and_check(settings: &dyn Settings, values: &[Value]) -> Result<(), Chan
     connections.sort();
     connections.dedup();
     let present = settings.read(&connections)?;
-    match values.iter().find(|value| !present.contains(value)) {
+    match values.iter().find(|value| must.contains(&value.part) && !present.contains(value)) {
         Some(value) => Err(ChangeError::NotTaken { desktop: settings.desktop().source(), key: value.key.clone() }),
         None => Ok(()),
     }
