@@ -9,8 +9,11 @@ pub const SERVER: &str = "proxy server";
 pub const EXCEPTIONS: &str = "exceptions";
 pub const SCRIPT: &str = "script";
 
-/// "Direct, or by a proxy", without a script or the search for one.
-const BY_PROXY: u32 = 1 | 2;
+/// Always set by the control panel, and not always given back.
+const DIRECT: u32 = 1;
+
+/// Without a script or the search for one.
+const BY_PROXY: u32 = DIRECT | 2;
 
 const LOOPBACK: [&str; 3] = ["localhost", "127.*", "[::1]"];
 
@@ -26,7 +29,7 @@ pub fn values(connection: &str, flags: u32, server: &str, exceptions: &str, scri
         value(EXCEPTIONS, Part::Exceptions, exceptions),
         // Windows may forget it with the flag that has it count.
         value(SCRIPT, Part::Proxy, script),
-        value(FLAGS, Part::Switch, &flags.to_string()),
+        value(FLAGS, Part::Switch, &(flags | DIRECT).to_string()),
     ]
 }
 
@@ -70,6 +73,12 @@ mod tests {
                 ("flags of Office VPN".to_string(), Some("3")),
             ]
         );
+    }
+
+    #[test]
+    fn a_proxy_reads_the_same_whether_direct_is_said_beside_it_or_not() {
+        assert_eq!(values("", 2, "h:1", "", ""), values("", 3, "h:1", "", ""));
+        assert_ne!(values("", 1, "h:1", "", ""), values("", 3, "h:1", "", ""));
     }
 
     #[test]
