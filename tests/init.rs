@@ -389,6 +389,62 @@ async fn giving_up_at_any_question_leaves_nothing_half_done() {
     assert_eq!(office.logons(), (0, 0));
 }
 
+#[test]
+fn a_proxy_that_says_nothing_is_waited_for_no_longer_than_the_person_likes() {
+    let newcomer = Newcomer::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut terminal = newcomer.at_the_terminal(&["--upstream", &silent.local_addr().unwrap().to_string()]);
+    terminal.see("Trying ");
+    let _asked = silent.accept().unwrap();
+    terminal.press("\x03");
+    terminal.see("interrupted: nothing was written or stored");
+    assert_eq!(terminal.code(), Some(1));
+    newcomer.left_nothing();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_login_has_stored_before_is_tried_and_needs_no_typing() {
+    let newcomer = Newcomer::new();
+    let office = Office::of(&newcomer, &[Offer::Ntlm]).await;
+    let login = said(&mut newcomer.hallpass(&["login", "--password-stdin", &newcomer.user]), PASSWORD);
+    assert_eq!(login.code, Some(0), "{}", login.error);
+    let init = said(&mut newcomer.init(&["--upstream", &office.address(), "--user", &newcomer.user]), "");
+    assert_eq!((init.code, office.logons()), (Some(0), (1, 0)), "{}", init.error);
+    assert!(init.error.contains("It works") && newcomer.file().exists(), "{}", init.error);
+    assert!(newcomer.had_stored());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_could_not_be_tried_is_stored_only_if_that_is_wanted() {
+    for (answer, is_stored) in [("n", false), ("", true)] {
+        let newcomer = Newcomer::new();
+        let office = Office::of(&newcomer, &[]).await;
+        let flags = ["--upstream", &office.address(), "--try-target", "denied.anthropic.com:443"].map(str::to_owned);
+        let flags = flags.each_ref().map(String::as_str);
+        let mut terminal = newcomer.at_the_terminal(&flags);
+        terminal.see("did not ask for a log-in, but this target is forbidden (403)");
+        terminal.answer("or that of a Kerberos ticket): ", &newcomer.user);
+        terminal.answer("Password of ", PASSWORD);
+        terminal.answer("Store it all the same? [Y/n]: ", answer);
+        terminal.see("# written: ");
+        assert_eq!(terminal.code(), Some(0));
+        assert_eq!(newcomer.had_stored(), is_stored);
+        fs::remove_file(newcomer.file()).unwrap();
+        let stdin = [&flags[..], &["--user", &newcomer.user, "--password-stdin"]].concat();
+        let refused = said(&mut newcomer.init(&stdin), PASSWORD);
+        assert!(refused.code == Some(1) && refused.error.contains("--no-try stores it untried"), "{}", refused.error);
+        newcomer.left_nothing();
+    }
+}
+
+#[test]
+fn the_template_has_every_key_and_needs_nothing() {
+    let newcomer = Newcomer::new();
+    let init = said(&mut newcomer.init(&["--template"]), "");
+    assert_eq!((init.code, init.error.as_str()), (Some(0), ""));
+    assert_eq!(newcomer.written(), include_str!("../examples/hallpass.toml"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn basic_is_used_only_by_whoever_agrees_to_it() {
     let newcomer = Newcomer::new();
@@ -422,7 +478,8 @@ async fn a_script_has_its_proxies_written_down_as_those_who_may_receive_the_pass
     fs::write(newcomer.home.path().join("p.pac"), script).unwrap();
     let mut terminal = newcomer.at_the_terminal(&[]);
     terminal.answer("PAC script: ", "no-such.pac");
-    terminal.see("The script cannot be had from the script ");
+    terminal.see("the PAC script ");
+    terminal.see("no-such.pac cannot be used: ");
     terminal.answer("keep: go on without trying it): ", "p.pac");
     terminal.answer("user): ", &newcomer.user);
     terminal.answer("Password of ", PASSWORD);
@@ -472,16 +529,16 @@ impl Serving {
         let mut child =
             newcomer.hallpass(&["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        loop {
+        let addr = loop {
             let mut line = String::new();
             assert_ne!(log.read_line(&mut line).unwrap(), 0, "the relay ended");
             if let Some((_, addr)) = line.trim().split_once("listening on ") {
-                let addr = addr.to_owned();
-                // What nobody reads would stop it some day.
-                std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
-                return (Self(child), addr);
+                break addr.to_owned();
             }
-        }
+        };
+        // What nobody reads would stop it some day.
+        std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
+        (Self(child), addr)
     }
 }
 

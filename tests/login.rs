@@ -199,7 +199,7 @@ fn without_a_configuration_login_says_how_to_get_one() {
     let home = Home::new();
     let login = home.run(&["login", &home.user, "--password-stdin"], "secret");
     assert_eq!(login.code, Some(0), "{}", login.error);
-    let command = format!("hallpass config init --user '{}' --upstream http://PROXY:PORT", home.user);
+    let command = format!("hallpass config init --user '{}'\n", home.user);
     assert!(login.out.contains(&command), "{}", login.out);
     let init = home.run(&["config", "init", "--user", &home.user, "--upstream", "http://127.0.0.1:9", "--no-try"], "");
     assert_eq!(init.code, Some(0), "{}", init.error);

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::flags::Flags;
 use super::output;
-use super::prompt::{Terminal, password_of_stdin};
+use super::prompt::{Terminal, password_of_stdin, unanswered};
 use crate::auth::User;
 use crate::config::{self, Credential, Loaded, Origin};
 use crate::credential::{Source, store};
@@ -128,12 +128,7 @@ fn asked_password(terminal: &Terminal, user: &User) -> anyhow::Result<Secret> {
 }
 
 fn nothing_stored(error: io::Error) -> anyhow::Error {
-    match error.kind() {
-        io::ErrorKind::Interrupted => anyhow!("interrupted: nothing was stored"),
-        io::ErrorKind::UnexpectedEof => anyhow!("the input has ended: nothing was stored"),
-        _ => anyhow::Error::from(error)
-            .context("cannot ask for the password here: hallpass login --password-stdin reads it from stdin"),
-    }
+    unanswered(error, "nothing was stored")
 }
 
 /// A relay that runs tries again what it had given up.
@@ -181,7 +176,7 @@ fn lines_to_add(user: &User, loaded: &Loaded, flags: &Flags) -> String {
         ),
         None => format!(
             "no configuration names this user; to have the password used, write one:\n\n\
-             hallpass config init --user '{user}' --upstream http://PROXY:PORT"
+             hallpass config init --user '{user}'"
         ),
     }
 }

@@ -65,6 +65,17 @@ impl<'a> Terminal<'a> {
     }
 }
 
+/// Who gave no answer wants nothing to happen: `nothing` says what has not.
+pub fn unanswered(error: io::Error, nothing: &str) -> anyhow::Error {
+    if error.kind() == ErrorKind::Interrupted {
+        return anyhow!("interrupted: {nothing}");
+    }
+    if error.kind() == ErrorKind::UnexpectedEof {
+        return anyhow!("the input has ended: {nothing}");
+    }
+    anyhow::Error::from(error).context("cannot ask here: --password-stdin reads the password from stdin")
+}
+
 /// One line of stdin, for those who never want to be asked.
 pub fn password_of_stdin() -> anyhow::Result<Secret> {
     let mut line = Zeroizing::new(Vec::with_capacity(1024));

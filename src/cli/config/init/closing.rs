@@ -16,15 +16,15 @@ const TAKES_IT: Duration = Duration::from_secs(5);
 
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What reads the lines.
+/// Of the shell that reads the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shell {
+enum Dialect {
     Posix,
     Fish,
     PowerShell,
 }
 
-impl Shell {
+impl Dialect {
     /// Windows has no SHELL, but a path for PowerShell's modules.
     fn of(environment: &Environment) -> Self {
         let name = environment.get("SHELL").map(|shell| shell.rsplit(['/', '\\']).next().unwrap_or_default());
@@ -125,9 +125,9 @@ fn absolute(path: &Path) -> PathBuf {
 pub fn paste(config: &Config, running: Option<SocketAddr>, environment: &Environment) {
     let configured = config.listen.iter().find(|address| address.port() != 0).unwrap_or(&DEFAULT_LISTEN[0]);
     let relay = running.unwrap_or(*configured);
-    let shell = Shell::of(environment);
-    output::say(format_args!("# then paste these two lines, or add them to {}:", shell.file()));
-    shell.lines(relay).iter().for_each(output::say);
+    let dialect = Dialect::of(environment);
+    output::say(format_args!("# then paste these two lines, or add them to {}:", dialect.file()));
+    dialect.lines(relay).iter().for_each(output::say);
 }
 
 #[cfg(test)]
@@ -154,7 +154,7 @@ mod tests {
             ),
         ] {
             let environment = Environment::from_pairs(variables.iter().copied());
-            assert_eq!(Shell::of(&environment).lines(relay)[0], line, "{variables:?}");
+            assert_eq!(Dialect::of(&environment).lines(relay)[0], line, "{variables:?}");
         }
     }
 }

@@ -206,7 +206,7 @@ impl<'a> Dialog<'a> {
         let standing = &proxy.standing;
         let Some(text) = &standing.pac_text else {
             let why = standing.pac.as_ref().and_then(|pac| pac.problem.clone()).unwrap_or_else(|| "it is empty".into());
-            return Ok(Some(format!("The script cannot be had from {}: {why}.", way_of(&config))));
+            return Ok(Some(format!("{} cannot be used: {why}.", way_of(&config))));
         };
         let mut hosts: Vec<String> = Vec::new();
         for upstream in named_hops(text) {
@@ -421,7 +421,7 @@ fn may_do_without_password(user: &User) -> bool {
 
 fn way_of(config: &Config) -> String {
     match &config.routing.pac {
-        Some(script) => format!("the script {}", script.written),
+        Some(script) => format!("the PAC script {}", script.written),
         None => {
             let all: Vec<String> = config.upstreams.iter().map(|upstream| upstream.endpoint.to_string()).collect();
             all.join(", ")

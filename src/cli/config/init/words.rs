@@ -1,13 +1,12 @@
 //! Questions, and what is said instead of them where nobody can be asked.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::Path;
-
-use anyhow::anyhow;
 
 use super::draft::Way;
 use super::found::Found;
 use crate::auth::User;
+use crate::cli::prompt;
 use crate::config::{Mistake, Mistakes, Origin, Problem};
 
 pub const NOTHING_DONE: &str = "nothing was written or stored";
@@ -60,15 +59,8 @@ pub fn password_untried(user: &User) -> String {
     format!("Password of {user}, stored without trying it (nothing: later, with hallpass login): ")
 }
 
-/// Who gave no answer wants nothing to happen.
 pub fn unanswered(error: io::Error) -> anyhow::Error {
-    match error.kind() {
-        ErrorKind::Interrupted => anyhow!("interrupted: {NOTHING_DONE}"),
-        ErrorKind::UnexpectedEof => anyhow!("the input has ended: {NOTHING_DONE}"),
-        _ => {
-            anyhow::Error::from(error).context("cannot ask here: flags say the same, and --password-stdin the password")
-        }
-    }
+    prompt::unanswered(error, NOTHING_DONE)
 }
 
 /// A mistake of usage.
