@@ -185,6 +185,23 @@ async fn what_the_system_says_needs_no_typing_and_a_proxy_that_asks_nobody_gets_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_user_in_the_proxys_url_is_suggested_and_the_password_beside_it_is_not_shown() {
+    let newcomer = Newcomer::new();
+    let office = Office::of(&newcomer, &[Offer::Ntlm]).await;
+    let user = newcomer.user.replace('\\', "%5C");
+    let url = format!("http://{user}:in-the-open@{}", office.address());
+    let newcomer = newcomer.with("HTTPS_PROXY", url);
+    let mut terminal = newcomer.at_the_terminal(&[]);
+    terminal.answer(&format!("[{}, from the environment variable HTTPS_PROXY]: ", office.url()), "");
+    terminal.answer(&format!("User (DOMAIN\\user, user@REALM or user) [{}]: ", newcomer.user), "");
+    terminal.answer("Password of ", PASSWORD);
+    terminal.see("# written: ");
+    assert_eq!((terminal.code(), office.logons()), (Some(0), (1, 0)));
+    assert!(!terminal.shown.contains("in-the-open") && !newcomer.written().contains("in-the-open"));
+    assert!(newcomer.had_stored());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_that_cannot_be_are_explained_and_asked_for_again() {
     let newcomer = Newcomer::new();
     let office = Office::of(&newcomer, &[Offer::Ntlm]).await;

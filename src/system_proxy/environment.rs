@@ -31,6 +31,12 @@ pub fn read(variable: Variable) -> Option<Found> {
     (!notes.is_empty()).then(|| Found { source: "the environment".into(), kind: nothing, notes })
 }
 
+/// The user name in the proxy's URL, where one stands there.
+pub fn user_name(variable: Variable) -> Option<String> {
+    let names = PROXIES.into_iter().filter(|name| *name != "HTTP_PROXY" || variable(CGI).is_none());
+    names.filter_map(|name| set(variable, name)).find_map(|text| value::user_name(&text))
+}
+
 /// An empty value takes a variable back.
 fn set(variable: Variable, name: &str) -> Option<String> {
     variable(name).map(|value| value.trim().to_string()).filter(|value| !value.is_empty())

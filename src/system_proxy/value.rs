@@ -26,6 +26,26 @@ pub fn endpoint(text: &str) -> Result<Value, AddressError> {
     Ok(Value { endpoint: Endpoint { target, protocol }, had_userinfo: userinfo.is_some() })
 }
 
+/// The user name that stands in it, for whoever may take it for a suggestion.
+pub fn user_name(text: &str) -> Option<String> {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (userinfo, _) = authority.rsplit_once('@')?;
+    let name = userinfo.split(':').next().filter(|name| !name.is_empty())?;
+    decoded(name)
+}
+
+/// Without its percent signs (RFC 3986 §2.1).
+fn decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// The same for a host and a port that are set apart, of which the former may carry a scheme.
 pub fn host_and_port(protocol: Protocol, host: &str, port: u16) -> Result<Endpoint, AddressError> {
     let host = host.trim();
@@ -69,6 +89,23 @@ mod tests {
         for text in ["http://u:p@h:1", "u@h:1", "http://CORP%5Cu:p@ss@h:1/", "socks5://:p@h:1"] {
             let read = endpoint(text).unwrap();
             assert!(read.had_userinfo && read.endpoint.target.to_string() == "h:1", "{text}");
+        }
+    }
+
+    #[test]
+    fn the_user_name_can_be_had_and_the_password_cannot() {
+        for (text, name) in [
+            ("http://alice:secret@h:1", Some("alice")),
+            ("http://CORP%5Calice:p%40ss@h:1/", Some("CORP\\alice")),
+            ("alice@h:1", Some("alice")),
+            ("http://alice@corp:p@h:1", Some("alice@corp")),
+            ("http://:p@h:1", None),
+            ("http://%zz:p@h:1", None),
+            ("http://%ff:p@h:1", None),
+            ("http://a%4:p@h:1", None),
+            ("http://h:1", None),
+        ] {
+            assert_eq!(user_name(text).as_deref(), name, "{text}");
         }
     }
 

@@ -131,3 +131,65 @@ fn known_bad(closed: &Closed, account: &Account) -> String {
 fn has_basic(offered: &str) -> bool {
     offered.split([',', ' ']).any(|scheme| scheme.eq_ignore_ascii_case(Scheme::Basic.token()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::Hop;
+    use crate::upstream::DialError;
+
+    fn judged(trial: &Trial) -> (Outcome, String) {
+        judge(trial, &Target::parse("t.test:443", None).unwrap(), &Account::Known("CORP\\alice".into()))
+    }
+
+    fn refused(refusal: Refusal) -> Trial {
+        cause(ConnectCause::Refused(refusal))
+    }
+
+    fn cause(cause: ConnectCause) -> Trial {
+        let target = Target::parse("t.test:443", None).unwrap();
+        Trial::Failed(Box::new(ConnectError::new(&target, &Hop::Direct, cause)))
+    }
+
+    #[test]
+    fn each_end_of_a_trial_says_what_happened_and_what_follows() {
+        let scheme = Some(Scheme::Ntlm);
+        let answered = |scheme, status| Trial::Answered { hop: Hop::Direct, scheme, status };
+        let offered = |offered: &str| Refusal::NoScheme { offered: offered.into(), allowed: "NTLM".into() };
+        let closed = Refusal::Closed(Closed { rejected: true, since: 0, next: None });
+        for (trial, outcome, words) in [
+            (Trial::Through { hop: Hop::Direct, scheme }, Outcome::Works { scheme }, "let CORP\\alice through"),
+            (Trial::Through { hop: Hop::Direct, scheme: None }, Outcome::Works { scheme: None }, "asked for no log-in"),
+            (
+                answered(scheme, 403),
+                Outcome::Forbidden { scheme },
+                "accepted CORP\\alice (NTLM), but this target is forbidden",
+            ),
+            (answered(scheme, 503), Outcome::Forbidden { scheme }, "could not reach t.test:443 itself"),
+            (
+                answered(None, 418),
+                Outcome::Forbidden { scheme: None },
+                "did not ask for a log-in, but the proxy answered 418",
+            ),
+            (Trial::Direct("a rule".into()), Outcome::Direct, "reached directly (a rule)"),
+            (Trial::NoWay("denied".into()), Outcome::OutOfReach, "no way to t.test:443: denied"),
+            (
+                refused(Refusal::Rejected { scheme: Scheme::Ntlm, why: Rejection::Unsaid }),
+                Outcome::WrongPassword,
+                "did not accept the password of CORP\\alice (NTLM)",
+            ),
+            (
+                refused(Refusal::Rejected { scheme: Scheme::Negotiate, why: Rejection::Locked }),
+                Outcome::Locked,
+                "Have it unlocked first",
+            ),
+            (refused(closed), Outcome::WrongPassword, "Nothing was tried"),
+            (refused(offered("Basic, X")), Outcome::WantsBasic, "Basic authentication alone"),
+            (refused(offered("Hawk")), Outcome::OutOfReach, "offered: Hawk"),
+            (cause(DialError::NoAddress("p.test".into()).into()), Outcome::OutOfReach, "cannot be used"),
+        ] {
+            let (found, said) = judged(&trial);
+            assert!(found == outcome && said.contains(words), "{found:?} {said}");
+        }
+    }
+}

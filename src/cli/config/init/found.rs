@@ -36,6 +36,9 @@ pub fn way(environment: &Environment, listening: &[SocketAddr], state: Option<Pa
     let ourselves = Ourselves { listening, is_own_address: &network::is_own_address, changed: changed.as_ref() };
     let said = system_proxy::discover(&variable, &ourselves);
     let mut found = Found { source: said.source, notes: said.notes, ..Found::default() };
+    // Who logs in is asked next.
+    let about_the_user = system_proxy::value::userinfo_note(&found.source);
+    found.notes.retain(|note| *note != about_the_user);
     match said.kind {
         Kind::Static { upstreams, no_proxy, short_names_direct } => {
             let (list, bad) = NoProxy::parse(&no_proxy);
@@ -54,13 +57,15 @@ pub fn way(environment: &Environment, listening: &[SocketAddr], state: Option<Pa
     found
 }
 
-/// The ticket's owner, else whom Windows has logged in.
+/// Whom a proxy's URL names, else the ticket's owner, else whom Windows has logged in.
 pub fn user(environment: &Environment) -> Option<User> {
+    let of_variables = system_proxy::environment::user_name(&|name| environment.get(name).map(str::to_owned));
     let of_windows = || {
         let (domain, name) = (environment.get("USERDOMAIN")?, environment.get("USERNAME")?);
         format!("{domain}\\{name}").parse().ok()
     };
-    mechanism::ticket_owner().ok().and_then(|owner| owner.parse().ok()).or_else(of_windows)
+    let of_ticket = || mechanism::ticket_owner().ok().and_then(|owner| owner.parse().ok());
+    of_variables.and_then(|name| name.parse().ok()).or_else(of_ticket).or_else(of_windows)
 }
 
 #[cfg(test)]
@@ -77,6 +82,10 @@ mod tests {
         assert_eq!(proxy.way, Some(Way::Proxies(vec!["http://proxy.test:8080".into()])));
         assert_eq!(proxy.source, "the environment variable https_proxy");
         assert_eq!(proxy.exceptions, [".corp.test", "10.0.0.0/8"]);
+        let variables = [("https_proxy", "http://CORP%5Calice:secret@proxy.test:8080")];
+        let named = found(&variables);
+        assert_eq!((named.way, named.notes), (proxy.way, Vec::new()));
+        assert_eq!(user(&Environment::from_pairs(variables)).unwrap().to_string(), "CORP\\alice");
         let ourselves = found(&[("https_proxy", "http://127.0.0.1:3128")]);
         assert!(ourselves.way.is_none() && ourselves.notes[0].contains("is where hallpass itself listens"));
     }
