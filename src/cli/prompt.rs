@@ -27,13 +27,13 @@ impl<'a> Terminal<'a> {
     /// One line, without blanks around it. At Ctrl-C [`ErrorKind::Interrupted`], at the end of the input
     /// [`ErrorKind::UnexpectedEof`].
     pub fn line(&self, question: &str) -> io::Result<String> {
-        output::ask(question);
         let read = || {
             let mut line = String::new();
             io::stdin().read_line(&mut line).map(|length| (length, line))
         };
         // Whoever waits for a line cannot be called back; that thread ends with the process.
         let (length, line) = self.unless_interrupted(async {
+            output::ask(question);
             tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)))
         })??;
         match length {
