@@ -485,6 +485,35 @@ fn a_relay_serves_on_while_the_program_is_stopped() {
     assert_eq!(code, Some(0), "{error}");
 }
 
+#[test]
+fn a_program_that_would_hand_over_to_one_that_runs_is_warned_of() {
+    let home = home();
+    let slack = home.path().join("slack");
+    fs::copy("/bin/sleep", &slack).unwrap();
+    let warned = |program: &[&str]| {
+        let output = alone(&home, program).output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), String::new()));
+        text(&output.stderr)
+    };
+    let mut first = Command::new(&slack).arg("1000").spawn().unwrap();
+    until("it runs", || fs::read_link(format!("/proc/{}/exe", first.id())).is_ok_and(|exe| exe == slack));
+    assert_eq!(warned(&["./slack", "0"]), "", "there may be as many as one likes");
+    for file in ["icudtl.dat", "resources.pak"] {
+        fs::write(home.path().join(file), "").unwrap();
+    }
+    let words = format!("hallpass: slack runs already (pid {}): ", first.id());
+    let warning = warned(&["./slack", "0"]);
+    assert!(warning.starts_with(&words) && warning.contains("Quit it first"), "{warning}");
+    fs::create_dir(home.path().join("bin")).unwrap();
+    let script = home.path().join("bin/slack");
+    fs::write(&script, "#!/bin/sh\nexit 0\n").unwrap();
+    assert!(Command::new("chmod").args(["+x", script.to_str().unwrap()]).status().unwrap().success());
+    assert!(warned(&["bin/slack"]).starts_with(&words), "a script that starts it");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(warned(&["./slack", "0"]), "");
+}
+
 /// A corporate proxy that wants NTLM, and a configuration that leads there.
 struct Office {
     home: TempDir,

@@ -7,6 +7,7 @@ pub mod descriptors;
 pub mod identity;
 mod owner;
 mod run_file;
+pub mod running;
 pub mod tree;
 
 #[cfg_attr(target_os = "linux", path = "linux.rs")]

@@ -18,6 +18,7 @@ use clap::Args;
 use super::flags::Flags;
 use super::output;
 use crate::config;
+use crate::process::running;
 use crate::process::tree::{Ending, Event, Tree};
 use private::Private;
 
@@ -79,6 +80,7 @@ fn run_beside(relay: SocketAddr, arguments: &Arguments, private: Option<Private>
     let Some((program, rest)) = arguments.command.split_first() else { return Ok(ExitCode::SUCCESS) };
     let mut command = Command::new(program);
     command.args(rest);
+    warn_of_the_one_that_runs(program, relay);
     environment::set(&mut command, relay, arguments.ca.as_deref());
     // What is to hold while the program and what it started run begins here, before the tree: it counts no child of ours
     // that is there already.
@@ -103,6 +105,17 @@ fn run_beside(relay: SocketAddr, arguments: &Arguments, private: Option<Private>
         finish(private, &mut tree)?;
     }
     Ok(life.ending.exit_code())
+}
+
+/// It may be meant so: another window of an editor is no reason to refuse.
+fn warn_of_the_one_that_runs(program: &OsString, relay: SocketAddr) {
+    if let Some(one) = running::instance_of(program, &format!("http://{relay}")) {
+        output::complain(format_args!(
+            "hallpass: {} runs already (pid {}): what is started now is handed over to it, and it keeps the proxy it was \
+             started with. Quit it first, its icon in the tray too, then run this again.",
+            one.name, one.pid
+        ));
+    }
 }
 
 struct Life {
