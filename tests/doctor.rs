@@ -389,6 +389,15 @@ async fn a_host_that_the_proxy_denies_is_the_proxys_doing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_expects_tls_on_a_port_that_is_named_alone() {
+    let office = Office::open(true).await;
+    let report = office.examine(&office.configuration(), &["plain.practice:22", "plain.practice"]);
+    assert_eq!(report.check("target plain.practice:22")["state"], "ok");
+    assert!(report.states().iter().all(|(name, _)| name != "certificate plain.practice:22"), "{:#}", report.report);
+    assert_cause(&report.cause(), "certificate plain.practice:443", &["speaks no TLS"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_title_of_a_refusing_page_is_shown() {
     let office = Office::open(true).await;
     let page = "HTTP/1.1 403 Forbidden\r\nContent-Length: 49\r\n\r\n<html><title>Blocked: social media</title></html>";

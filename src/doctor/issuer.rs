@@ -18,8 +18,7 @@ const PEM_LINE: usize = 64;
 /// `None` where no TLS is spoken.
 pub(super) fn check(case: &Arc<Case>, at: usize) -> Option<Check> {
     let want = case.wants.get(at)?;
-    let is_tls = want.wanted.url().starts_with("https://") || want.wanted.url().starts_with("wss://");
-    if !(want.wanted.is_tunnel() && is_tls) {
+    if !want.wanted.is_tls() {
         return None;
     }
     let (name, rests_on, limit) = (format!("certificate {}", want.target), want.check_name(), case.handshake_limit());

@@ -23,6 +23,8 @@ use crate::upstream::ConnectError;
 pub struct Wanted {
     pub(super) target: Target,
     is_tunnel: bool,
+    /// Whoever named it said what is spoken there.
+    says_scheme: bool,
     scheme: String,
     url: String,
 }
@@ -36,7 +38,7 @@ impl Wanted {
         // What stands behind # never leaves the client.
         let url = Url::parse(text.split('#').next().unwrap_or_default())?;
         Ok(match url.scheme.as_str() {
-            "https" | "wss" => Self { scheme: url.scheme.clone(), ..Self::tunnel(&url.target) },
+            "https" | "wss" => Self { scheme: url.scheme.clone(), says_scheme: true, ..Self::tunnel(&url.target) },
             _ => Self::forward(&url),
         })
     }
@@ -48,6 +50,11 @@ impl Wanted {
     /// By a CONNECT, and not by a request in absolute form.
     pub fn is_tunnel(&self) -> bool {
         self.is_tunnel
+    }
+
+    /// TLS is what is spoken behind a CONNECT: it was said so, or the port is that of https.
+    pub fn is_tls(&self) -> bool {
+        self.is_tunnel && (self.says_scheme || self.target.port == 443)
     }
 
     /// As a PAC script sees it.
@@ -62,7 +69,8 @@ impl Wanted {
             443 => ("https", target.host.to_string()),
             _ => ("https", target.to_string()),
         };
-        Self { target: target.clone(), is_tunnel: true, scheme: scheme.into(), url: format!("{scheme}://{authority}/") }
+        let url = format!("{scheme}://{authority}/");
+        Self { target: target.clone(), is_tunnel: true, says_scheme: false, scheme: scheme.into(), url }
     }
 
     /// A PAC script sees of an https URL no more than what a CONNECT would show (as browsers do).
@@ -71,7 +79,13 @@ impl Wanted {
             "https" | "wss" => Cow::from(format!("{}://{}/", url.scheme, url.authority)),
             _ => Cow::from(url.absolute()),
         };
-        Self { target: url.target.clone(), is_tunnel: false, scheme: url.scheme.clone(), url: seen.into_owned() }
+        Self {
+            target: url.target.clone(),
+            is_tunnel: false,
+            says_scheme: true,
+            scheme: url.scheme.clone(),
+            url: seen.into_owned(),
+        }
     }
 
     fn question<'a>(&'a self, program: Option<&'a PathBuf>) -> Question<'a> {
