@@ -196,10 +196,42 @@ impl Redactor {
     }
 
     fn toml_line(&self, line: &str) -> String {
+        const HOSTS: [&str; 5] = ["no_proxy", "never_direct", "hosts", "local_hosts", "for"];
         const BLANKED: [&str; 8] = ["password", "secret", "token", "hash", "command", "reason", "user_agent", "key"];
         match line.split_once(" = ") {
             Some((key, _)) if BLANKED.iter().any(|word| key.contains(word)) => format!("{key} = \"[left out]\""),
+            Some((key, list)) if HOSTS.contains(&key) => format!("{key} = {}", self.host_list(list)),
             Some(_) | None => self.text(line),
+        }
+    }
+
+    /// Quoted names, of which one without a dot is a host too.
+    fn host_list(&self, list: &str) -> String {
+        let parts = list.split('"').enumerate();
+        let shown = parts.map(|(at, part)| if at % 2 == 1 { self.listed(part) } else { self.text(part) });
+        shown.collect::<Vec<_>>().join("\"")
+    }
+
+    fn listed(&self, entry: &str) -> String {
+        let start = entry.len() - entry.trim_start_matches(['*', '.']).len();
+        let (stars, name) = entry.split_at(start);
+        match self.text(entry) {
+            shown if shown == entry => format!("{stars}{}", self.place(name)),
+            shown => shown,
+        }
+    }
+
+    /// What stands where only a host can, with or without a port.
+    fn place(&self, place: &str) -> String {
+        let shown = self.word(place);
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (host, format!(":{port}")),
+            Some(_) | None => (place, String::new()),
+        };
+        let is_name = Host::parse(host).is_ok_and(|host| host.ip().is_none()) && !self.is_public(&host.to_lowercase());
+        match shown == place && is_name {
+            true => format!("{}{port}", self.pseudonym(Kind::Host, host)),
+            false => shown,
         }
     }
 
@@ -245,9 +277,10 @@ impl Redactor {
         let authority = whole.find(['/', '?', '#', '\\']).unwrap_or(whole.len());
         let (authority, path) = whole.split_at(authority);
         let (userinfo, place) = authority.rsplit_once('@').map_or((false, authority), |(_, place)| (true, place));
-        let shown = self.word(place.trim_end_matches(['.', ':']));
+        let place = place.trim_end_matches(['.', ':']);
+        let shown = self.place(place);
         let is_plain = path.is_empty() || path == "/";
-        let path = match is_plain || self.word(place) == place && !userinfo {
+        let path = match is_plain || shown == place && !userinfo {
             true => self.path(path),
             false => "/[left out]".into(),
         };
@@ -427,6 +460,10 @@ mod tests {
             ("http://u:pw@wpad.corp.test/x/y?z=1", "http://[left out]@host-1.example/[left out]"),
             ("https://api.anthropic.com/v1/messages", "https://api.anthropic.com/v1/messages"),
             ("pac = \"data:text/plain,FindProxyForURL\"", "pac = \"data:[left out]\""),
+            (
+                "http://wpad/wpad.dat or http://localhost:8080/x",
+                "http://host-1.example/[left out] or http://localhost:8080/x",
+            ),
             ("[upstreams.office]", "[upstreams.name-1]"),
             ("upstream office: OFFICE", "upstream name-1: name-1"),
             ("hallpass 0.1.0, 1.5 s, e.g. this.", "hallpass 0.1.0, 1.5 s, e.g. this."),
@@ -454,6 +491,11 @@ mod tests {
 
     #[test]
     fn what_may_be_anything_is_left_out_of_a_configuration() {
+        let list = "no_proxy = [\"intranet\", \"*.corp.test\", \".lan\", \"*\", \"10.0.0.0/8\"]  # default";
+        assert_eq!(
+            redactor().toml(list),
+            "no_proxy = [\"host-1.example\", \"*.host-2.example\", \".host-3.example\", \"*\", \"address-1/8\"]  # default\n"
+        );
         let toml = "password_command = [\"echo\", \"hunter2\"]  # x\nnt_hash = \"00\"\nurl = \"http://squid:3128\"\n";
         let shown = redactor().toml(toml);
         assert_eq!(
