@@ -1,5 +1,6 @@
 //! The parts of the page, each made of what `/status` says. Writing to a `String` does not fail.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -92,7 +93,7 @@ fn overview(status: &Value, html: &mut String) {
     facts.html("Traffic", &traffic(status));
     let listen: Vec<&str> = list(&status["listen"]).map(word).collect();
     facts.text("Listening on", &listen.join(", "));
-    facts.html("Running", &format!("since {}", moment(&status["started"])));
+    facts.html("Running", &format!("for {}", length(&status["started"])));
     facts.text("System", word(&status["system"]));
     pac(&status["pac"], &mut facts);
     let files: Vec<&str> = list(&status["configuration"]["files"]).map(word).collect();
@@ -189,7 +190,7 @@ fn one_upstream(upstream: &Value, html: &mut String) {
         Text(word(&upstream["upstream"]))
     );
     if upstream["since"].is_string() {
-        let _infallible = write!(html, " since {}", moment(&upstream["since"]));
+        let _infallible = write!(html, " for {}", length(&upstream["since"]));
     }
     html.push_str("</p>");
     if let Some(problem) = upstream["problem"].as_str() {
@@ -300,7 +301,8 @@ fn tunnels(status: &Value, html: &mut String) {
     section(html, "tunnels", "Tunnels");
     // Newest first: rows stay where they are while their figures change.
     let mut all: Vec<&Value> = list(&status["tunnels"]["list"]).collect();
-    all.sort_by_key(|tunnel| number(&tunnel["age_seconds"]));
+    let place = |tunnel: &Value| word(&tunnel["id"]).rsplit('-').next().and_then(|number| number.parse::<u64>().ok());
+    all.sort_by_key(|tunnel| Reverse(place(tunnel)));
     let (count, told) = (number(&status["tunnels"]["count"]), all.len());
     let hidden = if told == 0 { " hidden" } else { "" };
     let _infallible = write!(
@@ -360,11 +362,20 @@ fn row(tunnel: &Value, html: &mut String) {
     );
 }
 
-/// How long ago, with the exact time for whoever points at it.
+/// How long ago.
 fn moment(value: &Value) -> String {
+    time(value, |past| if past.as_secs() == 0 { "just now".into() } else { format!("{} ago", figures::duration(past)) })
+}
+
+/// How long it has been so.
+fn length(value: &Value) -> String {
+    time(value, figures::duration)
+}
+
+/// With the exact time for whoever points at it.
+fn time(value: &Value, words: impl Fn(Duration) -> String) -> String {
     let text = word(value);
     let Ok(at) = text.parse::<Timestamp>() else { return Text(text).to_string() };
-    let ago = Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default();
-    let ago = if ago.as_secs() == 0 { "just now".into() } else { format!("{} ago", figures::duration(ago)) };
-    format!("<time datetime=\"{0}\" title=\"{0}\">{ago}</time>", Text(text))
+    let past = Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default();
+    format!("<time datetime=\"{0}\" title=\"{0}\">{1}</time>", Text(text), words(past))
 }
