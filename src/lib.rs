@@ -46,7 +46,8 @@
 //! All that a request needs is one immutable [`proxy::Proxy`]; a reload or a look puts a new one in its place, and
 //! requests under way keep theirs. `daemon::core` makes it of the configuration and of what was last found out about
 //! the place. What changes beneath is one [`upstream::Live`] (idle connections, what upstreams want and forbid, dead hops,
-//! the addresses of tunnels), which lives as long as the process, and what a script in use remembers ([`route::pac`]).
+//! the addresses of tunnels, how log-ons went), which lives as long as the process, and what a script in use remembers
+//! ([`route::pac`]). So does the [`proxy::Tally`]: what was asked for and how it ended, the open tunnels, the last failures.
 //! On disk there are, by [`state`], the kept copies, the user's own port and the record of [`upstream::lockout`], which
 //! outlives the process because a directory's count of wrong passwords does. One client is one task, its tunnel included,
 //! so that a drain knows when it is done; `daemon::roaming` is one more, and the only one that looks.
