@@ -132,10 +132,13 @@ fn live(tree: &mut Tree, program: &OsString, whole: bool) -> anyhow::Result<Life
             Some(Event::Empty | Event::Interrupted) | None => {}
         }
     };
+    if !whole {
+        return Ok(Life { ending, is_cut_short: false });
+    }
     let mut patience = Some(UNTIL_SAID);
-    while whole {
+    loop {
         match tree.next(patience).context("cannot wait for what the program started")? {
-            Some(Event::Empty) => break,
+            Some(Event::Empty) => return Ok(Life { ending, is_cut_short: false }),
             Some(Event::Interrupted) => return Ok(Life { ending, is_cut_short: true }),
             None if patience.take().is_some() => {
                 output::complain(format_args!(
@@ -147,7 +150,6 @@ fn live(tree: &mut Tree, program: &OsString, whole: bool) -> anyhow::Result<Life
             Some(Event::Ended(_)) | None => {}
         }
     }
-    Ok(Life { ending, is_cut_short: false })
 }
 
 /// The first of them, and how many more there are.

@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
-use super::{Instance, is_one_only};
+use super::Instance;
 
-pub fn instance_of(program: &OsStr, proxy: &str) -> Option<Instance> {
+pub fn instance_of(program: &OsStr, proxy: &str, is_one_only: &dyn Fn(&Path) -> bool) -> Option<Instance> {
     let wanted = Wanted::find(program)?;
     let all = fs::read_dir("/proc").ok()?.flatten();
-    all.filter_map(|entry| instance(&entry.path(), &wanted, proxy)).min_by_key(|found| found.pid)
+    let processes = all.map(|entry| entry.path()).filter(|process| {
+        fs::read_link(process.join("exe")).is_ok_and(|executable| wanted.is(&executable) && is_one_only(&executable))
+    });
+    processes.filter_map(|process| instance(&process, proxy)).min_by_key(|found| found.pid)
 }
 
 struct Wanted {
@@ -43,13 +46,10 @@ impl Wanted {
     }
 }
 
-fn instance(process: &Path, wanted: &Wanted, proxy: &str) -> Option<Instance> {
+fn instance(process: &Path, proxy: &str) -> Option<Instance> {
     let pid = process.file_name()?.to_str()?.parse().ok()?;
     let executable = fs::read_link(process.join("exe")).ok()?;
     let is_users = fs::metadata(process).is_ok_and(|found| found.uid() == geteuid().as_raw());
-    if !is_users || !wanted.is(&executable) || !is_one_only(&executable, Path::exists) {
-        return None;
-    }
     let parts = |file: &str| fs::read(process.join(file)).unwrap_or_default();
     // Its own children have the same executable.
     let is_part = parts("cmdline").split(|byte| *byte == 0).any(|argument| argument.starts_with(b"--type="));
@@ -57,5 +57,5 @@ fn instance(process: &Path, wanted: &Wanted, proxy: &str) -> Option<Instance> {
         .split(|byte| *byte == 0)
         .any(|variable| variable.strip_prefix(b"https_proxy=").is_some_and(|value| value == proxy.as_bytes()));
     let name = executable.file_name()?.to_string_lossy().into_owned();
-    (!is_part && !has_it).then_some(Instance { pid, name })
+    (is_users && !is_part && !has_it).then_some(Instance { pid, name })
 }

@@ -22,7 +22,7 @@ pub struct Instance {
 /// The one that runs already and that what is started now would be handed over to, unless it has this proxy already.
 /// `None` also where the system does not tell.
 pub fn instance_of(program: &OsStr, proxy: &str) -> Option<Instance> {
-    imp::instance_of(program, proxy)
+    imp::instance_of(program, proxy, &|executable| is_one_only(executable, Path::exists))
 }
 
 fn is_one_only(executable: &Path, is_there: impl Fn(&Path) -> bool) -> bool {

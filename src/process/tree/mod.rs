@@ -37,9 +37,6 @@ pub enum Event {
 pub struct Tree(imp::Tree);
 
 impl Tree {
-    /// Whether those whose parents have ended can be found as well.
-    pub const FINDS_ORPHANS: bool = imp::FINDS_ORPHANS;
-
     /// The program takes our place at the terminal: what is typed there reaches it, and other signals to us are passed on.
     /// `whole`: those it leaves behind are waited for too. Processes that are our children before this are never counted.
     pub fn start(command: &mut Command, whole: bool) -> io::Result<Self> {

@@ -7,8 +7,6 @@ use std::io;
 
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
 
-pub const FINDS_ORPHANS: bool = true;
-
 #[derive(Debug)]
 pub struct Kin {
     /// Our own from before: others take leave of them.

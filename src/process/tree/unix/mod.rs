@@ -19,8 +19,6 @@ use super::{Ending, Event};
 use kin::Kin;
 use signals::{Heard, Signals};
 
-pub const FINDS_ORPHANS: bool = kin::FINDS_ORPHANS;
-
 /// What shells add to the number of a signal.
 const BY_SIGNAL: i32 = 128;
 

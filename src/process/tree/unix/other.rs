@@ -4,8 +4,6 @@ use std::io;
 
 use rustix::process::Pid;
 
-pub const FINDS_ORPHANS: bool = false;
-
 #[derive(Debug)]
 pub struct Kin;
 
