@@ -97,9 +97,9 @@ fn each_line_of_each_sample_is_reported_once_and_the_result_passes_the_check() {
     }
 }
 
-/// With `HALLPASS_WRITE=1` what is there is replaced.
+/// With `HALLPASS_WORDS=write` what is there is replaced.
 fn compare(path: &Path, said: &str) {
-    if std::env::var_os("HALLPASS_WRITE").is_some() {
+    if std::env::var_os("HALLPASS_WORDS").is_some_and(|wanted| wanted == "write") {
         fs::write(path, said).unwrap();
     }
     assert_eq!(said, fs::read_to_string(path).unwrap_or_default(), "{}", path.display());
