@@ -39,9 +39,13 @@ impl Home {
 
     /// Nobody listens on the port of `listen`.
     fn env(&self, listen: &str, arguments: &[&str]) -> Said {
+        self.run(&[&["--no-config", "--listen", listen], arguments].concat())
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
         command.env_clear().env("HOME", self.0.path()).env("SHELL", "/bin/sh").env("PATH", "/usr/bin:/bin");
-        command.args(["env", "--no-config", "--listen", listen]).args(arguments);
+        command.arg("env").args(arguments);
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Said { out: text(output.stdout), error: text(output.stderr), code: output.status.code() }
@@ -203,5 +207,8 @@ fn where_there_is_no_file_there_is_advice() {
     }
     let said = home.env(RELAY, &["--for", "docker"]);
     assert!(said.code == Some(1) && said.error.contains("[[listeners]]"), "{}", said.error);
-    assert!(home.done("172.17.0.1:3128", &["--for", "docker"]).contains("http://172.17.0.1:3128"));
+    home.write("open.toml", "listen = [\"172.17.0.1:3128\"]\n[access]\nallow = [\"172.17.0.0/16\"]\n");
+    let config = home.path("open.toml");
+    let said = home.run(&["--config", config.to_str().unwrap(), "--for", "docker"]);
+    assert!(said.code == Some(0) && said.out.contains("http://172.17.0.1:3128"), "{}{}", said.out, said.error);
 }

@@ -30,22 +30,30 @@ pub(super) struct Failure {
     pub status: u16,
     pub end: End,
     pub cause: String,
+    /// Whose end it is at; the upstream's own answers leave it open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_fault: Option<String>,
     pub hint: String,
+    /// Its section in `docs/errors.md`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<&'static str>,
     /// How often it happened with the same target and cause.
     pub count: u64,
 }
 
 impl Failure {
-    pub fn new(id: &str, status: u16, end: End, cause: &str, hint: &str) -> Self {
+    pub fn new(status: u16, end: End, cause: &str, hint: &str) -> Self {
         Self {
             time: format!("{:.0}", Timestamp::now()),
-            id: id.into(),
+            id: String::new(),
             target: None,
             hop: None,
             status,
             end,
             cause: shortened(cause),
+            at_fault: None,
             hint: hint.into(),
+            anchor: None,
             count: 1,
         }
     }
@@ -91,7 +99,7 @@ mod tests {
 
     fn failure(id: usize, target: usize) -> Failure {
         let target = Some(format!("t{target}:1"));
-        Failure { target, ..Failure::new(&format!("r-{id}"), 502, End::Unreachable, "gone", "look") }
+        Failure { id: format!("r-{id}"), target, ..Failure::new(502, End::Unreachable, "gone", "look") }
     }
 
     #[test]
@@ -113,7 +121,7 @@ mod tests {
     fn nobody_makes_a_line_endless_or_two_of_it() {
         let failures = Failures::default();
         let cause = "x\n".repeat(10_000);
-        failures.note(Failure { target: Some(cause.clone()), ..Failure::new("r", 502, End::Denied, &cause, "") });
+        failures.note(Failure { target: Some(cause.clone()), ..Failure::new(502, End::Denied, &cause, "") });
         let list = failures.list();
         for text in [&list[0].cause, list[0].target.as_ref().unwrap()] {
             assert!(text.chars().count() <= LONGEST + 1 && !text.contains('\n'));

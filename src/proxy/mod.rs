@@ -245,9 +245,10 @@ impl Story {
     /// Why it comes to nothing, for whoever asks how the relay stands. Strangers have a list of their own, and what is
     /// wrong with a question for our own pages is nobody else's trouble.
     fn note(&self, problem: &Problem) {
-        let Fault { status, end, hint, .. } = *problem.fault;
+        let Fault { anchor, status, end, whose, hint, .. } = *problem.fault;
         if end != End::PeerDenied {
-            self.note_failure(status, end, &problem.cause, hint);
+            let failure = Failure::new(status, end, &problem.cause, hint);
+            self.note_failure(Failure { at_fault: Some(whose.to_string()), anchor: Some(anchor), ..failure });
         }
     }
 
@@ -257,16 +258,15 @@ impl Story {
         let reason = String::from_utf8_lossy(&head.reason);
         let cause = format!("{hop} answered {} {}", head.status, reason.escape_debug());
         let hint = "it is the upstream's own answer: the page that the client got says why";
-        self.note_failure(head.status, End::UpstreamRefused, cause.trim(), hint);
+        self.note_failure(Failure::new(head.status, End::UpstreamRefused, cause.trim(), hint));
     }
 
-    fn note_failure(&self, status: u16, end: End, cause: &str, hint: &str) {
+    fn note_failure(&self, failure: Failure) {
         if self.kind == Kind::Page {
             return;
         }
         let Record { id, target, hop, .. } = &self.record;
-        let failure = Failure::new(id, status, end, cause, hint);
-        self.tally.failures.note(Failure { target: target.clone(), hop: hop.clone(), ..failure });
+        self.tally.failures.note(Failure { id: id.clone(), target: target.clone(), hop: hop.clone(), ..failure });
     }
 
     fn answered(&mut self, status: u16) {

@@ -86,7 +86,12 @@ async fn a_failure_is_told_with_what_to_do_and_the_id_of_its_record() {
     let told = &failures[0];
     assert_eq!((told["target"].as_str(), told["count"].as_u64()), (Some(nobody.to_string().as_str()), Some(3)));
     assert_eq!((told["end"].as_str(), told["status"].as_u64()), (Some("unreachable"), Some(502)));
-    assert!(told["hint"].as_str().unwrap().contains("VPN"), "{told}");
+    assert_eq!(
+        (told["at_fault"].as_str(), told["anchor"].as_str()),
+        (Some("the target"), Some("target-refuses-connections")),
+        "{told}"
+    );
+    assert!(told["hint"].as_str().unwrap().contains("check its address and port"), "{told}");
     assert!(relay.records(3).await.iter().any(|record| record["id"] == told["id"]), "{told}");
     // What is wrong with a question for our own pages is no failure of a request.
     assert_eq!(page(&relay, "/favicon.ico").await.status(), 404);

@@ -163,7 +163,9 @@ fn failure(failure: &Value) -> String {
     let count = if count > 1 { format!(", {}", figures::times(count)) } else { String::new() };
     let (target, id) = (failure["target"].as_str().unwrap_or("no target"), word(&failure["id"]));
     let (cause, hint) = (word(&failure["cause"]), word(&failure["hint"]));
-    format!("{}{count}: {target}: {cause} - {hint} (request {id})", ago(&failure["time"]))
+    let at_fault = failure["at_fault"].as_str().map(|whose| format!(" - at fault: {whose}")).unwrap_or_default();
+    let anchor = failure["anchor"].as_str().map(|anchor| format!(", errors.md#{anchor}")).unwrap_or_default();
+    format!("{}{count}: {target}: {cause}{at_fault} - {hint} (request {id}{anchor})", ago(&failure["time"]))
 }
 
 fn refused(refused: &Value) -> String {

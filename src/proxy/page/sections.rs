@@ -239,10 +239,11 @@ fn failures(status: &Value, html: &mut String) {
         let _infallible = write!(
             html,
             "<li class=\"card\"><p class=\"head\"><strong>{}</strong> <span class=\"muted\">{}{count}</span></p>\
-             <p>{}</p><p class=\"hint\">{}</p><p class=\"muted small\">{} {} · request {}</p></li>",
+             <p>{}{}</p><p class=\"hint\">{}</p><p class=\"muted small\">{} {} · request {}</p></li>",
             Text(failure["target"].as_str().unwrap_or("no target")),
             moment(&failure["time"]),
             Text(word(&failure["cause"])),
+            at_fault(failure),
             Text(word(&failure["hint"])),
             number(&failure["status"]),
             Text(word(&failure["end"])),
@@ -253,6 +254,11 @@ fn failures(status: &Value, html: &mut String) {
         html.push_str("</ol>");
     }
     close_section(html, "", any, "Nothing has failed since the relay began.");
+}
+
+fn at_fault(failure: &Value) -> String {
+    let whose = failure["at_fault"].as_str();
+    whose.map(|whose| format!(" <span class=\"muted\">At fault: {}.</span>", Text(whose))).unwrap_or_default()
 }
 
 /// Who came and may not come in.
