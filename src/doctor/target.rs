@@ -228,7 +228,7 @@ fn of_error(want: &Want, error: &ConnectError) -> Finding {
     let finding = match (&error.hop, &error.cause) {
         (Hop::Direct, ConnectCause::Dial(DialError::Resolve(name, _))) => Finding::failed(
             format!("the name {name} does not resolve here"),
-            "is it right; if only the proxy knows it, it must not go direct (no_proxy, rules, PAC)",
+            "is the name right? If only the proxy knows it, it must not go direct (no_proxy, rules, PAC)",
         ),
         (Hop::Direct, cause) => Finding::failed(
             format!("{target} is not reached directly: {}", chain(cause)),

@@ -45,8 +45,8 @@ impl Dialect {
         }
     }
 
-    /// Of a name and what stands behind it.
-    fn separated(self, line: &str) -> Option<(usize, usize)> {
+    /// The length of a name, where its value begins, and whether anything stands between the two.
+    fn separated(self, line: &str) -> Option<(usize, usize, bool)> {
         let at = match self {
             Self::Git | Self::Npm => line.find('='),
             Self::Pip => line.find(['=', ':']),
@@ -56,19 +56,26 @@ impl Dialect {
         let behind = &line[at..];
         let blanks = |text: &str| text.len() - text.trim_start_matches([' ', '\t']).len();
         let mut skip = blanks(behind);
+        let is_bare = behind[skip..].is_empty();
         if behind[skip..].starts_with(['=', ':']) {
             skip += 1;
             skip += blanks(&behind[skip..]);
         }
         let name = line[..at].trim_end();
-        (!name.is_empty()).then_some((name.len(), at + skip))
+        (!name.is_empty()).then_some((name.len(), at + skip, !is_bare))
+    }
+
+    fn separator(self) -> &'static str {
+        match self {
+            Self::Git | Self::Pip => " = ",
+            Self::Npm | Self::Properties => "=",
+        }
     }
 
     fn line(self, key: &str, value: &str) -> String {
         match self {
-            Self::Git => format!("\t{key} = {value}"),
-            Self::Pip => format!("{key} = {value}"),
-            Self::Npm | Self::Properties => format!("{key}={value}"),
+            Self::Git => format!("\t{key}{}{value}", self.separator()),
+            Self::Pip | Self::Npm | Self::Properties => format!("{key}{}{value}", self.separator()),
         }
     }
 
@@ -136,7 +143,9 @@ struct Entry {
     name: String,
     /// Its lines.
     whole: Range<usize>,
+    /// All behind the name, where it stands alone.
     value: Range<usize>,
+    is_alone: bool,
 }
 
 struct Header {
@@ -179,15 +188,18 @@ fn read(dialect: Dialect, text: &str) -> Read {
                 end += lines[number].len();
                 last = bare(number).unwrap_or_default();
             }
-            if let Some((name, value)) = dialect.separated(rest) {
-                let from = (content + value).min(end);
+            if let Some((name, behind, is_separated)) = dialect.separated(rest) {
+                let from = (content + behind).min(end);
                 let to = from + text[from..end].trim_end_matches(['\r', '\n']).len();
-                let length = dialect.length(&text[from..to]);
+                let value = match is_separated {
+                    true => from..from + dialect.length(&text[from..to]),
+                    false => content + name..to,
+                };
                 let section = read.headers.last().map(|header| header.name.clone());
                 // A setting behind its section's name leaves that in its place.
                 let whole =
                     if content > begin && line.trim_start().starts_with('[') { content..to } else { begin..end };
-                read.entries.push(Entry { section, name: rest[..name].into(), whole, value: from..from + length });
+                read.entries.push(Entry { section, name: rest[..name].into(), whole, value, is_alone: !is_separated });
             }
         }
         at = end;
@@ -225,14 +237,17 @@ fn is_section(dialect: Dialect, one: &str, other: &str) -> bool {
 }
 
 pub fn get(dialect: Dialect, text: &str, key: &Key) -> Option<String> {
-    found(dialect, &read(dialect, text), key).map(|entry| dialect.meant(&text[entry.value.clone()]))
+    let read = read(dialect, text);
+    let entry = found(dialect, &read, key)?;
+    Some(if entry.is_alone { String::new() } else { dialect.meant(&text[entry.value.clone()]) })
 }
 
 pub fn set(dialect: Dialect, text: &str, key: &Key, value: &str) -> Result<String, super::Unreadable> {
     let read = read(dialect, text);
     let written = dialect.written(value);
     if let Some(entry) = found(dialect, &read, key) {
-        return Ok(format!("{}{written}{}", &text[..entry.value.start], &text[entry.value.end..]));
+        let separator = if entry.is_alone { dialect.separator() } else { "" };
+        return Ok(format!("{}{separator}{written}{}", &text[..entry.value.start], &text[entry.value.end..]));
     }
     let (section, name) = parts(key);
     let line = dialect.line(name, &written);

@@ -245,3 +245,19 @@ fn what_cannot_be_read_is_refused_with_its_line() {
         );
     }
 }
+
+#[test]
+fn a_name_that_stands_alone_gets_a_value_with_what_separates_them() {
+    for (dialect, before, names, after) in [
+        (Dialect::Npm, "a=1\nproxy", &["proxy"][..], "a=1\nproxy=u"),
+        (Dialect::Npm, "proxy  \r\nb=1\r\n", &["proxy"], "proxy=u\r\nb=1\r\n"),
+        (Dialect::Pip, "[global]\nproxy \n", &["global", "proxy"], "[global]\nproxy = u\n"),
+        (Dialect::Git, "[http]\n\tproxy\n", &["http", "proxy"], "[http]\n\tproxy = u\n"),
+        (Dialect::Properties, "proxy\n", &["proxy"], "proxy=u\n"),
+    ] {
+        let (syntax, key) = (Syntax::Lines(dialect), key(names));
+        assert_eq!(syntax.get(before, &key).unwrap().as_deref(), Some(""));
+        let set = syntax.set(before, &key, "u").unwrap();
+        assert_eq!((set.as_str(), syntax.get(&set, &key).unwrap().as_deref()), (after, Some("u")), "{dialect:?}");
+    }
+}

@@ -4,6 +4,7 @@
 //! `[[bin]]`, and a directory of seeds. `cargo test --test fuzz` replays the seeds, `tests/run fuzz` looks for more.
 
 pub mod bodies;
+pub mod foreign;
 pub mod heads;
 pub mod http;
 pub mod kerberos;
@@ -21,6 +22,7 @@ pub const ALL: &[(&str, Function)] = &[
     ("chunked", bodies::chunked),
     ("config", settings::config),
     ("digest", log_on::digest),
+    ("import", foreign::import),
     ("kdc_reply", kerberos::kdc_reply),
     ("no_proxy", routes::no_proxy),
     ("ntlm", log_on::ntlm),
@@ -31,4 +33,5 @@ pub const ALL: &[(&str, Function)] = &[
     ("response_head", heads::response_head),
     ("socks", socks::socks),
     ("spnego", log_on::spnego),
+    ("tool_settings", foreign::tool_settings),
 ];
