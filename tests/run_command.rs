@@ -584,3 +584,80 @@ async fn a_wrong_password_is_tried_once_by_all_runs_and_it_is_said_where_to_look
     }
     assert_eq!(office.proxy.record().logons().rejected, 1);
 }
+
+/// A menu with one entry a file, and nothing else of the machine.
+fn menu(home: &TempDir, entries: &[(&str, &str)]) {
+    for (id, lines) in entries {
+        let file = home.path().join(format!("data/applications/{id}.desktop"));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, format!("[Desktop Entry]\nType=Application\n{lines}\n")).unwrap();
+    }
+}
+
+fn app(home: &TempDir, arguments: &[&str]) -> Output {
+    let mut command = hallpass(home, &[&["run", "--no-config", "--app"], arguments].concat());
+    command.env("XDG_DATA_HOME", home.path().join("data")).env("XDG_DATA_DIRS", home.path().join("none"));
+    command.output().unwrap()
+}
+
+#[test]
+fn an_installed_program_is_started_by_its_name_with_the_variables_and_the_arguments() {
+    let home = home();
+    fs::create_dir(home.path().join("its place")).unwrap();
+    let script = home.path().join("my program");
+    fs::write(&script, "#!/bin/sh\necho \"$http_proxy\" \"$(pwd)\"\nprintf '<%s>' \"$@\"\nexit 5\n").unwrap();
+    assert!(Command::new("chmod").arg("+x").arg(&script).status().unwrap().success());
+    let directory = home.path().display();
+    let lines =
+        format!("Name=My Editor\nExec=\"{directory}/my program\" --title %c %U 100%%\nPath={directory}/its place");
+    menu(&home, &[("vendor/editor", &lines)]);
+    for name in ["my editor", "vendor-editor", "vendor-editor.desktop", "MY PROGRAM"] {
+        let output = app(&home, &[name, "--", "--flag", "a b"]);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(5), String::new()), "{name}");
+        let shown = text(&output.stdout);
+        let (first, rest) = shown.split_once('\n').unwrap();
+        assert!(first.starts_with("http://127.0.0.1:") && first.ends_with("/its place"), "{shown}");
+        assert_eq!(rest, "<--title><My Editor><100%><--flag><a b>", "{name}");
+    }
+}
+
+#[test]
+fn a_name_of_no_installed_program_or_of_several_is_answered_with_what_there_is() {
+    let home = home();
+    menu(
+        &home,
+        &[
+            ("a-notes", "Name=Notes\nExec=true"),
+            ("b-notes", "Name=Notes\nExec=false"),
+            ("handler", "Name=Solo\nExec=false %u\nNoDisplay=true"),
+            ("solo-app", "Name=Solo\nExec=true"),
+            ("bus", "Name=Bus\nDBusActivatable=true"),
+            ("gone", "Name=Gone\nExec=true\nTryExec=/none/gone"),
+            ("broken", "Name=Broken\nExec=/none/broken"),
+        ],
+    );
+    for (name, code, words) in [
+        ("Solo", 0, ""),
+        ("a-notes", 0, ""),
+        (
+            "notes",
+            126,
+            "hallpass: notes is the name of 2 programs; say which, with --app and one of: a-notes, b-notes\n",
+        ),
+        ("Solos", 127, "hallpass: no installed program is called Solos (did you mean Solo?); looked through "),
+        ("Gone", 127, "hallpass: no installed program is called Gone"),
+        ("Broken", 127, "hallpass: there is no program /none/broken\n"),
+        (
+            "Bus",
+            126,
+            "hallpass: Bus is installed and cannot be started with an environment: it is started over D-Bus alone",
+        ),
+    ] {
+        let output = app(&home, &[name]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{name} {said}");
+        assert!(said.starts_with(words) && words.is_empty() == said.is_empty(), "{name} {said}");
+    }
+    let said = text(&app(&home, &["none"]).stderr);
+    assert!(said.contains(&format!("looked through {}/data/applications, ", home.path().display())), "{said}");
+}

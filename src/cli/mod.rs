@@ -62,6 +62,7 @@ enum Command {
     /// Run one program with its proxy set to the relay.
     #[command(after_help = "Examples:\n  \
         hallpass run -- git clone https://github.com/rust-lang/log\n  \
+        hallpass run --app Claude\n  \
         hallpass run --system -- ./Setup.exe")]
     Run(run::Arguments),
     /// Tell other programs of the relay: variables for the shell, or the settings of git, npm, Claude Code and others.

@@ -5,6 +5,7 @@ pub mod account;
 pub mod apart;
 pub mod descriptors;
 pub mod identity;
+pub mod installed;
 mod owner;
 mod run_file;
 pub mod running;

@@ -3,13 +3,14 @@
 mod chosen;
 mod environment;
 mod private;
+mod program;
 mod system;
 
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,9 +19,11 @@ use clap::Args;
 use super::flags::Flags;
 use super::output;
 use crate::config;
+use crate::process::installed::Missing;
 use crate::process::running;
 use crate::process::tree::{Ending, Event, Tree};
 use private::Private;
+use program::Program;
 
 /// As shells say that a program is there and cannot be run, and that there is none.
 const EXIT_NOT_RUNNABLE: u8 = 126;
@@ -43,11 +46,15 @@ pub struct Arguments {
     /// was there is put back afterwards, whatever ends us.
     #[arg(long)]
     system: bool,
+    /// Start an installed program by its name, with the arguments that follow: one of the menu of Linux, a package or an
+    /// entry of the registry of Windows, an application of macOS.
+    #[arg(long, value_name = "NAME")]
+    app: Option<String>,
     /// Be the relay of another `hallpass run`.
     #[arg(long, hide = true)]
     only_relay: bool,
     /// The program and its arguments; what begins with a dash belongs to it.
-    #[arg(value_name = "CMD", trailing_var_arg = true, required_unless_present = "only_relay")]
+    #[arg(value_name = "CMD", trailing_var_arg = true, required_unless_present_any = ["only_relay", "app"])]
     command: Vec<OsString>,
 }
 
@@ -56,13 +63,26 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return private::served::run(&arguments.flags);
     }
     config::load(&arguments.flags.inputs())?;
+    let program = match Program::find(arguments.app.as_deref(), &arguments.command) {
+        Ok(Some(program)) => program,
+        Ok(None) => return Ok(ExitCode::SUCCESS),
+        Err(missing) => return Ok(not_found(&missing)),
+    };
     match chosen::running(&arguments.flags) {
-        Some(relay) => run_beside(relay, arguments, None),
+        Some(relay) => run_beside(relay, &program, arguments, None),
         None => {
             let private = Private::start(&before_the_program(arguments))?;
-            run_beside(private.addr, arguments, Some(private))
+            run_beside(private.addr, &program, arguments, Some(private))
         }
     }
+}
+
+fn not_found(missing: &Missing) -> ExitCode {
+    output::complain(format_args!("hallpass: {missing}"));
+    ExitCode::from(match missing {
+        Missing::Unknown { .. } => EXIT_NOT_FOUND,
+        Missing::Several { .. } | Missing::NotStartable { .. } => EXIT_NOT_RUNNABLE,
+    })
 }
 
 /// Our own arguments without the program's.
@@ -76,11 +96,17 @@ fn before_the_program(arguments: &Arguments) -> Vec<OsString> {
 }
 
 /// The program's whole life, with the relay there.
-fn run_beside(relay: SocketAddr, arguments: &Arguments, private: Option<Private>) -> anyhow::Result<ExitCode> {
-    let Some((program, rest)) = arguments.command.split_first() else { return Ok(ExitCode::SUCCESS) };
-    let mut command = Command::new(program);
-    command.args(rest);
-    warn_of_the_one_that_runs(program, relay);
+fn run_beside(
+    relay: SocketAddr,
+    program: &Program,
+    arguments: &Arguments,
+    private: Option<Private>,
+) -> anyhow::Result<ExitCode> {
+    let mut command = program.command();
+    if let Some(remark) = program.remark() {
+        output::complain(format_args!("hallpass: {remark}"));
+    }
+    warn_of_the_one_that_runs(&program.name, relay);
     environment::set(&mut command, relay, arguments.ca.as_deref());
     // What is to hold while the program and what it started run begins here, before the tree: it counts no child of ours
     // that is there already.
@@ -95,7 +121,7 @@ fn run_beside(relay: SocketAddr, arguments: &Arguments, private: Option<Private>
             return Ok(code);
         }
     };
-    let life = live(&mut tree, program, whole)?;
+    let life = live(&mut tree, &program.name, whole)?;
     // And it ends here.
     drop(system);
     if let Some(mut private) = private {
@@ -181,12 +207,14 @@ fn finish(mut private: Private, tree: &mut Tree) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn not_started(program: &OsString, error: &io::Error) -> ExitCode {
-    let name = program.display();
+fn not_started(program: &Program, error: &io::Error) -> ExitCode {
+    let name = program.name.display();
     if error.kind() == io::ErrorKind::NotFound {
         output::complain(format_args!("hallpass: there is no program {name}"));
         return ExitCode::from(EXIT_NOT_FOUND);
     }
-    output::complain(format_args!("hallpass: cannot start {name}: {error}"));
+    let hint = program.if_denied().filter(|_| error.kind() == io::ErrorKind::PermissionDenied);
+    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    output::complain(format_args!("hallpass: cannot start {name}: {error}{hint}"));
     ExitCode::from(EXIT_NOT_RUNNABLE)
 }

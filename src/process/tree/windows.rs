@@ -238,5 +238,8 @@ fn again(command: &Command, program: &Path) -> io::Result<Child> {
             None => other.env_remove(name),
         };
     }
+    if let Some(directory) = command.get_current_dir() {
+        other.current_dir(directory);
+    }
     other.spawn()
 }

@@ -181,5 +181,8 @@ fn by_shell(command: &Command) -> io::Result<std::process::Child> {
             None => shell.env_remove(name),
         };
     }
+    if let Some(directory) = command.get_current_dir() {
+        shell.current_dir(directory);
+    }
     shell.spawn()
 }
