@@ -143,10 +143,32 @@ fn tunnel(relay: SocketAddr, target: SocketAddr) -> TcpStream {
     stream
 }
 
+/// Of a company that reads TLS.
+fn certificate() -> String {
+    rcgen::generate_simple_self_signed(["corp.test".to_owned()]).unwrap().cert.pem()
+}
+
+#[test]
+fn certificates_that_cannot_be_read_are_named_and_nothing_is_started() {
+    let home = home();
+    for (text, words) in [(None, "cannot read"), (Some("no certificate"), "no certificate")] {
+        let file = home.path().join("ca.pem");
+        text.iter().for_each(|text| fs::write(&file, text).unwrap());
+        let output =
+            hallpass(&home, &["run", "--no-config", "--ca", file.to_str().unwrap(), "--", "touch", "started"]).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(words) && said.contains("ca.pem"), "{said}");
+        assert!(!home.path().join("started").exists());
+    }
+}
+
 #[test]
 fn the_environment_is_the_users_with_the_proxy_of_the_relay_and_nothing_of_ours() {
     let home = home();
     let ca = home.path().join("ca.pem");
+    fs::write(&ca, certificate()).unwrap();
     let mut command = hallpass(
         &home,
         &["run", "--no-config", "--ca", ca.to_str().unwrap(), "--user", "CORP\\alice", "--", "env", "-0"],
@@ -164,6 +186,13 @@ fn the_environment_is_the_users_with_the_proxy_of_the_relay_and_nothing_of_ours(
     let mut wanted = BTreeMap::from([("HOME", directory), ("XDG_RUNTIME_DIR", directory), ("PATH", "/usr/bin:/bin")]);
     wanted.extend([("KEPT", "a b"), ("NODE_USE_ENV_PROXY", "1"), ("NODE_EXTRA_CA_CERTS", ca.to_str().unwrap())]);
     wanted.extend(["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"].map(|name| (name, relay)));
+    // Those that read one of these trust nothing else, so it holds the system's as well.
+    let all = home.path().join(".local/state/hallpass/ca-bundle.pem");
+    let replacing =
+        ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "CARGO_HTTP_CAINFO"];
+    wanted.extend(replacing.map(|name| (name, all.to_str().unwrap())));
+    let bundle = fs::read_to_string(&all).unwrap();
+    assert!(bundle.matches("BEGIN CERTIFICATE").count() > 1, "the system's are missing");
     wanted.extend(["NO_PROXY", "no_proxy"].map(|name| (name, "corp.test,b.test,localhost,127.0.0.1,::1")));
     assert_eq!(found, wanted);
 }

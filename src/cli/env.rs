@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 
 use super::flags::Flags;
 use super::{output, relay};
 use crate::config::{self, Config};
+use crate::tools::bundle::Certificates;
 use crate::tools::files::{Journal, Outcome, Restored};
 use crate::tools::shell::Shell;
-use crate::tools::{self, Asked, FileRecipe, Recipe, Tool, Trust, bundle, variables};
+use crate::tools::{self, Asked, FileRecipe, Recipe, Tool, variables};
 
 #[derive(Debug, Args)]
 pub struct Env {
@@ -57,11 +58,13 @@ pub fn run(arguments: &Env) -> anyhow::Result<ExitCode> {
             "the relay asks for a token, which is written nowhere: add it to the address, as http://any:TOKEN@HOST:PORT",
         );
     }
-    let files = trusted(arguments.ca.as_deref(), &config)?;
+    let certificates =
+        arguments.ca.as_deref().map(|extra| Certificates::with(config.state_directory.as_deref(), extra));
+    let certificates = certificates.transpose()?;
     let asked = Asked {
         relay: found.relay,
         for_containers: found.for_containers,
-        trust: files.as_ref().map(|(extra, combined)| Trust { extra, combined }),
+        trust: certificates.as_ref().map(Certificates::trust),
         variable: &variable,
         system: std::env::consts::OS,
     };
@@ -74,14 +77,6 @@ pub fn run(arguments: &Env) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-/// The file that was named, in full, and the one with the system's certificates as well.
-fn trusted(extra: Option<&std::path::Path>, config: &Config) -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
-    let Some(extra) = extra else { return Ok(None) };
-    let extra = std::path::absolute(extra).with_context(|| format!("cannot find {}", extra.display()))?;
-    let combined = bundle::write(config.state_directory.as_deref(), &extra)?;
-    Ok(Some((extra, combined)))
 }
 
 fn tell(tool: Tool, asked: &Asked<'_>, write: bool, config: &Config) -> anyhow::Result<ExitCode> {

@@ -12,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 
+use super::Trust;
 use super::files::write_private;
 
 /// In the state directory.
@@ -36,8 +37,27 @@ pub enum BundleError {
     Write(PathBuf, #[source] io::Error),
 }
 
+/// Certificates of the person's besides the system's, as files.
+#[derive(Debug)]
+pub struct Certificates {
+    extra: PathBuf,
+    combined: PathBuf,
+}
+
+impl Certificates {
+    /// The file that was named, in full, and one with the system's certificates as well.
+    pub fn with(directory: Option<&Path>, extra: &Path) -> Result<Self, BundleError> {
+        let extra = std::path::absolute(extra).map_err(|error| BundleError::Extra(extra.into(), error))?;
+        Ok(Self { combined: write(directory, &extra)?, extra })
+    }
+
+    pub fn trust(&self) -> Trust<'_> {
+        Trust { extra: &self.extra, combined: &self.combined }
+    }
+}
+
 /// Writes it, or leaves it when it is right, and says where it is.
-pub fn write(directory: Option<&Path>, extra: &Path) -> Result<PathBuf, BundleError> {
+fn write(directory: Option<&Path>, extra: &Path) -> Result<PathBuf, BundleError> {
     let directory = directory.ok_or(BundleError::Nowhere)?;
     let further = fs::read(extra).map_err(|error| BundleError::Extra(extra.into(), error))?;
     let further = certificates(&further).ok_or_else(|| BundleError::Empty(extra.into()))?;

@@ -158,11 +158,7 @@ pub fn find(name: &str) -> Result<Tool, String> {
 
 /// The variables that say it.
 pub fn variables_of(asked: &Asked<'_>, no_proxy: Option<&str>) -> Vec<(&'static str, OsString)> {
-    let mut all = variables::variables(&variables::Wanted { relay: asked.relay, no_proxy, ca_file: None });
-    if let Some(Trust { extra, combined }) = asked.trust {
-        all.extend(variables::ca_variables(extra, combined));
-    }
-    all
+    variables::variables(&variables::Wanted { relay: asked.relay, no_proxy, trust: asked.trust })
 }
 
 #[cfg(test)]

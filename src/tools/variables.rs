@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::Trust;
+
 /// What no program needs to ask a relay on its own machine for.
 const LOOPBACK: &str = "localhost,127.0.0.1,::1";
 
@@ -21,8 +23,7 @@ pub struct Wanted<'a> {
     pub relay: SocketAddr,
     /// The exceptions that are there already, in any dialect; loopback joins them.
     pub no_proxy: Option<&'a str>,
-    /// Certificates to be trusted as well, as PEM.
-    pub ca_file: Option<&'a Path>,
+    pub trust: Option<Trust<'a>>,
 }
 
 /// Names and values, each in both cases where programs differ: curl reads `http_proxy` only in lower case, others
@@ -35,8 +36,8 @@ pub fn variables(wanted: &Wanted) -> Vec<(&'static str, OsString)> {
     variables.extend(["NO_PROXY", "no_proxy"].map(|name| (name, no_proxy.clone().into())));
     // Node's own fetch and http look at the others only then.
     variables.push(("NODE_USE_ENV_PROXY", "1".into()));
-    if let Some(file) = wanted.ca_file {
-        variables.push((ADDING_CA, file.into()));
+    if let Some(Trust { extra, combined }) = wanted.trust {
+        variables.extend(ca_variables(extra, combined));
     }
     variables
 }
@@ -53,7 +54,7 @@ pub fn exceptions(list: &str) -> String {
 /// What makes programs trust further certificates. Node adds `extra` to what it has; whatever reads one of the others
 /// trusts that file and nothing else, so it must be `combined`: what the system trusts, and `extra` (see
 /// [`super::bundle`]).
-pub fn ca_variables(extra: &Path, combined: &Path) -> Vec<(&'static str, OsString)> {
+fn ca_variables(extra: &Path, combined: &Path) -> Vec<(&'static str, OsString)> {
     let of_combined = REPLACING_CA.map(|name| (name, combined.into()));
     [(ADDING_CA, extra.into())].into_iter().chain(of_combined).collect()
 }
@@ -61,7 +62,7 @@ pub fn ca_variables(extra: &Path, combined: &Path) -> Vec<(&'static str, OsStrin
 /// Every name that is ever set, to be taken back.
 pub fn names() -> Vec<&'static str> {
     let relay = SocketAddr::from(([127, 0, 0, 1], 0));
-    let of_proxy = variables(&Wanted { relay, no_proxy: None, ca_file: None });
+    let of_proxy = variables(&Wanted { relay, no_proxy: None, trust: None });
     of_proxy.iter().map(|(name, _)| *name).chain([ADDING_CA]).chain(REPLACING_CA).collect()
 }
 
@@ -95,7 +96,8 @@ mod tests {
     #[test]
     fn both_cases_say_the_same_and_loopback_is_no_matter_for_the_relay() {
         let relay = SocketAddr::from(([127, 0, 0, 1], 3128));
-        let found = variables(&Wanted { relay, no_proxy: Some("corp.example "), ca_file: Some(Path::new("/ca.pem")) });
+        let trust = Trust { extra: Path::new("/ca.pem"), combined: Path::new("/all.pem") };
+        let found = variables(&Wanted { relay, no_proxy: Some("corp.example "), trust: Some(trust) });
         let value =
             |name: &str| found.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()).unwrap();
         for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"] {
@@ -104,5 +106,6 @@ mod tests {
         assert_eq!(value("NO_PROXY"), "corp.example,localhost,127.0.0.1,::1");
         assert_eq!(value("no_proxy"), value("NO_PROXY"));
         assert_eq!((value("NODE_USE_ENV_PROXY"), value("NODE_EXTRA_CA_CERTS")), ("1".into(), "/ca.pem".into()));
+        assert_eq!(value("GIT_SSL_CAINFO"), "/all.pem");
     }
 }

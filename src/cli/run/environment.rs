@@ -3,21 +3,21 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Command;
 
+use crate::tools::Trust;
 use crate::tools::variables::{Wanted, variables};
 
 /// How we are configured, secrets included.
 const OURS: &str = "HALLPASS_";
 
 /// Adds to what the program inherits, and takes what is ours away.
-pub fn set(command: &mut Command, relay: SocketAddr, ca_file: Option<&Path>) {
+pub fn set(command: &mut Command, relay: SocketAddr, trust: Option<Trust<'_>>) {
     for (name, _) in env::vars_os().filter(|(name, _)| is_ours(name)) {
         command.env_remove(name);
     }
     let no_proxy = exceptions(|name| env::var_os(name));
-    command.envs(variables(&Wanted { relay, no_proxy: no_proxy.as_deref(), ca_file }));
+    command.envs(variables(&Wanted { relay, no_proxy: no_proxy.as_deref(), trust }));
 }
 
 fn is_ours(name: &OsStr) -> bool {

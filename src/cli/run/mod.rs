@@ -22,6 +22,7 @@ use crate::config;
 use crate::process::installed::Missing;
 use crate::process::running;
 use crate::process::tree::{Ending, Event, Tree};
+use crate::tools::bundle::Certificates;
 use private::Private;
 use program::Program;
 
@@ -62,17 +63,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.only_relay {
         return private::served::run(&arguments.flags);
     }
-    config::load(&arguments.flags.inputs())?;
+    let config = config::load(&arguments.flags.inputs())?.config;
+    let certificates =
+        arguments.ca.as_deref().map(|extra| Certificates::with(config.state_directory.as_deref(), extra));
+    let certificates = certificates.transpose()?;
     let program = match Program::find(arguments.app.as_deref(), &arguments.command) {
         Ok(Some(program)) => program,
         Ok(None) => return Ok(ExitCode::SUCCESS),
         Err(missing) => return Ok(not_found(&missing)),
     };
     match chosen::running(&arguments.flags) {
-        Some(relay) => run_beside(relay, &program, arguments, None),
+        Some(relay) => run_beside(relay, &program, arguments.system, certificates.as_ref(), None),
         None => {
             let private = Private::start(&before_the_program(arguments))?;
-            run_beside(private.addr, &program, arguments, Some(private))
+            run_beside(private.addr, &program, arguments.system, certificates.as_ref(), Some(private))
         }
     }
 }
@@ -99,7 +103,8 @@ fn before_the_program(arguments: &Arguments) -> Vec<OsString> {
 fn run_beside(
     relay: SocketAddr,
     program: &Program,
-    arguments: &Arguments,
+    in_the_system: bool,
+    certificates: Option<&Certificates>,
     private: Option<Private>,
 ) -> anyhow::Result<ExitCode> {
     let mut command = program.command();
@@ -107,10 +112,10 @@ fn run_beside(
         output::complain(format_args!("hallpass: {remark}"));
     }
     warn_of_the_one_that_runs(&program.name, relay);
-    environment::set(&mut command, relay, arguments.ca.as_deref());
+    environment::set(&mut command, relay, certificates.map(Certificates::trust));
     // What is to hold while the program and what it started run begins here, before the tree: it counts no child of ours
     // that is there already.
-    let system = arguments.system.then(|| system::SystemProxy::set(relay)).transpose()?;
+    let system = in_the_system.then(|| system::SystemProxy::set(relay)).transpose()?;
     // An installer may end while what it started still downloads.
     let whole = private.is_some() || system.is_some();
     let mut tree = match Tree::start(&mut command, whole) {
