@@ -7,24 +7,26 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const DOCUMENTS: [&str; 9] = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "SECURITY.md",
-    "docs/errors.md",
-    "docs/manual.md",
-    "docs/no_proxy.md",
-    "docs/pac.md",
-    "docs/troubleshooting.md",
-];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn document(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// Those at the root and all of docs.
+fn documents() -> Vec<String> {
+    let at_root = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"].map(ToOwned::to_owned);
+    at_root.into_iter().chain(pages().into_iter().map(|page| format!("docs/{page}"))).collect()
+}
+
+fn pages() -> Vec<String> {
+    let entries = fs::read_dir(root().join("docs")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut pages: Vec<String> = names.filter(|name| name.ends_with(".md")).collect();
+    pages.sort();
+    pages
 }
 
 /// The text of all sources, a string that goes on in the next line put together.
@@ -61,7 +63,7 @@ fn every_configuration_in_a_document_is_right() {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }
     let mut checked = 0;
-    for block in DOCUMENTS.iter().flat_map(|name| blocks(&document(name), "toml")) {
+    for block in documents().iter().flat_map(|name| blocks(&document(name), "toml")) {
         fs::write(home.path().join("hallpass.toml"), &block).unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_hallpass"))
             .args(["config", "check", "--config", "hallpass.toml"])
@@ -73,7 +75,7 @@ fn every_configuration_in_a_document_is_right() {
         assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
         checked += 1;
     }
-    assert!(checked >= 8, "only {checked} configurations were found");
+    assert!(checked >= 25, "only {checked} configurations were found");
 }
 
 #[test]
@@ -146,7 +148,7 @@ fn every_promise_of_security_names_a_test_that_exists() {
 
 #[test]
 fn every_link_leads_to_a_file() {
-    for name in DOCUMENTS {
+    for name in &documents() {
         let directory: PathBuf = root().join(name).parent().unwrap().into();
         let text = document(name);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
@@ -161,5 +163,25 @@ fn every_link_leads_to_a_file() {
                 assert!(found, "{name} links to {link}");
             }
         }
+    }
+}
+
+#[test]
+fn every_page_is_linked_from_the_readme() {
+    let readme = document("README.md");
+    let pages = pages();
+    assert!(pages.len() > 15, "{pages:?}");
+    for page in pages {
+        assert!(readme.contains(&format!("](docs/{page}")), "nobody who reads the README finds docs/{page}");
+    }
+}
+
+#[test]
+fn every_picture_of_the_readme_is_there() {
+    let readme = document("README.md");
+    let pictures = ["src=\"", "srcset=\""].map(|before| readme.split(before).skip(1).collect::<Vec<_>>()).concat();
+    assert!(pictures.len() > 1, "{pictures:?}");
+    for picture in pictures.iter().filter_map(|rest| rest.split('"').next()) {
+        assert!(root().join(picture).exists(), "the README shows {picture}");
     }
 }

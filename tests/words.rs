@@ -174,6 +174,38 @@ fn an_example_is_read_as_a_shell_reads_it() {
     assert!(cli::command().try_get_matches_from(["hallpass", "lgoin"]).is_err());
 }
 
+/// What the blocks of shell commands in a document call hallpass with.
+fn shown_commands(text: &str) -> Vec<String> {
+    let shell = text.split("\n```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    let lines = shell.flat_map(str::lines).map(|line| line.split(" #").next().unwrap_or_default());
+    let parts = lines.flat_map(|line| line.split(" | ")).map(|part| part.trim().trim_start_matches("eval \"$("));
+    let calls = parts.filter(|part| *part == "hallpass" || part.starts_with("hallpass "));
+    calls.map(|call| call.trim_end_matches(")\"").trim_end_matches(" &").to_owned()).collect()
+}
+
+#[test]
+fn a_command_in_a_document_is_found_in_what_the_shell_does_with_it() {
+    let text = "`hallpass no`\n```sh\nhallpass\npass show x | hallpass login --password-stdin\neval \"$(hallpass env)\"\n\
+                hallpass serve &\nhallpass doctor   # hallpass no\ntests/run\n```\nhallpass no\n";
+    let commands = ["hallpass", "hallpass login --password-stdin", "hallpass env", "hallpass serve", "hallpass doctor"];
+    assert_eq!(shown_commands(text), commands);
+}
+
+#[test]
+fn every_command_in_a_document_can_be_typed() {
+    let pages = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let documents = pages.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    let mut checked = 0;
+    for path in documents.chain([root().join("README.md")]) {
+        for command in shown_commands(&fs::read_to_string(&path).unwrap()) {
+            let result = cli::command().try_get_matches_from(manual::shell_words(&command));
+            assert!(result.is_ok(), "{}: {command}: {}", path.display(), result.unwrap_err());
+            checked += 1;
+        }
+    }
+    assert!(checked > 60, "only {checked} commands were found");
+}
+
 #[test]
 fn every_command_and_flag_stands_in_the_manual() {
     let wanted = manual::commands(&cli::command());
