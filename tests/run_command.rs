@@ -4,11 +4,14 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+#[path = "terminal/mod.rs"]
+#[allow(dead_code, reason = "prompts are asked for more")]
+mod terminal;
+
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -16,9 +19,8 @@ use std::time::{Duration, Instant};
 use hallpass::practice::{
     Account, Accounts, CorporateProxy, Gate, Names, Offer, Origin, OriginOptions, Place, ProxyOptions,
 };
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::OpenptFlags;
 use tempfile::TempDir;
+use terminal::Terminal;
 
 /// Far more than anything here needs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -392,29 +394,18 @@ fn a_signal_that_was_ignored_before_us_is_ignored_by_the_program() {
 }
 
 /// An interactive shell at a terminal of its own.
-struct Terminal {
-    person: File,
-    shell: Child,
-    shown: String,
-}
+struct Shell(Terminal);
 
-impl Terminal {
+impl Shell {
     fn open(home: &TempDir) -> Self {
-        let person = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        rustix::pty::grantpt(&person).unwrap();
-        rustix::pty::unlockpt(&person).unwrap();
-        let name = rustix::pty::ptsname(&person, Vec::new()).unwrap();
-        let side =
-            || -> OwnedFd { rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap() };
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait", "bash", "--norc", "--noprofile", "-i"]).current_dir(home.path()).env_clear();
-        command.envs([("PATH", "/usr/bin:/bin"), ("PS1", "$ "), ("TERM", "dumb")]).env("HOME", home.path());
-        let shell = command.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
-        Self { person: person.into(), shell, shown: String::new() }
+        let mut command = Command::new("bash");
+        command.args(["--norc", "--noprofile", "-i"]).current_dir(home.path());
+        command.envs([("PS1", "$ "), ("TERM", "dumb")]).env("HOME", home.path());
+        Self(Terminal::start(&command))
     }
 
     fn write(&mut self, text: &str) {
-        self.person.write_all(text.as_bytes()).unwrap();
+        self.0.press(text);
     }
 
     /// A line for the shell: our run of a shell's program. Its quotes keep the echo from looking like its output.
@@ -428,30 +419,15 @@ impl Terminal {
         self.see(&format!("code {code}"));
     }
 
-    /// Until these words are shown, and what was shown till then.
     fn see(&mut self, words: &str) {
-        let mut bytes = [0; 1024];
-        while !self.shown.contains(words) {
-            let length = self.person.read(&mut bytes).unwrap_or(0);
-            assert_ne!(length, 0, "the terminal ended without {words:?}: {}", self.shown);
-            self.shown += &String::from_utf8_lossy(&bytes[..length]);
-        }
-        let (_, rest) = self.shown.split_once(words).unwrap();
-        self.shown = rest.into();
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _it_may_have_ended = self.shell.kill();
-        let _reaped = self.shell.wait();
+        self.0.see(words);
     }
 }
 
 #[test]
 fn ctrl_c_is_for_the_program_alone() {
     let home = home();
-    let mut terminal = Terminal::open(&home);
+    let mut terminal = Shell::open(&home);
     terminal.run("trap \"echo caug\"\"ht\" INT; echo rea\"\"dy; while ! test -e end; do sleep 0.02; done; exit 42");
     terminal.see("ready");
     for _ in 0..2 {
@@ -470,7 +446,7 @@ fn ctrl_c_is_for_the_program_alone() {
 #[test]
 fn ctrl_z_stops_the_program_and_fg_goes_on_with_it() {
     let home = home();
-    let mut terminal = Terminal::open(&home);
+    let mut terminal = Shell::open(&home);
     terminal.run("echo rea\"\"dy $http_proxy .; while read line; do echo he\"\"ard $line; done; exit 9");
     terminal.see("ready http://");
     terminal.see(" .");
@@ -491,7 +467,7 @@ fn ctrl_z_stops_the_program_and_fg_goes_on_with_it() {
 #[test]
 fn a_program_that_stops_itself_gives_the_terminal_back() {
     let home = home();
-    let mut terminal = Terminal::open(&home);
+    let mut terminal = Shell::open(&home);
     terminal.run("kill -STOP $$; echo go\"\"es on; exit 8");
     terminal.see("Stopped");
     terminal.see("$ ");

@@ -93,3 +93,10 @@ impl Terminal {
         self.command.wait().unwrap().code()
     }
 }
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _it_may_have_ended = self.command.kill();
+        let _reaped = self.command.wait();
+    }
+}
