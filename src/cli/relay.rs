@@ -4,13 +4,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 
 use anyhow::anyhow;
+use ipnet::IpNet;
 
 use super::flags::Flags;
-use crate::config::{self, Origin};
+use crate::config::{self, Listener, Origin};
 use crate::http1::{Body, ReadError, ResponseHead, Wire};
+use crate::network::{self, Link};
 use crate::process::{Owners, account, running_relays};
 
 const MAX_HEAD: usize = 256 * 1024;
+
+/// The bridge of containers that were given no network of their own.
+const DOCKERS: &str = "docker0";
 
 /// Where the configuration says, or else where one says itself.
 pub fn find(flags: &Flags) -> anyhow::Result<TcpStream> {
@@ -38,11 +43,26 @@ pub fn address(flags: &Flags) -> anyhow::Result<Address> {
     let first = running.or(places.addrs.first().copied());
     let relay =
         first.ok_or_else(|| anyhow!("the relay's port is not known before it runs: start it with hallpass serve"))?;
-    let for_containers = places.addrs.iter().find(|addr| {
+    let for_containers = places.addrs.iter().copied().find(|addr| {
         let ip = addr.ip();
         !ip.is_loopback() && !ip.is_unspecified() && places.ports.contains(&addr.port())
     });
-    Ok(Address { relay: reachable(relay), for_containers: for_containers.copied(), runs: running.is_some() })
+    let for_containers = for_containers.or_else(|| on_an_interface(&places.listeners, &network::links()));
+    Ok(Address { relay: reachable(relay), for_containers, runs: running.is_some() })
+}
+
+/// An address by which HTTP programs beyond loopback come. The relay binds interfaces as they appear, so what it
+/// said at its start does not have them.
+fn on_an_interface(listeners: &[Listener], links: &[Link]) -> Option<SocketAddr> {
+    let mut listeners: Vec<&Listener> = listeners.iter().filter(|one| !one.is_loopback() && !one.socks5).collect();
+    // Bound to its interface, a listener of another one is out of reach for containers of the usual network.
+    listeners.sort_by_key(|one| one.interface != DOCKERS);
+    let mut addrs = listeners.into_iter().flat_map(|one| {
+        let links = links.iter().filter(|link| link.name == one.interface);
+        let ips = links.flat_map(|link| link.addresses.iter().map(IpNet::addr)).filter(IpAddr::is_ipv4);
+        ips.map(|ip| SocketAddr::new(ip, one.port))
+    });
+    addrs.next()
 }
 
 /// Whoever listens everywhere is found on loopback.
@@ -60,6 +80,7 @@ struct Places {
     addrs: Vec<SocketAddr>,
     /// On which HTTP is spoken.
     ports: Vec<u16>,
+    listeners: Vec<Listener>,
 }
 
 fn places(flags: &Flags) -> anyhow::Result<Places> {
@@ -73,7 +94,7 @@ fn places(flags: &Flags) -> anyhow::Result<Places> {
     }
     let ports = addrs.iter().take(listen.len()).map(SocketAddr::port);
     let ports = ports.chain(loaded.config.listeners.iter().map(|listener| listener.port)).collect();
-    Ok(Places { addrs, ports })
+    Ok(Places { addrs, ports, listeners: loaded.config.listeners })
 }
 
 /// The first at which somebody answers whom one may rely on.
@@ -127,4 +148,39 @@ pub async fn page(relay: TcpStream, path: &str) -> Result<(u16, Vec<u8>), ReadEr
         bytes.extend_from_slice(&data);
     }
     Ok((head.status, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Allow;
+
+    fn listener(interface: &str, port: u16, socks5: bool) -> Listener {
+        Listener { interface: interface.into(), port, allow: Allow::InterfaceSubnet, token: None, socks5 }
+    }
+
+    #[test]
+    fn containers_are_told_the_address_of_their_bridge() {
+        let link = |name: &str, addresses: &[&str]| Link {
+            name: name.into(),
+            index: None,
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        };
+        let links = [
+            link("lo", &["127.0.0.1/8"]),
+            link("virbr0", &["192.168.122.1/24"]),
+            link("docker0", &["fe80::1/64", "172.17.0.1/16"]),
+        ];
+        for (listeners, expected) in [
+            (vec![], None),
+            (vec![listener("lo", 1080, false)], None),
+            (vec![listener("docker0", 1080, true)], None),
+            (vec![listener("br-gone", 3128, false)], None),
+            (vec![listener("virbr0", 3128, false)], Some("192.168.122.1:3128")),
+            (vec![listener("virbr0", 3128, false), listener("docker0", 3129, false)], Some("172.17.0.1:3129")),
+        ] {
+            let found = on_an_interface(&listeners, &links);
+            assert_eq!(found, expected.map(|addr| addr.parse().unwrap()), "{listeners:?}");
+        }
+    }
 }
