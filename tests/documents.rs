@@ -177,11 +177,17 @@ fn every_page_is_linked_from_the_readme() {
 }
 
 #[test]
-fn every_picture_of_the_readme_is_there() {
-    let readme = document("README.md");
-    let pictures = ["src=\"", "srcset=\""].map(|before| readme.split(before).skip(1).collect::<Vec<_>>()).concat();
-    assert!(pictures.len() > 1, "{pictures:?}");
-    for picture in pictures.iter().filter_map(|rest| rest.split('"').next()) {
-        assert!(root().join(picture).exists(), "the README shows {picture}");
+fn every_picture_is_there_and_every_picture_is_shown() {
+    let mut shown = Vec::new();
+    for name in &documents() {
+        let (directory, text) = (root().join(name).parent().unwrap().to_owned(), document(name));
+        let pictures = ["src=\"", "srcset=\""].map(|before| text.split(before).skip(1).collect::<Vec<_>>()).concat();
+        for picture in pictures.iter().filter_map(|rest| rest.split('"').next()) {
+            assert!(directory.join(picture).exists(), "{name} shows {picture}");
+            shown.push(Path::new(picture).file_name().unwrap().to_owned());
+        }
+    }
+    for picture in fs::read_dir(root().join("docs/images")).unwrap().map(|entry| entry.unwrap().file_name()) {
+        assert!(shown.contains(&picture), "no document shows docs/images/{}", picture.display());
     }
 }
