@@ -47,13 +47,15 @@ pub enum Fate {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: ", self.place, self.key)?;
-        match &self.fate {
-            Fate::Taken(to) => write!(f, "taken as {to}"),
-            Fate::Changed { to, because } => write!(f, "changed to {to}, because {because}"),
-            Fate::Refused(because) => write!(f, "cannot be taken: {because}"),
-            Fate::Unneeded(because) => write!(f, "not needed: {because}"),
-        }
+        let said = match &self.fate {
+            Fate::Taken(to) => format!("taken as {to}"),
+            Fate::Changed { to, because } => format!("changed to {to}, because {because}"),
+            Fate::Refused(because) => format!("cannot be taken: {because}"),
+            Fate::Unneeded(because) => format!("not needed: {because}"),
+        };
+        // A file of somebody else's must not move the cursor of a terminal.
+        let line = format!("{}: {}: {said}", self.place, self.key);
+        f.write_str(&line.replace(char::is_control, "\u{fffd}"))
     }
 }
 

@@ -36,11 +36,13 @@ impl Dialect {
         }
     }
 
-    fn goes_on(self, line: &str, next: Option<&str>) -> bool {
+    /// Whether the setting that begins with `first` goes on behind `line`.
+    fn goes_on(self, first: &str, line: &str, next: Option<&str>) -> bool {
         let backslashes = line.len() - line.trim_end_matches('\\').len();
+        let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
         match self {
             Self::Git | Self::Properties => next.is_some() && backslashes % 2 == 1,
-            Self::Pip => next.is_some_and(|next| next.starts_with([' ', '\t']) && !next.trim().is_empty()),
+            Self::Pip => next.is_some_and(|next| indent(next) > indent(first) && !next.trim().is_empty()),
             Self::Npm => false,
         }
     }
@@ -183,7 +185,7 @@ fn read(dialect: Dialect, text: &str) -> Read {
         let is_entry = !rest.is_empty() && !rest.starts_with(dialect.comments());
         if is_entry {
             let mut last = line;
-            while dialect.goes_on(last, bare(number + 1)) {
+            while dialect.goes_on(line, last, bare(number + 1)) {
                 number += 1;
                 end += lines[number].len();
                 last = bare(number).unwrap_or_default();
@@ -249,6 +251,10 @@ pub fn set(dialect: Dialect, text: &str, key: &Key, value: &str) -> Result<Strin
         let separator = if entry.is_alone { dialect.separator() } else { "" };
         return Ok(format!("{}{separator}{written}{}", &text[..entry.value.start], &text[entry.value.end..]));
     }
+    if ends_unfinished(dialect, text) {
+        let cause = "the last line ends in a backslash, and what follows would be a part of it: take the backslash out";
+        return Err(super::Unreadable::at(text, text.trim_end_matches(['\r', '\n']).len(), cause));
+    }
     let (section, name) = parts(key);
     let line = dialect.line(name, &written);
     let is_here = |entry: &&Entry| match (&entry.section, section) {
@@ -266,11 +272,24 @@ pub fn set(dialect: Dialect, text: &str, key: &Key, value: &str) -> Result<Strin
             Some(header) => last.unwrap_or(header.whole.start),
         },
     };
+    if dialect == Dialect::Pip && text[place..].starts_with([' ', '\t']) {
+        let cause = "this line would become a part of what is written above it: begin it without a blank";
+        return Err(super::Unreadable::at(text, place, cause));
+    }
     let end = line_end(text);
     Ok(match text[..place].ends_with('\n') || place == 0 {
         true => format!("{}{line}{end}{}", &text[..place], &text[place..]),
         false => format!("{}{end}{line}{}", &text[..place], &text[place..]),
     })
+}
+
+/// A line behind it would not be one of its own.
+fn ends_unfinished(dialect: Dialect, text: &str) -> bool {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let last = text.strip_suffix('\r').unwrap_or(text).rsplit('\n').next().unwrap_or_default();
+    dialect != Dialect::Pip
+        && !last.trim_start().starts_with(dialect.comments())
+        && dialect.goes_on(last, last, Some(""))
 }
 
 pub fn unset(dialect: Dialect, text: &str, key: &Key, original: &str) -> String {

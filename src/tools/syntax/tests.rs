@@ -86,6 +86,18 @@ fn npms_settings_stand_above_its_sections() {
 }
 
 #[test]
+fn in_pips_file_settings_may_be_indented_alike() {
+    let text = "[global]\n  timeout = 60\n  proxy = old\n  find-links =\n    a\n    b\n";
+    let syntax = Syntax::Lines(Dialect::Pip);
+    let key = |name| key(&["global", name]);
+    assert_eq!(syntax.get(text, &key("proxy")).unwrap().as_deref(), Some("old"));
+    assert_eq!(syntax.set(text, &key("proxy"), "u").unwrap(), text.replace("old", "u"));
+    assert_eq!(syntax.get(text, &key("find-links")).unwrap().as_deref(), Some("\na\nb"));
+    let error = syntax.set("[global]\n = 1\n", &key("proxy"), "u").unwrap_err();
+    assert_eq!(error.line, 2);
+}
+
+#[test]
 fn pips_file_keeps_values_of_several_lines() {
     let proxy: &[&str] = &["global", "proxy"];
     check(
@@ -243,6 +255,18 @@ fn what_cannot_be_read_is_refused_with_its_line() {
             error.cause.contains("correct") || error.cause.contains("take") || error.cause.contains("no "),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn a_last_line_that_goes_on_is_no_place_for_another_one() {
+    for (dialect, text, line) in [
+        (Dialect::Properties, "a=1\nb=old\\", Some(2)),
+        (Dialect::Git, "[a]\nb = c\\\n", Some(2)),
+        (Dialect::Properties, "#\\\n", None),
+    ] {
+        let set = Syntax::Lines(dialect).set(text, &key(&["http", "proxy"][1..]), "u");
+        assert_eq!(set.err().map(|error| error.line), line, "{text:?}");
     }
 }
 

@@ -16,8 +16,9 @@ pub fn import(bytes: &[u8]) {
     let settings = &imported.settings;
     let file = format!("{}\n{}", settings.top(), settings.tables());
     let parsed = toml::from_str::<toml::Table>(&file);
-    assert!(parsed.is_ok(), "{parsed:?}\n{file}");
-    let hash = settings.nt_hash.as_deref().unwrap_or("\u{0}");
+    assert!(parsed.is_ok(), "{parsed:?}\n{file:?}");
+    assert!(imported.lines.iter().all(|line| !line.to_string().contains(char::is_control)));
+    let Some(hash) = settings.nt_hash.as_deref() else { return };
     // A user may be called as the hash is written.
     let is_hidden = |line: String| !line.to_lowercase().contains(hash);
     assert!(
