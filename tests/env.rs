@@ -212,3 +212,18 @@ fn where_there_is_no_file_there_is_advice() {
     let said = home.run(&["--config", config.to_str().unwrap(), "--for", "docker"]);
     assert!(said.code == Some(0) && said.out.contains("http://172.17.0.1:3128"), "{}{}", said.out, said.error);
 }
+
+#[test]
+fn a_password_in_what_was_there_before_is_not_shown() {
+    let home = Home::new();
+    home.write(".claude/settings.json", "{\"env\": {\"HTTPS_PROXY\": \"http://alice:s3cr@t@old.test:8080\"}}\n");
+    home.write(".npmrc", "proxy=http://alice:s3cr@t@old.test:8080/\n");
+    for tool in ["claude", "npm"] {
+        for mode in [&["--for", tool][..], &["--for", tool, "--write"]] {
+            let said = home.env("127.0.0.1:1", mode);
+            let all = said.out + &said.error;
+            assert!(all.contains("in place of") && all.contains("old.test:8080"), "{all}");
+            assert!(!all.contains("s3cr") && !all.contains("t@old"), "{all}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::bytes;
+use super::shown::without_account;
 use super::syntax::{Key, Syntax, Unreadable};
 
 /// What the journal keeps of a file that was written.
@@ -60,7 +61,7 @@ pub enum ChangeError {
 pub struct Written {
     pub bytes: Vec<u8>,
     pub kept: Kept,
-    /// What somebody else had set, and its key.
+    /// What somebody else had set, as it may be shown, and its key.
     pub replaced: Vec<(String, String)>,
 }
 
@@ -139,7 +140,7 @@ pub fn write(
         let had = syntax.get(&before.text, key)?;
         let value = match value {
             Wanted::Is(value) => {
-                replaced.extend(had.filter(|had| had != value).map(|had| (key.join("."), had)));
+                replaced.extend(had.filter(|had| had != value).map(|had| (key.join("."), without_account(&had))));
                 value.clone()
             }
             Wanted::Of(make) => make(had.as_deref()),

@@ -20,6 +20,7 @@ mod place;
 mod python;
 pub mod shell;
 mod shells;
+mod shown;
 pub mod syntax;
 pub mod variables;
 mod vscode;
