@@ -308,6 +308,27 @@ async fn a_proxy_that_is_down_or_swallows_everything_is_named_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_is_down_is_named_where_a_profile_goes_by_whether_it_can_be_reached() {
+    let office = Office::open(true).await;
+    let down = format!("127.0.0.1:{}", closed_port());
+    for (proxy, check, words) in [
+        (down.as_str(), format!("upstream http://{down}"), ["nobody listens", "connection refused"]),
+        ("proxy.invalid:8080", "name proxy.invalid".into(), ["does not resolve", "VPN"]),
+    ] {
+        // As hallpass config init writes it.
+        let configuration = format!(
+            "{}[profiles.office]\nwhen = {{ reachable = [\"{proxy}\"] }}\n[profiles.home]\nupstreams = []\n",
+            office.configuration().replace(&office.url(), &format!("http://{proxy}"))
+        );
+        let report = office.examine(&configuration, &[TARGET]);
+        assert_cause(&report.cause(), &check, &words);
+        assert_eq!(report.check("target o.practice:443")["because"], check);
+        let exempt = office.examine(&format!("no_proxy = [\"o.practice\"]\n{configuration}"), &[TARGET]);
+        assert_cause(&exempt.cause(), "target o.practice:443", &["does not resolve here", "no_proxy"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_is_down_is_a_warning_while_another_one_leads_there() {
     let office = Office::open(true).await;
     let down = format!("http://127.0.0.1:{}", closed_port());

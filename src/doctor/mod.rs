@@ -18,6 +18,7 @@ mod idle;
 mod issuer;
 mod kerberos;
 mod listener;
+mod missed;
 mod names;
 mod notes;
 mod other_programs;
@@ -82,12 +83,15 @@ pub struct Want {
     pub wanted: Wanted,
     pub target: Target,
     pub decision: Decision,
+    /// It goes direct only because these cannot be reached.
+    missed: Vec<Endpoint>,
 }
 
 impl Want {
-    async fn find(proxy: Arc<Proxy>, wanted: Wanted) -> Self {
+    async fn find(config: Arc<Config>, proxy: Arc<Proxy>, wanted: Wanted) -> Self {
         let decision = proxy.explain(&wanted).await;
-        Self { target: wanted.target().clone(), wanted, decision }
+        let missed = missed::missed(&config, &proxy, &decision);
+        Self { target: wanted.target().clone(), wanted, decision, missed }
     }
 
     /// As the checks of it are called.
@@ -112,8 +116,10 @@ impl Case {
         wanted: Vec<Wanted>,
         ca_out: Option<PathBuf>,
     ) -> Self {
+        let config = Arc::new(config);
         // Side by side, because a script may take its time for each.
-        let asked: Vec<_> = wanted.into_iter().map(|wanted| tokio::spawn(Want::find(proxy.clone(), wanted))).collect();
+        let find = |wanted| tokio::spawn(Want::find(config.clone(), proxy.clone(), wanted));
+        let asked: Vec<_> = wanted.into_iter().map(find).collect();
         let mut wants = Vec::new();
         for want in asked {
             match want.await {
@@ -132,7 +138,7 @@ impl Case {
             let directory = config.state_directory.clone().unwrap_or_else(std::env::temp_dir);
             directory.join("authorities.pem")
         });
-        Self { config: Arc::new(config), warnings, proxy, wants, upstreams, ca_out, notes: notes::Notes::default() }
+        Self { config, warnings, proxy, wants, upstreams, ca_out, notes: notes::Notes::default() }
     }
 
     /// What an upstream is asked for: the first target that it leads to.
@@ -171,7 +177,8 @@ pub fn checks(case: &Arc<Case>) -> Vec<Check> {
     let mut checks = vec![configuration::check(case), listener::check(case)];
     checks.extend(names::checks(case));
     checks.extend(script::check(case));
-    checks.extend(case.upstreams.iter().filter_map(|endpoint| upstream::check(case, endpoint)));
+    let missed = missed::of_all(&case.wants);
+    checks.extend(case.upstreams.iter().chain(&missed).filter_map(|endpoint| upstream::check(case, endpoint)));
     checks.extend(case.upstreams.iter().filter_map(|endpoint| kerberos::check(case, endpoint)));
     checks.extend(case.upstreams.iter().filter_map(|endpoint| credential::check(case, endpoint)));
     checks.extend((0..case.wants.len()).filter_map(|at| target::check(case, at)));

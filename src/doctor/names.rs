@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Case, Check, Finding, Stage};
+use super::{Case, Check, Finding, Stage, missed};
 use crate::address::{Endpoint, Host};
 use crate::resolver;
 
@@ -21,7 +21,7 @@ pub(super) fn name(endpoint: &Endpoint) -> Option<String> {
 /// One for each name, however many upstreams have it.
 pub(super) fn checks(case: &Arc<Case>) -> Vec<Check> {
     let mut checks: Vec<Check> = Vec::new();
-    for endpoint in &case.upstreams {
+    for endpoint in case.upstreams.iter().chain(&missed::of_all(&case.wants)) {
         let (Host::Name(host), Some(name)) = (endpoint.target.host.clone(), name(endpoint)) else { continue };
         if checks.iter().all(|check| check.name != name) {
             let port = endpoint.target.port;

@@ -20,7 +20,7 @@ const MAX_HEAD: usize = 256 * 1024;
 
 pub(super) fn check(case: &Arc<Case>, at: usize) -> Option<Check> {
     let want = case.wants.get(at)?;
-    let before = want.upstreams().flat_map(reasons).chain([script::NAME.to_string()]);
+    let before = want.upstreams().chain(&want.missed).flat_map(reasons).chain([script::NAME.to_string()]);
     let before: Vec<String> = before.collect();
     let (name, case) = (want.check_name(), case.clone());
     // Every hop may take its time before the next is tried.
@@ -240,7 +240,8 @@ fn of_error(want: &Want, error: &ConnectError) -> Finding {
         ),
     };
     let tried = error.others.iter().map(|failed| &failed.hop).chain([&error.hop]);
-    finding.details(others).explained_by(tried.flat_map(of_hop).collect::<Vec<_>>())
+    let reasons = tried.flat_map(of_hop).chain(want.missed.iter().flat_map(reasons));
+    finding.details(others).explained_by(reasons.collect::<Vec<_>>())
 }
 
 #[cfg(test)]
