@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::place;
 use crate::cli::output;
 use crate::config::import::{self, Imported, Tool};
-use crate::config::{self, Environment, Files, Inputs, Layer};
+use crate::config::{self, Environment, Files, Inputs, Layer, Mistake, Mistakes};
 
 #[derive(Debug, Args)]
 pub struct Import {
@@ -103,10 +103,22 @@ fn checked(imported: &Imported) -> anyhow::Result<String> {
     let path = directory.path().join("hallpass.toml");
     config::write_private(&path, &draft, false).context("cannot write a temporary file")?;
     let inputs = Inputs { files: Files::Only(path), environment: Environment::default(), flags: Layer::default() };
-    let loaded = config::load(&inputs).context("what was taken does not fit together; nothing was written")?;
+    let loaded = config::load(&inputs).map_err(|mistakes| does_not_fit(&mistakes))?;
     let profiles = place::office_and_home(&loaded.config);
     let parts = [settings.top(), place::TEMPLATE.into(), settings.tables(), profiles];
     Ok(parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n"))
+}
+
+/// Where the mistakes stand is of no use, as that file is gone.
+fn does_not_fit(mistakes: &Mistakes) -> anyhow::Error {
+    let said = mistakes.0.iter().map(|Mistake { key, problem, .. }| {
+        let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{key}: {}{hint}", problem.message)
+    });
+    anyhow!(
+        "nothing was written, because what was taken does not fit together; correct it in the old file, and try again:\n{}",
+        said.collect::<Vec<_>>().join("\n")
+    )
 }
 
 fn next_steps(imported: &Imported) {

@@ -2,8 +2,9 @@
 
 use super::addresses::{host_and_port, is_everything, is_loopback, networks, outsiders};
 use super::ini::{self, is_on};
-use super::settings::is_nt_hash;
+use super::settings::{is_nt_hash, user_of};
 use super::{Fate, Imported, Line, Settings, WHO_MAY, changed, refused, taken, unneeded};
+use crate::auth::User;
 
 /// All that cntlm knows, lower-case. Those of the second list are about the account and may stand in a section.
 const GLOBAL: [&str; 16] = [
@@ -63,9 +64,10 @@ fn entries(text: &str) -> Vec<Entry<'_>> {
             in_section = true;
             continue;
         }
-        let end = content.find(char::is_whitespace).unwrap_or(content.len());
+        // cntlm knows no =, and those who write one mean this; a password must not be taken for the keyword's end.
+        let end = content.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(content.len());
         let (written, value) = content.split_at(end);
-        let (key, value) = (written.to_ascii_lowercase(), bare(value));
+        let (key, value) = (written.to_ascii_lowercase(), bare(value.trim_start().trim_start_matches('=')));
         entries.push(Entry { line, in_section, key, written, value });
     }
     entries
@@ -104,13 +106,9 @@ impl Reading<'_> {
 
     /// What lines mean together.
     fn prepare(&mut self) {
-        let user = match (self.first("domain"), self.first("username")) {
-            (Some(domain), Some(user)) => Some(format!("{domain}\\{user}")),
-            (None, Some(user)) => Some(user.to_owned()),
-            (_, None) => None,
-        };
+        let user = self.first("username").map(|name| user_of(self.first("domain"), name));
         let by_ticket = self.first("auth").is_some_and(|auth| auth.eq_ignore_ascii_case("gss"));
-        self.settings.user = user.filter(|_| !by_ticket);
+        self.settings.user = user.filter(|user| !by_ticket && user.parse::<User>().is_ok());
         let hash = self.first("passnt").filter(|hash| is_nt_hash(hash) && self.settings.user.is_some());
         self.settings.nt_hash = hash.map(str::to_ascii_lowercase);
         if self.is_gateway() {
@@ -145,10 +143,7 @@ impl Reading<'_> {
             "socks5user" => self.socks_user(&value),
             "tunnel" => self.tunnel(&value),
             "header" => header(&mut self.settings, &value),
-            "pac" => {
-                self.settings.pac = Some(value.clone());
-                taken(format!("[pac] url = {value:?}"))
-            }
+            "pac" => self.settings.set_pac(&value),
             "workstation" => unneeded("hallpass names no workstation"),
             "flags" => unneeded("hallpass sets the flags by what the proxy offers"),
             "isascanneragent" | "isascannersize" => unneeded("hallpass passes on what comes at once, whatever it is"),
@@ -163,7 +158,10 @@ impl Reading<'_> {
         match &self.settings.user {
             Some(user) => taken(format!("[credentials.imported] user = '{user}'")),
             None if self.first("username").is_none() => refused("there is no Username, so it is nobody's"),
-            None => unneeded("Auth GSS takes the ticket of the log-in, whoever that is"),
+            None if self.first("auth").is_some_and(|auth| auth.eq_ignore_ascii_case("gss")) => {
+                unneeded("Auth GSS takes the ticket of the log-in, whoever that is")
+            }
+            None => refused("together Domain and Username name nobody: write DOMAIN\\user or user@REALM as user"),
         }
     }
 
@@ -211,11 +209,17 @@ impl Reading<'_> {
             Some(_) => (format!("localhost:{port}"), Some(WHO_MAY)),
             None => (format!("localhost:{port}"), None),
         };
+        if self.settings.listens_on(&listen) {
+            return why.map_or_else(
+                || unneeded("another Listen covers it"),
+                |why| changed(format!("listen localhost:{port}"), why),
+            );
+        }
         if listen == format!("localhost:{DEFAULT_PORT}") && self.all("listen").count() == 1 && why.is_none() {
             return unneeded("it is where hallpass listens anyway");
         }
         let to = format!("listen {listen}");
-        self.settings.listen.push(listen);
+        self.settings.listen_on(listen);
         why.map_or_else(|| taken(&to), |why| changed(&to, why))
     }
 

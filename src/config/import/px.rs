@@ -118,30 +118,34 @@ impl Reading {
     }
 
     fn servers(&mut self, value: &str) -> Fate {
-        let mut to = Vec::new();
-        let mut why = None;
+        let (mut to, mut because) = (Vec::new(), Vec::new());
         for server in parts(value) {
             let has_port = server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
             let full = if has_port { server.to_owned() } else { format!("{server}:{SERVER_PORT}") };
-            if !has_port {
-                why = Some("Px means port 80 where none is named");
-            }
+            // A password may stand before the @.
+            let place = server.rsplit('@').next().unwrap_or_default();
             match self.settings.add_upstream(&full) {
-                Ok(name) => to.push(name),
-                Err(problem) => return refused(format!("{server}: {problem}")),
+                Ok(name) => {
+                    to.push(name);
+                    because.extend((!has_port).then(|| format!("{place}: Px means port 80 where none is named")));
+                }
+                Err(problem) => because.push(format!("{place}: {problem}")),
             }
         }
-        let to = to.join(", ");
-        why.map_or_else(|| taken(&to), |why| changed(&to, why))
+        match (to.is_empty(), because.is_empty()) {
+            (true, _) => refused(because.join("; ")),
+            (false, true) => taken(to.join(", ")),
+            (false, false) => changed(to.join(", "), because.join("; ")),
+        }
     }
 
     fn pac(&mut self, value: &str) -> Fate {
-        let is_relative = !value.contains("://") && !value.starts_with('/') && value.get(1..2) != Some(":");
+        let is_whole = value.starts_with(['/', '\\']) || value.get(1..2) == Some(":");
+        let is_relative = !value.contains("://") && !is_whole;
         if is_relative {
             return refused("a path that begins where Px is installed; write the whole path as url in [pac]");
         }
-        self.settings.pac = Some(value.into());
-        taken(format!("[pac] url = {value:?}"))
+        self.settings.set_pac(value)
     }
 
     fn listen(&self, value: &str) -> Fate {

@@ -2,8 +2,9 @@
 
 use super::ini::parts;
 use super::{Fate, changed, refused, taken, unneeded};
-use crate::config::expand;
+use crate::config::mistake::Origin;
 use crate::config::value::upstream;
+use crate::config::{expand, pac};
 use crate::route::no_proxy::NoProxy;
 
 const NT_HASH_DIGITS: usize = 32;
@@ -104,6 +105,27 @@ impl Settings {
         self.log_level.as_ref().map(|level| format!("[log]\nlevel = {}\n", text(level))).unwrap_or_default()
     }
 
+    /// Notes the script, unless it is in no place that one can be fetched from.
+    pub(super) fn set_pac(&mut self, url: &str) -> Fate {
+        // Of the problem alone, because the address may hold a password.
+        if let Err(problem) = pac::place(url, &Origin::Default) {
+            let hint = problem.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            return refused(format!("{}{hint}", problem.message));
+        }
+        self.pac = Some(url.into());
+        taken(format!("[pac] url = {url:?}"))
+    }
+
+    pub(super) fn listens_on(&self, place: &str) -> bool {
+        self.listen.iter().any(|one| covers(one, place))
+    }
+
+    /// Instead of those that it covers: one place is listened on once.
+    pub(super) fn listen_on(&mut self, place: String) {
+        self.listen.retain(|one| !covers(&place, one));
+        self.listen.push(place);
+    }
+
     /// Notes a proxy and says what it is called from now on.
     pub(super) fn add_upstream(&mut self, written: &str) -> Result<String, String> {
         let endpoint = upstream(written).map_err(|problem| {
@@ -148,6 +170,26 @@ impl Settings {
     }
 }
 
+/// Whether who listens on `all` listens on `one` too.
+fn covers(all: &str, one: &str) -> bool {
+    let parts = |place: &str| place.rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned()));
+    let (Some((all, port)), Some((one, same))) = (parts(all), parts(one)) else { return false };
+    let is_wider = match all.as_str() {
+        "0.0.0.0" => !one.starts_with('['),
+        "localhost" => ["127.0.0.1", "[::1]"].contains(&one.as_str()),
+        _ => false,
+    };
+    port == same && (all == one || is_wider)
+}
+
+/// A name that says its domain itself needs none before it; in some files two backslashes stand for one.
+pub(super) fn user_of(domain: Option<&str>, name: &str) -> String {
+    match domain {
+        Some(domain) if !name.contains(['\\', '@']) => format!("{domain}\\{name}"),
+        Some(_) | None => name.replace("\\\\", "\\"),
+    }
+}
+
 fn list_of(values: &[String]) -> String {
     format!("[{}]", values.iter().map(|value| text(value)).collect::<Vec<_>>().join(", "))
 }
@@ -159,4 +201,37 @@ fn text(value: &str) -> String {
 
 pub(super) fn is_nt_hash(text: &str) -> bool {
     text.len() == NT_HASH_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_listened_on_once_by_whoever_covers_it() {
+        for (places, left) in [
+            (&["127.0.0.1:3128", "localhost:3128"][..], &["localhost:3128"][..]),
+            (&["10.0.0.5:3128", "127.0.0.1:80", "0.0.0.0:3128"], &["127.0.0.1:80", "0.0.0.0:3128"]),
+            (&["10.0.0.5:3128", "10.0.0.6:3128"], &["10.0.0.5:3128", "10.0.0.6:3128"]),
+            (&["[::1]:3128", "0.0.0.0:3128"], &["[::1]:3128", "0.0.0.0:3128"]),
+        ] {
+            let mut settings = Settings::default();
+            places.iter().for_each(|place| settings.listen_on((*place).into()));
+            assert_eq!(settings.listen, left);
+            assert!(places.iter().all(|place| settings.listens_on(place)), "{places:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_says_its_domain_gets_no_other() {
+        for (domain, name, user) in [
+            (Some("CORP"), "alice", "CORP\\alice"),
+            (Some("CORP"), "OTHER\\alice", "OTHER\\alice"),
+            (None, "CORP\\\\alice", "CORP\\alice"),
+            (Some("CORP"), "alice@corp.example", "alice@corp.example"),
+            (None, "alice", "alice"),
+        ] {
+            assert_eq!(user_of(domain, name), user);
+        }
+    }
 }
