@@ -14,6 +14,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use hallpass::practice::{
     Account, Accounts, CorporateProxy, Gate, Names, Offer, Origin, OriginOptions, Place, ProxyOptions,
@@ -576,4 +577,26 @@ async fn a_relay_that_runs_takes_the_file_and_is_the_one_to_be_used() {
     let words = format!("# hallpass already runs (pid {}) and has taken the file\n", serving.0.id());
     assert!(init.out.contains(&words), "{}", init.out);
     assert!(init.out.ends_with(&format!("export HTTP_PROXY=http://{addr} http_proxy=http://{addr}\n")), "{}", init.out);
+}
+
+#[test]
+fn what_is_silent_on_the_relays_port_is_waited_for_a_few_seconds() {
+    let newcomer = Newcomer::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = silent.local_addr().unwrap().to_string();
+    let began = Instant::now();
+    let flags = ["--no-try", "--upstream", "proxy.test:8080", "--listen", &listen, "--config", "my own.toml"];
+    let init = said(&mut newcomer.init(&flags), "");
+    assert_eq!(init.code, Some(0), "{}", init.error);
+    // By its name alone it would go by another file.
+    let start = format!("# start it: hallpass --config '{}'\n", newcomer.home.path().join("my own.toml").display());
+    assert!(
+        init.out.contains(&start) && init.out.contains(&format!("export HTTPS_PROXY=http://{listen}")),
+        "{}",
+        init.out
+    );
+    let status = said(&mut newcomer.hallpass(&["status", "--no-config", "--listen", &listen]), "");
+    assert_eq!(status.code, Some(1), "{}", status.error);
+    assert!(status.error.contains("does not answer within 3 s"), "{}", status.error);
+    assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
 }

@@ -1,7 +1,9 @@
 //! The relay that runs, as other commands find it and ask it.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use ipnet::IpNet;
@@ -16,6 +18,9 @@ const MAX_HEAD: usize = 256 * 1024;
 
 /// The bridge of containers that were given no network of their own.
 const DOCKERS: &str = "docker0";
+
+/// A relay is on this machine and answers at once; what does not is none, or hangs.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where the configuration says, or else where one says itself.
 pub fn find(flags: &Flags) -> anyhow::Result<TcpStream> {
@@ -101,7 +106,7 @@ fn places(flags: &Flags) -> anyhow::Result<Places> {
 fn open(addrs: &[SocketAddr]) -> anyhow::Result<Option<(SocketAddr, TcpStream)>> {
     let mut others = Vec::new();
     for addr in addrs {
-        let Ok(stream) = TcpStream::connect(reachable(*addr)) else { continue };
+        let Ok(stream) = TcpStream::connect_timeout(&reachable(*addr), PATIENCE) else { continue };
         match holder(*addr) {
             Some(uid) if !account::may_be_relied_on(uid) && !is_who_asks(uid) => others.push((addr, uid)),
             Some(_) | None => return Ok(Some((*addr, stream))),
@@ -140,6 +145,14 @@ pub async fn ask(relay: TcpStream, head: &str) -> Result<(Wire<tokio::net::TcpSt
 
 /// One of the relay's own pages.
 pub async fn page(relay: TcpStream, path: &str) -> Result<(u16, Vec<u8>), ReadError> {
+    let silent = || {
+        let why = format!("what listens there does not answer within {} s", PATIENCE.as_secs());
+        io::Error::new(io::ErrorKind::TimedOut, why)
+    };
+    tokio::time::timeout(PATIENCE, fetched(relay, path)).await.map_err(|_| silent())?
+}
+
+async fn fetched(relay: TcpStream, path: &str) -> Result<(u16, Vec<u8>), ReadError> {
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let (mut wire, head) = ask(relay, &head).await?;
     let mut body = Body::of_response("GET", &head)?;

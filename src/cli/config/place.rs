@@ -42,9 +42,19 @@ pub fn written(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// What was there is kept beside it, and named.
 fn write(path: &Path, text: &str) -> anyhow::Result<Option<PathBuf>> {
+    let cannot_write = || format!("cannot write {}", path.display());
+    let file = behind_links(path).with_context(cannot_write)?;
     let copy = kept(path).with_context(|| format!("cannot keep what {} holds", path.display()))?;
-    config::write_private(path, text, true).with_context(|| format!("cannot write {}", path.display()))?;
+    config::write_private(&file, text, true).with_context(cannot_write)?;
     Ok(copy)
+}
+
+/// Whoever keeps the file elsewhere and links to it goes on doing so.
+fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => fs::canonicalize(path),
+        Ok(_) | Err(_) => Ok(path.into()),
+    }
 }
 
 /// For nobody else's eyes either, and never in the place of an older copy.
@@ -102,5 +112,20 @@ mod tests {
         let copies: Vec<PathBuf> = ["two", "three"].map(|text| write(&path, text).unwrap().unwrap()).into();
         let read = |path: &Path| fs::read_to_string(path).unwrap();
         assert_eq!((read(&path), read(&copies[0]), read(&copies[1])), ("three".into(), "one".into(), "two".into()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_the_file_that_it_leads_to_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let (kept_elsewhere, link) = (directory.path().join("mine.toml"), directory.path().join("hallpass.toml"));
+        fs::write(&kept_elsewhere, "one").unwrap();
+        std::os::unix::fs::symlink(&kept_elsewhere, &link).unwrap();
+        let copy = write(&link, "two").unwrap().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&kept_elsewhere).unwrap(), "two");
+        assert_eq!(fs::read_to_string(copy).unwrap(), "one");
+        fs::remove_file(&kept_elsewhere).unwrap();
+        assert!(write(&link, "three").is_err());
     }
 }

@@ -93,7 +93,7 @@ pub fn next_step(
 ) -> (String, Option<SocketAddr>) {
     let began = Instant::now();
     loop {
-        let Some(now) = running(flags, runtime) else { return ("# start it: hallpass".into(), None) };
+        let Some(now) = running(flags, runtime) else { return (format!("# start it: {}", start(flags, path)), None) };
         let has_taken_it = now.files.iter().any(|file| Path::new(file) == absolute(path));
         let is_new = before.is_none_or(|before| (before.pid, &before.loaded) != (now.pid, &now.loaded));
         if has_taken_it && is_new {
@@ -110,10 +110,21 @@ pub fn next_step(
                 (format!("# hallpass already runs (pid {pid}), and this file says the same as before"), now.listen)
             }
             (false, None) => (
-                format!("# hallpass runs (pid {pid}), but not by this file: end it, and start it again: hallpass"),
+                format!(
+                    "# hallpass runs (pid {pid}), but not by this file: end it, and start it again: {}",
+                    start(flags, path)
+                ),
                 None,
             ),
         };
+    }
+}
+
+/// The command by which a relay goes by this file. A shell takes what stands in quotes as one word.
+fn start(flags: &Flags, path: &Path) -> String {
+    match &flags.config {
+        None => "hallpass".into(),
+        Some(_) => format!("hallpass --config '{}'", absolute(path).display()),
     }
 }
 
