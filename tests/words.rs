@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+#[path = "words/advice.rs"]
+mod advice;
 #[path = "words/manual.rs"]
 mod manual;
 #[path = "architecture/source.rs"]
@@ -204,6 +206,39 @@ fn every_command_in_a_document_can_be_typed() {
         }
     }
     assert!(checked > 60, "only {checked} commands were found");
+}
+
+#[test]
+fn every_command_that_is_advised_anywhere_can_be_typed() {
+    let command = cli::command();
+    let (mut wrong, mut flags) = (Vec::new(), 0);
+    for (file, text) in advice::texts(root()) {
+        for advised in advice::commands(&text) {
+            match advice::flags_that_exist(&command, advised) {
+                Ok(count) => flags += count,
+                Err(problem) => wrong.push(format!("{}: hallpass {advised}: {problem}", file.display())),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(flags > 100, "only {flags} flags were found");
+}
+
+#[test]
+fn advice_that_cannot_be_typed_is_noticed() {
+    let command = cli::command();
+    for (advised, flags) in [
+        ("status --retry has it tried once more", Some(1)),
+        ("env --for git --write.", Some(2)),
+        ("env --for nothing", None),
+        ("doctor --prest claude", None),
+        ("serve --listen auto), or --no-such-thing", Some(1)),
+        ("run -- npm --no-such-thing", Some(0)),
+        ("config check says the same", Some(0)),
+        ("--user 'CORP\\alice' --upstream p:1", Some(2)),
+    ] {
+        assert_eq!(advice::flags_that_exist(&command, advised).ok(), flags, "{advised}");
+    }
 }
 
 #[test]
