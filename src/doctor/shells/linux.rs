@@ -5,8 +5,36 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::{Program, STARTERS, is_about_proxies};
+use super::{Program, VARIABLES};
 use crate::process::account;
+
+/// From where people start others.
+const STARTERS: [&str; 24] = [
+    "bash",
+    "zsh",
+    "fish",
+    "sh",
+    "dash",
+    "ksh",
+    "tcsh",
+    "pwsh",
+    "nu",
+    "elvish",
+    "code",
+    "code-insiders",
+    "codium",
+    "cursor",
+    "windsurf",
+    "zed",
+    "idea",
+    "pycharm",
+    "webstorm",
+    "goland",
+    "clion",
+    "rider",
+    "rustrover",
+    "claude",
+];
 
 pub(super) fn programs() -> Option<Vec<Program>> {
     let own = account::own_uid()?;
@@ -37,6 +65,10 @@ fn variables(environ: &[u8]) -> BTreeMap<String, String> {
     let pairs =
         pairs.filter_map(|pair| pair.split_once('=').map(|(name, value)| (name.to_string(), value.to_string())));
     pairs.filter(|(name, _)| is_about_proxies(name)).collect()
+}
+
+fn is_about_proxies(name: &str) -> bool {
+    VARIABLES.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

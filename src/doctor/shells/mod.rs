@@ -16,34 +16,6 @@ use judge::notes;
 /// Those by which programs find their proxy, as most of them spell them.
 const VARIABLES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
 
-/// From where people start others.
-const STARTERS: [&str; 24] = [
-    "bash",
-    "zsh",
-    "fish",
-    "sh",
-    "dash",
-    "ksh",
-    "tcsh",
-    "pwsh",
-    "nu",
-    "elvish",
-    "code",
-    "code-insiders",
-    "codium",
-    "cursor",
-    "windsurf",
-    "zed",
-    "idea",
-    "pycharm",
-    "webstorm",
-    "goland",
-    "clion",
-    "rider",
-    "rustrover",
-    "claude",
-];
-
 /// A program and those of its variables that are about proxies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Program {
@@ -73,10 +45,6 @@ fn own(environment: &Environment) -> Program {
     let all = VARIABLES.iter().flat_map(|name| [(*name).to_string(), name.to_lowercase()]);
     let variables = all.filter_map(|name| environment.get(&name).map(|value| (name.clone(), value.to_string())));
     Program { name: "this shell".into(), pid: None, variables: variables.collect() }
-}
-
-fn is_about_proxies(name: &str) -> bool {
-    VARIABLES.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 fn finding(own: &Program, others: Option<&[Program]>, wanted: &Wanted) -> Finding {
