@@ -200,6 +200,46 @@ fn the_environment_is_the_users_with_the_proxy_of_the_relay_and_nothing_of_ours(
 }
 
 #[test]
+fn a_certificate_is_trusted_by_programs_that_add_it_and_by_those_that_know_one_file() {
+    let home = home();
+    let signed = rcgen::generate_simple_self_signed(vec!["corp.test".into()]).unwrap();
+    fs::write(home.path().join("corp.pem"), signed.cert.pem()).unwrap();
+    let program =
+        ["sh", "-c", "cd /; echo $NODE_EXTRA_CA_CERTS; cat $SSL_CERT_FILE; test $SSL_CERT_FILE = $CURL_CA_BUNDLE"];
+    let line = [&["run", "--no-config", "--ca", "corp.pem", "--"], &program[..]].concat();
+    let output = hallpass(&home, &line).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    let said = text(&output.stdout).replace("\r\n", "\n");
+    let (path, bundle) = said.split_once('\n').unwrap();
+    assert_eq!(path, home.path().join("corp.pem").to_str().unwrap());
+    assert!(bundle.ends_with(&signed.cert.pem().replace("\r\n", "\n")), "{bundle}");
+    assert!(bundle.matches("BEGIN").count() > 1, "those of the system too");
+    // What would fail later, and elsewhere, fails here.
+    let line = ["run", "--no-config", "--ca", "missing.pem", "--", "touch", "started"];
+    let output = hallpass(&home, &line).output().unwrap();
+    assert!(text(&output.stderr).contains("missing.pem"), "{}", text(&output.stderr));
+    assert!(!output.status.success() && !home.path().join("started").exists());
+}
+
+#[test]
+fn a_relay_that_wants_a_token_is_shown_it_and_no_argument_has_it() {
+    let home = home();
+    let origin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/x", origin.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut client, _) = origin.accept().unwrap();
+        let mut head = BufReader::new(client.try_clone().unwrap()).lines();
+        while head.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+        client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello").unwrap();
+    });
+    fs::write(home.path().join("relay.toml"), "[access]\ntoken = \"${env:RELAY_TOKEN}\"\n").unwrap();
+    let program = "cat /proc/[0-9]*/cmdline 2>/dev/null | grep -ac 't[@]ken' >&2; NO_PROXY= no_proxy= exec curl -sS $0";
+    let line = ["run", "--config", "relay.toml", "--", "sh", "-c", program, &url];
+    let output = hallpass(&home, &line).env("RELAY_TOKEN", "t@ken/1").output().unwrap();
+    assert_eq!((text(&output.stdout), text(&output.stderr)), ("hello".into(), "0\n".into()));
+}
+
+#[test]
 fn the_exit_code_is_the_programs_own_or_what_a_shell_says() {
     let home = home();
     fs::write(home.path().join("data"), "no program").unwrap();

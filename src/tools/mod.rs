@@ -159,7 +159,8 @@ pub fn find(name: &str) -> Result<Tool, String> {
 
 /// The variables that say it.
 pub fn variables_of(asked: &Asked<'_>, no_proxy: Option<&str>) -> Vec<(&'static str, OsString)> {
-    variables::variables(&variables::Wanted { relay: asked.relay, no_proxy, trust: asked.trust })
+    let wanted = variables::Wanted { relay: asked.relay, no_proxy, token: None, trust: asked.trust };
+    variables::variables(&wanted)
 }
 
 #[cfg(test)]

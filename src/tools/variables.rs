@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::Trust;
+use crate::secret::Secret;
 
 /// What no program needs to ask a relay on its own machine for.
 const LOOPBACK: &str = "localhost,127.0.0.1,::1";
@@ -23,13 +24,15 @@ pub struct Wanted<'a> {
     pub relay: SocketAddr,
     /// The exceptions that are there already, in any dialect; loopback joins them.
     pub no_proxy: Option<&'a str>,
+    /// What the relay wants to be shown by its clients.
+    pub token: Option<&'a Secret>,
     pub trust: Option<Trust<'a>>,
 }
 
 /// Names and values, each in both cases where programs differ: curl reads `http_proxy` only in lower case, others
 /// only look for upper case.
 pub fn variables(wanted: &Wanted) -> Vec<(&'static str, OsString)> {
-    let url = format!("http://{}", wanted.relay);
+    let url = url(wanted);
     let no_proxy = exceptions(wanted.no_proxy.unwrap_or_default());
     let mut variables: Vec<(&'static str, OsString)> =
         ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"].map(|name| (name, url.clone().into())).into();
@@ -40,6 +43,21 @@ pub fn variables(wanted: &Wanted) -> Vec<(&'static str, OsString)> {
         variables.extend(ca_variables(extra, combined));
     }
     variables
+}
+
+/// The token stands where a password does; the name before it is no matter to the relay.
+fn url(wanted: &Wanted) -> String {
+    let token = wanted.token.map(|token| format!("hallpass:{}@", in_url(token.expose()))).unwrap_or_default();
+    format!("http://{token}{}", wanted.relay)
+}
+
+/// All but what RFC 3986 calls unreserved, byte by byte.
+fn in_url(text: &str) -> String {
+    let one = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(one).collect()
 }
 
 /// A list of exceptions, and loopback where it is not in it yet: what was set once is not longer when it is set again.
@@ -62,7 +80,7 @@ fn ca_variables(extra: &Path, combined: &Path) -> Vec<(&'static str, OsString)> 
 /// Every name that is ever set, to be taken back.
 pub fn names() -> Vec<&'static str> {
     let relay = SocketAddr::from(([127, 0, 0, 1], 0));
-    let of_proxy = variables(&Wanted { relay, no_proxy: None, trust: None });
+    let of_proxy = variables(&Wanted { relay, no_proxy: None, token: None, trust: None });
     of_proxy.iter().map(|(name, _)| *name).chain([ADDING_CA]).chain(REPLACING_CA).collect()
 }
 
@@ -97,7 +115,7 @@ mod tests {
     fn both_cases_say_the_same_and_loopback_is_no_matter_for_the_relay() {
         let relay = SocketAddr::from(([127, 0, 0, 1], 3128));
         let trust = Trust { extra: Path::new("/ca.pem"), combined: Path::new("/all.pem") };
-        let found = variables(&Wanted { relay, no_proxy: Some("corp.example "), trust: Some(trust) });
+        let found = variables(&Wanted { relay, no_proxy: Some("corp.example "), token: None, trust: Some(trust) });
         let value =
             |name: &str| found.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()).unwrap();
         for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"] {
@@ -107,5 +125,13 @@ mod tests {
         assert_eq!(value("no_proxy"), value("NO_PROXY"));
         assert_eq!((value("NODE_USE_ENV_PROXY"), value("NODE_EXTRA_CA_CERTS")), ("1".into(), "/ca.pem".into()));
         assert_eq!(value("GIT_SSL_CAINFO"), "/all.pem");
+    }
+
+    #[test]
+    fn a_token_is_part_of_the_address_whatever_is_in_it() {
+        let relay = SocketAddr::from(([127, 0, 0, 1], 3128));
+        let token = Secret::new("a:/@é%");
+        let found = variables(&Wanted { relay, no_proxy: None, token: Some(&token), trust: None });
+        assert_eq!(found[0].1, "http://hallpass:a%3A%2F%40%C3%A9%25@127.0.0.1:3128");
     }
 }

@@ -5,19 +5,30 @@ use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::process::Command;
 
-use crate::tools::Trust;
+use crate::secret::Secret;
+use crate::tools::bundle::Certificates;
 use crate::tools::variables::{Wanted, variables};
 
 /// How we are configured, secrets included.
 const OURS: &str = "HALLPASS_";
 
+/// What a program is told besides where the relay is.
+pub struct Told {
+    /// What the relay wants to be shown.
+    pub token: Option<Secret>,
+    /// That are trusted as well.
+    pub certificates: Option<Certificates>,
+}
+
 /// Adds to what the program inherits, and takes what is ours away.
-pub fn set(command: &mut Command, relay: SocketAddr, trust: Option<Trust<'_>>) {
+pub fn set(command: &mut Command, relay: SocketAddr, told: &Told) {
     for (name, _) in env::vars_os().filter(|(name, _)| is_ours(name)) {
         command.env_remove(name);
     }
     let no_proxy = exceptions(|name| env::var_os(name));
-    command.envs(variables(&Wanted { relay, no_proxy: no_proxy.as_deref(), trust }));
+    let trust = told.certificates.as_ref().map(Certificates::trust);
+    let wanted = Wanted { relay, no_proxy: no_proxy.as_deref(), token: told.token.as_ref(), trust };
+    command.envs(variables(&wanted));
 }
 
 fn is_ours(name: &OsStr) -> bool {

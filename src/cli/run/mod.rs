@@ -19,10 +19,12 @@ use clap::Args;
 use super::flags::Flags;
 use super::output;
 use crate::config;
+use crate::credential::Source;
 use crate::process::installed::Missing;
 use crate::process::running;
 use crate::process::tree::{Ending, Event, Tree};
 use crate::tools::bundle::Certificates;
+use environment::Told;
 use private::Private;
 use program::Program;
 
@@ -40,7 +42,8 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct Arguments {
     #[command(flatten)]
     flags: Flags,
-    /// Certificates that the program is to trust as well, as PEM: those of a company that inspects TLS.
+    /// Certificates that the program is to trust as well, as PEM: those of a company that inspects TLS. A file with the
+    /// system's too is made for programs that can have only one.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Have the system's own settings name the relay too while the program runs, for programs that ignore variables. What
@@ -63,20 +66,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.only_relay {
         return private::served::run(&arguments.flags);
     }
-    let config = config::load(&arguments.flags.inputs())?.config;
-    let certificates =
-        arguments.ca.as_deref().map(|extra| Certificates::with(config.state_directory.as_deref(), extra));
-    let certificates = certificates.transpose()?;
+    let told = told(arguments)?;
     let program = match Program::find(arguments.app.as_deref(), &arguments.command) {
         Ok(Some(program)) => program,
         Ok(None) => return Ok(ExitCode::SUCCESS),
         Err(missing) => return Ok(not_found(&missing)),
     };
     match chosen::running(&arguments.flags) {
-        Some(relay) => run_beside(relay, &program, arguments.system, certificates.as_ref(), None),
+        Some(relay) => run_beside(relay, &program, arguments.system, &told, None),
         None => {
             let private = Private::start(&before_the_program(arguments))?;
-            run_beside(private.addr, &program, arguments.system, certificates.as_ref(), Some(private))
+            run_beside(private.addr, &program, arguments.system, &told, Some(private))
         }
     }
 }
@@ -87,6 +87,22 @@ fn not_found(missing: &Missing) -> ExitCode {
         Missing::Unknown { .. } => EXIT_NOT_FOUND,
         Missing::Several { .. } | Missing::NotStartable { .. } => EXIT_NOT_RUNNABLE,
     })
+}
+
+/// Whatever is wrong with it is said before anything is started.
+fn told(arguments: &Arguments) -> anyhow::Result<Told> {
+    let config = config::load(&arguments.flags.inputs())?.config;
+    let token = config.access.token.as_ref().map(Source::read).transpose();
+    let token = token.context("the relay wants a token ([access]), which the program would have to show")?;
+    if arguments.system && token.is_some() {
+        output::complain(
+            "hallpass: the relay wants a token ([access]), and the system's settings have no place for it: programs that go \
+             by them must ask for it, or are refused",
+        );
+    }
+    let certificates = arguments.ca.as_deref();
+    let certificates = certificates.map(|extra| Certificates::with(config.state_directory.as_deref(), extra));
+    Ok(Told { token, certificates: certificates.transpose()? })
 }
 
 /// Our own arguments without the program's.
@@ -104,7 +120,7 @@ fn run_beside(
     relay: SocketAddr,
     program: &Program,
     in_the_system: bool,
-    certificates: Option<&Certificates>,
+    told: &Told,
     private: Option<Private>,
 ) -> anyhow::Result<ExitCode> {
     let mut command = program.command();
@@ -112,7 +128,7 @@ fn run_beside(
         output::complain(format_args!("hallpass: {remark}"));
     }
     warn_of_the_one_that_runs(&program.name, relay);
-    environment::set(&mut command, relay, certificates.map(Certificates::trust));
+    environment::set(&mut command, relay, told);
     // What is to hold while the program and what it started run begins here, before the tree: it counts no child of ours
     // that is there already.
     let system = in_the_system.then(|| system::SystemProxy::set(relay)).transpose()?;
