@@ -346,6 +346,27 @@ fn a_relay_of_its_own_ends_also_when_nobody_can_tell_it_to() {
 }
 
 #[test]
+fn a_relay_of_its_own_that_ends_by_itself_is_no_secret() {
+    let home = home();
+    let mut running = Running::start(alone(&home, &ASKED));
+    running.relay();
+    let is_relay = |pid: &u32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == Path::new(HALLPASS));
+    let relay = children(running.hallpass.id()).into_iter().find(is_relay).unwrap();
+    kill(relay, "KILL");
+    let mut said = BufReader::new(running.hallpass.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.starts_with("hallpass: the relay of this program has ended by itself"), "{line}");
+    let log = format!("hallpass/run/{relay}.log may say why\n");
+    assert!(line.ends_with(&log), "{line}");
+    running.say("end");
+    assert_eq!(running.hallpass.wait().unwrap().code(), Some(3), "the program is not to blame");
+    line.clear();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "", "it is said once");
+}
+
+#[test]
 fn an_orphan_keeps_the_relay_until_it_ends_and_so_does_the_last_tunnel() {
     let home = home();
     let fifo = home.path().join("fifo");

@@ -6,12 +6,14 @@ pub mod served;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Serialize};
 
+use crate::cli::output;
 use crate::process::tree;
 
 /// What makes a relay of us; see [`super::Arguments`].
@@ -26,14 +28,15 @@ const NOW: u8 = b'n';
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Begun {
-    Listening { addr: SocketAddr, records: Option<PathBuf> },
+    Listening { addr: SocketAddr, records: Option<PathBuf>, log: Option<PathBuf> },
     Failed { why: String },
 }
 
 #[derive(Debug)]
 pub struct Private {
     process: Child,
-    stdout: BufReader<ChildStdout>,
+    /// Hears how many requests failed; `None`: the relay did not come to say it.
+    last_words: JoinHandle<Option<usize>>,
     pub addr: SocketAddr,
     records: Option<PathBuf>,
 }
@@ -51,7 +54,10 @@ impl Private {
         let mut line = String::new();
         stdout.read_line(&mut line).context("the relay cannot be heard")?;
         match serde_json::from_str(&line) {
-            Ok(Begun::Listening { addr, records }) => Ok(Self { process, stdout, addr, records }),
+            Ok(Begun::Listening { addr, records, log }) => {
+                let last_words = thread::spawn(move || last_words(stdout, log.as_deref()));
+                Ok(Self { process, last_words, addr, records })
+            }
             Ok(Begun::Failed { why }) => {
                 process.wait().context("cannot wait for the relay")?;
                 Err(anyhow!("no relay can be started: {why}"))
@@ -86,14 +92,27 @@ impl Private {
     }
 
     /// What became of requests that failed, once the relay has ended.
-    pub fn failures(mut self) -> Option<String> {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).ok()?;
-        let count: usize = line.trim().parse().ok().filter(|count| *count > 0)?;
+    pub fn failures(self) -> Option<String> {
+        let count = self.last_words.join().ok().flatten().filter(|count| *count > 0)?;
         let place = self.records.as_ref().map(|records| format!(": see {}", records.display())).unwrap_or_default();
         Some(match count {
             1 => format!("a request failed{place}"),
             _ => format!("{count} requests failed{place}"),
         })
     }
+}
+
+/// A relay says its last line when it was told to end. One that ends without it takes the program's way out with it, and
+/// nobody would know why nothing works any more.
+fn last_words(mut stdout: BufReader<ChildStdout>, log: Option<&Path>) -> Option<usize> {
+    let mut line = String::new();
+    let count = stdout.read_line(&mut line).ok().and_then(|_| line.trim().parse().ok());
+    if count.is_none() {
+        let place = log.map(|log| format!("; {} may say why", log.display())).unwrap_or_default();
+        output::complain(format_args!(
+            "hallpass: the relay of this program has ended by itself, so its requests fail from now on: end the program and \
+             start it again with hallpass run{place}"
+        ));
+    }
+    count
 }

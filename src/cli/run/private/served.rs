@@ -149,7 +149,7 @@ async fn serve(config: &Config, loaded: &Loaded, places: &Places, lines: Arc<Lin
     let addr = daemon.addrs().first().copied().context("the relay listens nowhere")?;
     tracing::info!("listening on {addr} for one program");
     let mut told = words();
-    say(&Begun::Listening { addr, records: places.records.clone() });
+    say(&Begun::Listening { addr, records: places.records.clone(), log: places.log.clone() });
     if told.recv().await == Some(NOW) {
         daemon.stop(std::future::ready(())).await;
         return Ok(());
