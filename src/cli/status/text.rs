@@ -32,7 +32,12 @@ pub(super) fn of(page: &Value, with_tunnels: bool) -> String {
     if with_tunnels {
         tunnels(&page["tunnels"], &mut lines);
     }
-    lines.join("\n")
+    lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// Programs choose their names and scripts their words, and none of them is an order to the terminal.
+fn plain(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn word(value: &Value) -> &str {
@@ -224,6 +229,22 @@ mod tests {
         assert!(text.contains("refused  1 time, last l: c - r"), "{text}");
         let quiet = json!({ "pid": 1, "upstreams": many(json!({ "upstream": "u" })) });
         assert!(of(&quiet, false).lines().count() < 25);
+    }
+
+    #[test]
+    fn nobodys_name_is_an_order_to_the_terminal_or_a_line_of_its_own() {
+        let tunnel =
+            json!({ "target": "t:443", "hop": "direct", "program": "/tmp/\x1b]0;x\x07git\nno tunnel is open" });
+        let page = json!({
+            "pac": { "source": "p", "state": "failed", "problem": "a\x1b[2Jb\nprofile  none" },
+            "tunnels": { "count": 1, "list": [tunnel] },
+        });
+        let text = of(&page, true);
+        assert!(
+            text.contains("for  ]0;x git no tunnel is open") && text.contains(": a [2Jb profile  none"),
+            "{text:?}"
+        );
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n') && !text.contains("\nno tunnel"), "{text:?}");
     }
 
     #[test]
