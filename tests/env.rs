@@ -227,3 +227,14 @@ fn a_password_in_what_was_there_before_is_not_shown() {
         }
     }
 }
+
+#[test]
+fn nobody_is_told_that_a_file_was_removed_which_somebody_else_has_taken_away() {
+    let home = Home::new();
+    home.write(".gitconfig", "[user]\n\tname = a\n");
+    home.done("127.0.0.1:1", &["--for", "git", "--write"]);
+    fs::remove_file(home.path(".gitconfig")).unwrap();
+    let said = home.done("127.0.0.1:1", &["--for", "git", "--undo"]);
+    assert!(said.contains("is without it again") && !said.contains("removed"), "{said}");
+    assert!(!home.path(".gitconfig").exists());
+}

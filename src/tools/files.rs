@@ -57,6 +57,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Restored {
     pub path: PathBuf,
+    /// By us: a file that somebody has taken away meanwhile stays away.
     pub removed: bool,
     /// Keys that stay because somebody has changed them since.
     pub left: Vec<String>,
@@ -157,7 +158,7 @@ fn take_back(entry: &Entry, syntax: Syntax) -> Result<Restored, FileError> {
     let current = read(&path)?;
     let undone = change::undo(syntax, current.as_deref(), &entry.kept);
     let undone = undone.map_err(|error| FileError::Content(path.clone(), error))?;
-    let removed = undone.bytes.is_none();
+    let is_gone = undone.bytes.is_none();
     let done = match &undone.bytes {
         Some(bytes) if current.as_ref() == Some(bytes) => Ok(()),
         Some(bytes) => replace(&path, bytes),
@@ -165,13 +166,13 @@ fn take_back(entry: &Entry, syntax: Syntax) -> Result<Restored, FileError> {
         None => fs::remove_file(&path),
     };
     done.map_err(|error| FileError::Write(path.clone(), error))?;
-    if removed {
+    if is_gone {
         for directory in entry.directories.iter().rev() {
             // One in which somebody has put something is theirs.
             let _in_use = fs::remove_dir(directory);
         }
     }
-    Ok(Restored { path, removed, left: undone.left })
+    Ok(Restored { path, removed: is_gone && current.is_some(), left: undone.left })
 }
 
 /// Behind links, which stay.
