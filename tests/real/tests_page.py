@@ -62,10 +62,11 @@ def look(t, relay, *pictures):
 def the_page(t):
     pictures = [PICTURES] if os.environ.get("HALLPASS_PICTURES") else []
     hostile = "" if pictures else hostile_upstream()
-    relay = t.relay("ntlm", user="alice", tables=hostile)
+    relay = t.relay("ntlm", user="alice", tables=hostile + '[[rules]]\nhosts = ["ads.test"]\nuse = "deny"\n')
     silent, busy = t.tunnel(relay, host="origin.test"), t.tunnel(relay)
     busy.sendall(b"echo\n")
     t.curl(relay, "https://blocked.test/")
+    t.curl(relay, "https://ads.test/")
     if hostile:
         t.curl(relay, "https://hostile.test/")
     over = threading.Event()
@@ -82,6 +83,7 @@ def the_page(t):
     equal(seen["serious"], [], "findings of axe-core")
     equal(seen["overflow"], [], "widths at which the page must be scrolled sideways")
     assert not hostile or HTML in seen["failures"], seen["failures"]
+    assert "At fault:" in seen["failures"], seen["failures"]
     equal(seen["scripts"], 0, "scripts where text should be")
     assert all(update["same"] and update["after"] > update["before"] for update in seen["updates"]), seen["updates"]
     equal(len(seen["updates"]), 5, "looks at a tunnel at work")
