@@ -1,7 +1,7 @@
 //! Every host of a preset, asked for by the way that a request to it would go.
 
 use super::preset::{Entry, Kind, Level};
-use super::way::{Closed, Secure, Way, by};
+use super::way::{Secure, Way, by};
 use super::websocket::{Upgrade, upgrade};
 use super::{Check, Finding, Stage, sse};
 use crate::address::Target;
@@ -35,7 +35,7 @@ async fn look(way: &Way, entry: &Entry) -> Finding {
         Kind::Sse => sse::look(way, &format!("https://{host}:{port}{}", entry.path), None).await,
         Kind::Https => match way.secure(&format!("https://{host}:{port}/")).await {
             Ok(secure) => reached(&secure),
-            Err(reason) => closed(&reason),
+            Err(closed) => closed.finding(),
         },
         Kind::Wss => {
             let url = format!("wss://{host}:{port}{}", entry.path);
@@ -43,7 +43,7 @@ async fn look(way: &Way, entry: &Entry) -> Finding {
                 Ok(Secure { stream, hop, is_public, issuer }) => {
                     told(upgrade(&url, stream).await, &hop, (!is_public).then_some(&issuer))
                 }
-                Err(reason) => closed(&reason),
+                Err(closed) => closed.finding(),
             }
         }
     }
@@ -81,31 +81,6 @@ fn told(upgrade: Upgrade, hop: &Hop, inspector: Option<&String>) -> Finding {
         (Upgrade::Broken(why), _) => Finding::failed(
             format!("{by}, the wish for a WebSocket broke off: {why}"),
             "ask whoever runs the proxy whether WebSockets may pass",
-        ),
-    }
-}
-
-/// What a probe could not get past.
-pub(super) fn closed(reason: &Closed) -> Finding {
-    match reason {
-        Closed::NoRoute(why) => Finding::failed(
-            format!("no way leads there: {why}"),
-            "correct the rule or the script that says so; hallpass explain shows which",
-        ),
-        Closed::Refused { status, hop } => Finding::failed(
-            format!("{}, CONNECT was answered with {status}", by(hop)),
-            "ask whoever runs the proxy to allow it; --allow-list prints what to ask for",
-        ),
-        Closed::Failed(why) => {
-            Finding::failed(format!("not reached: {why}"), "see the checks of the upstream and of the credential")
-        }
-        Closed::Tls { why, issuer: None } => Finding::failed(
-            format!("a tunnel came about, but no TLS in it: {why}"),
-            "does something on the way cut TLS connections off; is the port right",
-        ),
-        Closed::Tls { why, issuer: Some(issuer) } => Finding::failed(
-            format!("a tunnel came about, but this system does not trust {issuer}, who signed the certificate: {why}"),
-            "if the proxy reads TLS, its authority must be known here: see the check of the certificate",
         ),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 
+use super::way::by;
 use super::{Case, Check, Finding, Stage, Want, credential, names, script, upstream};
 use crate::auth::RequestLine;
 use crate::http1::{Body, Fields, ReadError, RequestHead, ResponseHead, Version};
@@ -132,13 +133,6 @@ async fn ask(lease: &mut Lease, want: &Want, url: &str) -> Result<ResponseHead, 
         if !answer.is_informational() {
             return Ok(answer);
         }
-    }
-}
-
-fn by(hop: &Hop) -> String {
-    match hop {
-        Hop::Direct => "directly".into(),
-        Hop::Upstream(endpoint) => format!("by {endpoint}"),
     }
 }
 

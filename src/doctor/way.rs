@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-use super::Case;
+use super::{Case, Finding};
 use crate::address::Target;
 use crate::http1::{Fields, Wire};
 use crate::proxy::{Decision, Wanted, chain};
@@ -28,6 +28,35 @@ pub(super) enum Closed {
     Failed(String),
     /// A tunnel stands; the certificate or what speaks TLS there is not as it should be.
     Tls { why: String, issuer: Option<String> },
+}
+
+impl Closed {
+    /// What a probe could not get past.
+    pub fn finding(&self) -> Finding {
+        match self {
+            Closed::NoRoute(why) => Finding::failed(
+                format!("no way leads there: {why}"),
+                "correct the rule or the script that says so; hallpass explain shows which",
+            ),
+            Closed::Refused { status, hop } => Finding::failed(
+                format!("{}, CONNECT was answered with {status}", by(hop)),
+                "ask whoever runs the proxy to allow it; --allow-list prints what to ask for",
+            ),
+            Closed::Failed(why) => {
+                Finding::failed(format!("not reached: {why}"), "see the checks of the upstream and of the credential")
+            }
+            Closed::Tls { why, issuer: None } => Finding::failed(
+                format!("a tunnel came about, but no TLS in it: {why}"),
+                "does something on the way cut TLS connections off; is the port right",
+            ),
+            Closed::Tls { why, issuer: Some(issuer) } => Finding::failed(
+                format!(
+                    "a tunnel came about, but this system does not trust {issuer}, who signed the certificate: {why}"
+                ),
+                "if the proxy reads TLS, its authority must be known here: see the check of the certificate",
+            ),
+        }
+    }
 }
 
 /// What probes go by.

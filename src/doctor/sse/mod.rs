@@ -35,9 +35,7 @@ fn patience(silence: Option<Duration>) -> Duration {
 pub(super) async fn look(way: &Way, url: &str, silence: Option<Duration>) -> Finding {
     match listen(way, url, patience(silence)).await {
         Ok(heard) => told(&heard, silence),
-        Err(closed) => {
-            super::preset_hosts::closed(&closed).detail("so nobody knows whether events would arrive as they are sent")
-        }
+        Err(closed) => closed.finding().detail("so nobody knows whether events would arrive as they are sent"),
     }
 }
 

@@ -5,12 +5,18 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 
+use nix::libc;
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
 
 #[derive(Debug)]
 pub struct Kin {
     /// Our own from before: others take leave of them.
     others: HashSet<i32>,
+}
+
+/// Of a siginfo_t: kill(2), sigqueue(3) and their like sent it, and not the kernel.
+pub fn is_by_process(code: i32) -> bool {
+    code == libc::SI_USER || code < 0
 }
 
 #[derive(Debug, PartialEq, Eq)]

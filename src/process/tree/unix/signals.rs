@@ -9,6 +9,8 @@ use std::time::Duration;
 use nix::libc::{self, siginfo_t};
 use rustix::process::Signal;
 
+use super::kin::is_by_process;
+
 /// What programs and people send to a process that they mean.
 const MEANT: [Signal; 7] =
     [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP, Signal::USR1, Signal::USR2, Signal::WINCH];
@@ -74,11 +76,6 @@ fn hear(signal: Signal, to: UnixStream) -> io::Result<()> {
     };
     // SAFETY: the handler reads a field and calls write(2), which signal-safety(7) allows, and nothing else.
     unsafe { signal_hook_registry::register_sigaction(signal.as_raw(), handler) }.map(drop)
-}
-
-/// kill(2), sigqueue(3) and their like, and not the kernel.
-fn is_by_process(code: i32) -> bool {
-    code == libc::SI_USER || (code < 0 && cfg!(target_os = "linux"))
 }
 
 #[expect(unsafe_code, reason = "there is no other way to ask how a signal is dealt with")]
