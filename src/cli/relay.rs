@@ -1,7 +1,7 @@
 //! The relay that runs, as other commands find it and ask it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub fn address(flags: &Flags) -> anyhow::Result<Address> {
         !ip.is_loopback() && !ip.is_unspecified() && places.ports.contains(&addr.port())
     });
     let for_containers = for_containers.or_else(|| on_an_interface(&places.listeners, &network::links()));
-    Ok(Address { relay: reachable(relay), for_containers, runs: running.is_some() })
+    Ok(Address { relay: network::found_at(relay), for_containers, runs: running.is_some() })
 }
 
 /// An address by which HTTP programs beyond loopback come. The relay binds interfaces as they appear, so what it
@@ -68,16 +68,6 @@ fn on_an_interface(listeners: &[Listener], links: &[Link]) -> Option<SocketAddr>
         ips.map(|ip| SocketAddr::new(ip, one.port))
     });
     addrs.next()
-}
-
-/// Whoever listens everywhere is found on loopback.
-fn reachable(addr: SocketAddr) -> SocketAddr {
-    let ip = match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
-    SocketAddr::new(ip, addr.port())
 }
 
 struct Places {
@@ -106,7 +96,7 @@ fn places(flags: &Flags) -> anyhow::Result<Places> {
 fn open(addrs: &[SocketAddr]) -> anyhow::Result<Option<(SocketAddr, TcpStream)>> {
     let mut others = Vec::new();
     for addr in addrs {
-        let Ok(stream) = TcpStream::connect_timeout(&reachable(*addr), PATIENCE) else { continue };
+        let Ok(stream) = TcpStream::connect_timeout(&network::found_at(*addr), PATIENCE) else { continue };
         match holder(*addr) {
             Some(uid) if !account::may_be_relied_on(uid) && !is_who_asks(uid) => others.push((addr, uid)),
             Some(_) | None => return Ok(Some((*addr, stream))),

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::{Case, Check, Finding, Stage};
 use crate::config::Config;
 use crate::http1::{Body, ReadError, Wire};
+use crate::network::found_at;
 use crate::process::{self, Owners, account, running_relays};
 
 pub(super) const NAME: &str = "listener";
@@ -30,7 +31,7 @@ pub(super) fn check(case: &Arc<Case>) -> Check {
 async fn look(config: &Config) -> Finding {
     let addrs = places(config);
     for addr in &addrs {
-        let Ok(Ok(stream)) = timeout(PATIENCE, TcpStream::connect(addr)).await else { continue };
+        let Ok(Ok(stream)) = timeout(PATIENCE, TcpStream::connect(found_at(*addr))).await else { continue };
         return match owner(*addr).await {
             Some(uid) if !account::may_be_relied_on(uid) => foreign(*addr, uid),
             Some(_) | None => match timeout(PATIENCE, page(stream)).await {

@@ -15,7 +15,7 @@ pub use snapshot::{Interface, Network, snapshot};
 pub use watch::{Change, Watch};
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use crate::address::is_local_ip;
 
@@ -42,6 +42,17 @@ pub fn is_own_address(ip: IpAddr) -> bool {
 /// addresses that are not ours, and may not go to those that are. What is nothing without its link is no address.
 fn may_be_own(bound: io::Result<()>) -> bool {
     !bound.is_err_and(|error| matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::InvalidInput))
+}
+
+/// Where to connect to whoever listens there: who listens everywhere is found on loopback, and not every system leads to
+/// itself whoever asks for 0.0.0.0.
+pub fn found_at(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, listening.port())
 }
 
 /// Whether an address that this machine had is gone. What else hinders binding, such as too many open files or an
@@ -91,6 +102,14 @@ mod tests {
         }
         assert!(!may_be_own(Err(io::ErrorKind::AddrNotAvailable.into())));
         assert!(!is_own_address("fe80::1".parse().unwrap()), "nothing without its link");
+    }
+
+    #[test]
+    fn who_listens_everywhere_is_found_on_loopback() {
+        for (listening, found) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("192.0.2.1:1", "192.0.2.1:1")]
+        {
+            assert_eq!(found_at(listening.parse().unwrap()), found.parse().unwrap());
+        }
     }
 
     #[test]
