@@ -83,7 +83,7 @@ def the_page(t):
     equal(seen["serious"], [], "findings of axe-core")
     equal(seen["overflow"], [], "widths at which the page must be scrolled sideways")
     assert not hostile or HTML in seen["failures"], seen["failures"]
-    assert "At fault:" in seen["failures"], seen["failures"]
+    assert "at fault:" in seen["failures"], seen["failures"]
     equal(seen["scripts"], 0, "scripts where text should be")
     assert all(update["same"] and update["after"] > update["before"] for update in seen["updates"]), seen["updates"]
     equal(len(seen["updates"]), 5, "looks at a tunnel at work")

@@ -258,7 +258,7 @@ fn failures(status: &Value, html: &mut String) {
 
 fn at_fault(failure: &Value) -> String {
     let whose = failure["at_fault"].as_str();
-    whose.map(|whose| format!(" <span class=\"muted\">At fault: {}.</span>", Text(whose))).unwrap_or_default()
+    whose.map(|whose| format!(" <span class=\"muted\">– at fault: {}</span>", Text(whose))).unwrap_or_default()
 }
 
 /// Who came and may not come in.
