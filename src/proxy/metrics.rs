@@ -22,7 +22,7 @@ pub(super) fn text(proxy: &Proxy, shared: &Shared) -> String {
     text.family("hallpass_clients_open", "gauge", "Clients that are connected.");
     text.sample("hallpass_clients_open", &[], shared.places.taken());
     text.family("hallpass_tunnels_open", "gauge", "Tunnels that are open.");
-    text.sample("hallpass_tunnels_open", &[], tally.tunnels().len());
+    text.sample("hallpass_tunnels_open", &[], tally.open_tunnels());
     text.family("hallpass_requests_total", "counter", "Requests and tunnels that have ended, by how they did.");
     for ((kind, end), count) in tally.requests() {
         text.sample("hallpass_requests_total", &[("kind", &word(kind)), ("end", &word(end))], count);

@@ -106,6 +106,10 @@ impl Tally {
         Bytes { up: counts.up + sum(|one| one.traffic.up()), down: counts.down + sum(|one| one.traffic.down()) }
     }
 
+    pub(super) fn open_tunnels(&self) -> usize {
+        self.lock().tunnels.len()
+    }
+
     pub(super) fn tunnels(&self) -> Vec<Arc<Tunnel>> {
         self.lock().tunnels.values().cloned().collect()
     }

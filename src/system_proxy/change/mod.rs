@@ -37,7 +37,10 @@ pub enum ChangeError {
     Unsupported(String),
     #[error("the settings that are changed must be on disk first, and that cannot be written")]
     Journal(#[source] io::Error),
-    #[error("what was there before an earlier change cannot be read: it was written by another version of hallpass")]
+    #[error(
+        "what was there before an earlier change cannot be read, as another version of hallpass wrote it: start that version, or \
+         remove {JOURNAL} in the state directory and set the system's proxy yourself"
+    )]
     Unreadable,
     #[error("{desktop}: {cause}")]
     Settings { desktop: &'static str, cause: String },
