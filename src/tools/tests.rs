@@ -60,7 +60,7 @@ fn samples(syntax: Syntax) -> Vec<&'static str> {
             "[http]\n",
         ],
         Syntax::Lines(Dialect::Npm) => vec![
-            "//registry.npmjs.org/:_authToken=npm_x\nproxy=http://old:8080/\n; c\nnoproxy=corp.example\n",
+            "//packages.corp.example/:_authToken=npm_x\nproxy=http://old:8080/\n; c\nnoproxy=corp.example\n",
             "fund=false",
             "[section]\na=b\n",
         ],
