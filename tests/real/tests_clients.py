@@ -33,7 +33,7 @@ def git(t):
     relay = t.relay("ntlm", **ALICE)
     t.run("/usr/bin/git", "clone", "-q", "https://git.test/probe.git", "clone", **variables(relay, GIT_SSL_CAINFO=str(CA_FILE)))
     equal(len(list((t.dir / "clone").glob("file-*"))), 300, "files")
-    assert any(record["target"] == "git.test:443" for record in relay.audit()), "the relay saw no tunnel"
+    wait_for("the record of a tunnel", lambda: any(record["target"] == "git.test:443" for record in relay.audit()))
 
 
 @test("pip installs from an index over https")

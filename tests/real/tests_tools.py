@@ -1,7 +1,7 @@
 """Programs that have been told by `hallpass env --write`, each with no variable set, through a proxy that wants a log-in."""
 from pathlib import Path
 
-from harness import CA_FILE, HALLPASS, NPM, equal, origin_log, test
+from harness import CA_FILE, HALLPASS, NPM, equal, origin_log, test, wait_for
 from tests_moving import ALICE
 
 APT = Path("/etc/apt/apt.conf.d/95hallpass")   # of the bed, which has an /etc of its own
@@ -21,7 +21,7 @@ def undone(t, relay, tool, *files):
 
 
 def asked_for(relay, target):
-    assert any(record["target"] == target for record in relay.audit()), f"the relay was not asked for {target}: {relay.audit()}"
+    wait_for(f"a record of {target}", lambda: any(record["target"] == target for record in relay.audit()))
 
 
 @test("git clones over https by what env wrote")
