@@ -1,11 +1,18 @@
 //! One tunnel through what a configuration names, to see whether it would work.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use crate::address::Target;
 use crate::auth::Scheme;
 use crate::http1::Fields;
 use crate::proxy::{Proxy, Wanted};
 use crate::route::{Hop, Route};
 use crate::upstream::{ConnectError, Connected};
+
+/// A record is written within this, or the disk hangs.
+const ON_DISK: Duration = Duration::from_secs(2);
 
 /// What became of it.
 #[derive(Debug)]
@@ -40,7 +47,10 @@ pub async fn try_out(proxy: &Proxy, target: &Target) -> Trial {
     let route = Route { hops: decision.hops, reason: decision.reason };
     let tried = proxy.upstreams.tunnel(&route, target, &Fields::default()).await;
     // What was found out about a secret is on disk before anybody builds on it.
-    proxy.upstreams.live.lockout().verdict().await;
+    let lockout = proxy.upstreams.live.lockout();
+    lockout.verdict().await;
+    // A disk that hangs is no reason to wait for ever: the record then says of a trial that nobody knows its end.
+    let _late = timeout(ON_DISK, lockout.written()).await;
     match tried {
         Ok(Connected::Tunnel(tunnel)) if tunnel.hop == Hop::Direct => Trial::Direct(route.reason.text),
         Ok(Connected::Tunnel(tunnel)) => Trial::Through { hop: tunnel.hop, scheme: tunnel.scheme },
