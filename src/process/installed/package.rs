@@ -107,6 +107,12 @@ fn in_words(name: &str) -> Option<String> {
     (!is_reference && !name.is_empty()).then(|| name.to_string())
 }
 
+impl Element {
+    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

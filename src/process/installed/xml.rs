@@ -14,12 +14,6 @@ pub struct Element {
     pub text: String,
 }
 
-impl Element {
-    pub fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-}
-
 /// `None`: it is no XML.
 pub fn elements(bytes: &[u8]) -> Option<Vec<Element>> {
     let (text, _, _) = encoding_rs::UTF_8.decode(bytes);
