@@ -90,11 +90,15 @@ fn nt_hash(reader: &mut Reader<'_>, name: &str) -> Option<Source> {
     let path = ["credentials", name, "nt_hash"];
     let source = reader.secret(&path)?;
     if let Source::Literal(hash) = &source
-        && !(hash.expose().len() == NT_HASH_DIGITS && hash.expose().bytes().all(|byte| byte.is_ascii_hexdigit()))
+        && !is_nt_hash(hash.expose())
     {
         reader.wrong(&path, Problem::new("an NT hash is 32 hexadecimal digits"));
     }
     Some(source)
+}
+
+pub(super) fn is_nt_hash(text: &str) -> bool {
+    text.len() == NT_HASH_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn realm(text: &str) -> Result<String, Problem> {

@@ -1,7 +1,7 @@
 //! alpaca's account: `NTLM_CREDENTIALS="user@DOMAIN:hash"`, in the environment or in a shell's profile.
 
-use super::settings::is_nt_hash;
 use super::{Fate, Imported, Line, Settings, refused, taken};
+use crate::config::credentials::is_nt_hash;
 
 pub const VARIABLE: &str = "NTLM_CREDENTIALS";
 

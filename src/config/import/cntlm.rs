@@ -2,9 +2,10 @@
 
 use super::addresses::{host_and_port, is_everything, is_loopback, networks, outsiders};
 use super::ini::{self, is_on};
-use super::settings::{is_nt_hash, user_of};
+use super::settings::user_of;
 use super::{Fate, Imported, Line, Settings, WHO_MAY, changed, refused, taken, unneeded};
 use crate::auth::User;
+use crate::config::credentials::is_nt_hash;
 
 /// All that cntlm knows, lower-case. Those of the second list are about the account and may stand in a section.
 const GLOBAL: [&str; 16] = [

@@ -7,8 +7,6 @@ use crate::config::value::upstream;
 use crate::config::{expand, pac};
 use crate::route::no_proxy::NoProxy;
 
-const NT_HASH_DIGITS: usize = 32;
-
 /// The parts that other tools have too. Empty is "not said".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -197,10 +195,6 @@ fn list_of(values: &[String]) -> String {
 /// `${` would begin a reference.
 fn text(value: &str) -> String {
     toml::Value::String(expand::escape(value)).to_string()
-}
-
-pub(super) fn is_nt_hash(text: &str) -> bool {
-    text.len() == NT_HASH_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
