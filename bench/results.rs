@@ -1,0 +1,192 @@
+//! Figures: noted, reduced to medians, shown as a table of values and ratios, and written as JSON.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+/// What a figure counts, and with that which way is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Unit {
+    #[serde(rename = "1/s")]
+    PerSecond,
+    #[serde(rename = "ms")]
+    Milliseconds,
+    #[serde(rename = "GiB/s")]
+    GibPerSecond,
+    #[serde(rename = "CPU s/GiB")]
+    CpuPerGib,
+    #[serde(rename = "CPU µs")]
+    CpuMicroseconds,
+    #[serde(rename = "CPU %")]
+    CpuPercent,
+    #[serde(rename = "KiB")]
+    Kib,
+    #[serde(rename = "MiB")]
+    Mib,
+    #[serde(rename = "count")]
+    Count,
+}
+
+impl Unit {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PerSecond => "1/s",
+            Self::Milliseconds => "ms",
+            Self::GibPerSecond => "GiB/s",
+            Self::CpuPerGib => "CPU s/GiB",
+            Self::CpuMicroseconds => "CPU µs",
+            Self::CpuPercent => "CPU %",
+            Self::Kib => "KiB",
+            Self::Mib => "MiB",
+            Self::Count => "",
+        }
+    }
+
+    pub fn more_is_better(self) -> bool {
+        matches!(self, Self::PerSecond | Self::GibPerSecond)
+    }
+}
+
+/// One sample.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    pub metric: String,
+    pub unit: Unit,
+    pub value: f64,
+}
+
+/// All samples of one figure.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figure {
+    pub case: String,
+    pub metric: String,
+    pub unit: Unit,
+    pub relay: String,
+    pub samples: Vec<f64>,
+    pub median: f64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Failure {
+    pub case: String,
+    pub relay: String,
+    pub what: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct Results {
+    pub figures: Vec<Figure>,
+    pub failures: Vec<Failure>,
+    pub missing: Vec<String>,
+}
+
+impl Results {
+    pub fn note(&mut self, case: &str, relay: &str, measured: Measured) {
+        let Measured { metric, unit, value } = measured;
+        let known =
+            self.figures.iter_mut().find(|known| known.case == case && known.relay == relay && known.metric == metric);
+        match known {
+            Some(figure) => {
+                figure.samples.push(value);
+                figure.median = median(&figure.samples);
+            }
+            None => self.figures.push(Figure {
+                case: case.into(),
+                metric,
+                unit,
+                relay: relay.into(),
+                samples: vec![value],
+                median: value,
+            }),
+        }
+    }
+
+    pub fn failed(&mut self, case: &str, relay: &str, what: &str) {
+        self.failures.push(Failure { case: case.into(), relay: relay.into(), what: what.into() });
+    }
+
+    pub fn missing(&mut self, name: &str) {
+        self.missing.push(name.into());
+    }
+
+    pub fn value(&self, case: &str, metric: &str, relay: &str) -> Option<f64> {
+        let found = |figure: &&Figure| figure.case == case && figure.metric == metric && figure.relay == relay;
+        self.figures.iter().find(found).map(|figure| figure.median)
+    }
+
+    /// A row for each figure, a column for each relay; below each value how many times better the first relay is.
+    pub fn table(&self) -> String {
+        let relays = unique(self.figures.iter().map(|figure| figure.relay.as_str()));
+        let rows =
+            unique(self.figures.iter().map(|figure| (figure.case.as_str(), figure.metric.as_str(), figure.unit)));
+        let width = relays.iter().map(|relay| relay.len()).max().unwrap_or_default().max(9) + 2;
+        let label = rows.iter().map(|(_, metric, unit)| metric.len() + unit.name().len() + 5).max().unwrap_or_default();
+        let mut text = String::new();
+        let mut last = "";
+        for (case, metric, unit) in rows {
+            if case != last {
+                let heads: String = relays.iter().map(|relay| format!("{relay:>width$}")).collect();
+                let _ = write!(text, "\n{case:<label$}{heads}\n");
+                last = case;
+            }
+            let values: Vec<Option<f64>> = relays.iter().map(|relay| self.value(case, metric, relay)).collect();
+            let name = format!("  {metric}, {}", unit.name());
+            let cells: String = values.iter().map(|value| format!("{:>width$}", number(*value))).collect();
+            let _ = writeln!(text, "{name:<label$}{}", cells.trim_end());
+            let first = values.first().copied().flatten();
+            let ratios: String = values
+                .iter()
+                .enumerate()
+                .map(|(at, value)| {
+                    format!("{:>width$}", if at == 0 { String::new() } else { ratio(first, *value, unit) })
+                })
+                .collect();
+            if !ratios.trim().is_empty() {
+                let _ = writeln!(text, "{:<label$}{}", "", ratios.trim_end());
+            }
+        }
+        for name in &self.missing {
+            let _ = writeln!(text, "\nnot compared: {name}, which is not installed");
+        }
+        for Failure { case, relay, what } in &self.failures {
+            let _ = writeln!(text, "\nFAILED: {case}: {relay}: {what}");
+        }
+        text
+    }
+}
+
+/// How many times better `ours` is than `theirs`.
+fn ratio(ours: Option<f64>, theirs: Option<f64>, unit: Unit) -> String {
+    let (Some(ours), Some(theirs)) = (ours, theirs) else { return String::new() };
+    let ratio = if unit.more_is_better() { ours / theirs } else { theirs / ours };
+    if ratio.is_finite() { format!("{ratio:.2}x") } else { String::new() }
+}
+
+fn number(value: Option<f64>) -> String {
+    match value {
+        None => "-".into(),
+        Some(value) if value.abs() >= 100.0 => format!("{value:.0}"),
+        Some(value) if value.abs() >= 10.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.3}"),
+    }
+}
+
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        length if length % 2 == 1 => sorted[length / 2],
+        length => f64::midpoint(sorted[length / 2 - 1], sorted[length / 2]),
+    }
+}
+
+fn unique<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut unique = Vec::new();
+    for one in all {
+        if !unique.contains(&one) {
+            unique.push(one);
+        }
+    }
+    unique
+}
