@@ -20,17 +20,20 @@ pub struct Bench {
     contenders: Vec<Contender>,
     runtime: Runtime,
     results: RefCell<Results>,
+    refused: u64,
 }
 
 impl Bench {
     pub fn new(options: Options) -> Result<Self> {
         let mut results = Results::default();
         let contenders = options.contenders(&mut results);
+        results.relays = contenders.iter().map(|contender| contender.name.clone()).collect();
         Ok(Self {
             upstream: Upstream::start(&Play::default())?,
             contenders,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
             results: RefCell::new(results),
+            refused: 0,
             options,
         })
     }
@@ -43,7 +46,7 @@ impl Bench {
     /// In short form only that it works is shown.
     pub fn window(&self, warm: Duration, length: Duration) -> Window {
         if self.options.short {
-            return Window { warm: warm.min(Duration::from_millis(10)), length: length.min(Duration::from_millis(50)) };
+            return Window { warm: warm.min(Duration::from_millis(10)), length: length.min(Duration::from_millis(30)) };
         }
         Window { warm, length }
     }
@@ -66,15 +69,15 @@ impl Bench {
     }
 
     /// Measures the relays in turn, in several rounds; the table has the medians. One that failed is asked no more.
-    pub fn alternate(&self, case: &str, relays: &[Relay], measure: impl Fn(&Relay) -> Result<Vec<Measured>>) {
+    pub fn alternate<T: Named>(&self, case: &str, relays: &[T], measure: impl Fn(&T) -> Result<Vec<Measured>>) {
         let mut failed = vec![false; relays.len()];
         for _ in 0..self.options.rounds() {
             for (relay, failed) in relays.iter().zip(&mut failed).filter(|(_, failed)| !**failed) {
                 match measure(relay) {
-                    Ok(figures) => figures.into_iter().for_each(|figure| self.note(case, &relay.name, figure)),
+                    Ok(figures) => figures.into_iter().for_each(|figure| self.note(case, relay.name(), figure)),
                     Err(error) => {
                         *failed = true;
-                        self.failed(case, &relay.name, &format!("{error:#}"));
+                        self.failed(case, relay.name(), &format!("{error:#}"));
                     }
                 }
             }
@@ -92,6 +95,21 @@ impl Bench {
         self.results.borrow_mut().failed(case, relay, what);
     }
 
+    /// A relay whose proof was judged wrong has done something else than what it was measured for.
+    pub fn nobody_was_refused(&mut self, case: &str) -> Result<()> {
+        let refused = self.upstream.counts()?.refused;
+        if refused > self.refused {
+            self.failed(case, "some relay", &format!("{} proofs of the password were wrong", refused - self.refused));
+        }
+        self.refused = refused;
+        Ok(())
+    }
+
+    /// The names of the hallpasses measured.
+    pub fn ours(&self) -> Vec<String> {
+        self.contenders(&[Kind::Hallpass]).map(|contender| contender.name.clone()).collect()
+    }
+
     pub fn into_results(self) -> Results {
         self.results.into_inner()
     }
@@ -101,6 +119,24 @@ impl Bench {
 #[expect(clippy::print_stderr, reason = "a program for whoever works on this")]
 pub fn eprint_line(line: &str) {
     eprintln!("{line}");
+}
+
+/// What takes turns.
+pub trait Named {
+    /// As the table has it.
+    fn name(&self) -> &str;
+}
+
+impl Named for Relay {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Named for &Contender {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 pub fn measured(metric: impl Into<String>, unit: Unit, value: f64) -> Measured {

@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::compare::measured;
 use crate::head::Connection;
+use crate::relays::{Kind, Relay};
+use crate::results::{Measured, Unit};
 
 /// What no relay needs even for its worst answer; longer is stuck.
 pub const PATIENCE: Duration = Duration::from_secs(8);
@@ -64,14 +67,51 @@ impl Loops {
     pub fn percentile(&self, share: f64) -> f64 {
         percentile(&self.latencies, share)
     }
+
+    /// How many a second, and how long one takes; `each` is what one costs the relay. Nothing may have failed.
+    pub fn figures(&self, clients: usize, each: Option<f64>) -> Result<Vec<Measured>> {
+        let (failed, done) = (self.failures.len(), self.latencies.len());
+        if let Some(first) = self.failures.first() {
+            bail!("with {clients} clients {failed} failed and {done} did not, the first: {first}");
+        }
+        ensure!(done > 0, "with {clients} clients none was done in time");
+        let name = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
+        let mut figures = vec![
+            measured(name.clone(), Unit::PerSecond, self.per_second()),
+            measured(format!("{name}, p50"), Unit::Milliseconds, self.percentile(0.5)),
+            measured(format!("{name}, p99"), Unit::Milliseconds, self.percentile(0.99)),
+        ];
+        figures.extend(each.map(|each| measured(format!("{name}, each"), Unit::CpuMicroseconds, each)));
+        Ok(figures)
+    }
 }
 
-/// In milliseconds.
+/// In milliseconds; `share` is 0.5 for the median.
 pub fn percentile(sample: &[Duration], share: f64) -> f64 {
     let mut sorted = sample.to_vec();
     sorted.sort_unstable();
     let at = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
     sorted.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3)
+}
+
+/// The processor time that the relay uses for what is measured.
+pub struct Meter {
+    before: Duration,
+    begun: Instant,
+}
+
+impl Meter {
+    pub fn start(relay: &Relay) -> Self {
+        Self { before: relay.cpu(), begun: Instant::now() }
+    }
+
+    /// Microseconds for each that counted, the warming up taken as just as dear; nothing without a relay.
+    pub fn each(&self, relay: &Relay, loops: &Loops) -> Option<f64> {
+        let used = relay.cpu().saturating_sub(self.before).as_secs_f64();
+        let share = loops.took.as_secs_f64() / self.begun.elapsed().as_secs_f64().max(f64::EPSILON);
+        let count = loops.latencies.len() as f64;
+        (relay.kind != Kind::Straight && count > 0.0).then(|| used * share / count * 1e6)
+    }
 }
 
 /// So many clients do `step` again and again, each at once after the last. `step` has the client's number and what it
@@ -91,11 +131,14 @@ where
             let (counted, failed, step) = (Rc::clone(&counted), Rc::clone(&failed), Rc::clone(&step));
             tokio::task::spawn_local(async move {
                 let mut state = S::default();
-                while Instant::now() < end && failed.get() < FAILURES {
+                // However short the window: one must be done.
+                while (Instant::now() < end || counted.borrow().latencies.is_empty()) && failed.get() < FAILURES {
                     let outcome = timeout(PATIENCE, step(number, &mut state)).await.context("no end of it");
                     let now = Instant::now();
                     match outcome.and_then(|outcome| outcome) {
-                        Ok(latency) if (begin..end).contains(&now) => counted.borrow_mut().latencies.push(latency),
+                        Ok(latency) if now >= begin && (now < end || counted.borrow().latencies.is_empty()) => {
+                            counted.borrow_mut().latencies.push(latency)
+                        }
                         Ok(_) => {}
                         Err(error) => {
                             failed.set(failed.get() + 1);
@@ -112,6 +155,6 @@ where
         let _ = task.await;
     }
     let mut loops = counted.take();
-    loops.took = Instant::now().min(end).saturating_duration_since(begin);
+    loops.took = if loops.latencies.len() > 1 { window.length } else { begin.elapsed() };
     loops
 }

@@ -6,6 +6,7 @@
 mod cases;
 mod clock;
 mod compare;
+mod goals;
 mod head;
 mod load;
 mod options;
@@ -45,17 +46,22 @@ fn compare(options: Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let json = options.json.clone();
-    let bench = Bench::new(options)?;
+    let mut bench = Bench::new(options)?;
     for case in cases {
         let begun = Instant::now();
         (case.run)(&bench).with_context(|| case.name)?;
+        bench.nobody_was_refused(case.name)?;
         eprint_line(&format!("{:<16} {:>4.1} s", case.name, begun.elapsed().as_secs_f64()));
     }
+    let ours = bench.ours();
     let results = bench.into_results();
     println!("{}", results.table());
+    for name in &ours {
+        println!("Goals of {name}\n{}", goals::table(&results, name));
+    }
     if let Some(file) = json {
         fs::write(&file, serde_json::to_string_pretty(&results)?).with_context(|| file.display().to_string())?;
     }
-    let ours = results.failures.iter().any(|failure| failure.relay.starts_with("hallpass"));
-    Ok(if ours { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let failed = results.failures.iter().any(|failure| ours.contains(&failure.relay));
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

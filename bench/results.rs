@@ -66,6 +66,12 @@ pub struct Figure {
     pub median: f64,
 }
 
+impl Figure {
+    fn is(&self, case: &str, metric: &str, unit: Unit, relay: &str) -> bool {
+        self.case == case && self.metric == metric && self.unit == unit && self.relay == relay
+    }
+}
+
 #[derive(Debug, Clone, Serialize)]
 pub struct Failure {
     pub case: String,
@@ -75,6 +81,8 @@ pub struct Failure {
 
 #[derive(Debug, Default, Serialize)]
 pub struct Results {
+    /// Those compared, in the order of the columns.
+    pub relays: Vec<String>,
     pub figures: Vec<Figure>,
     pub failures: Vec<Failure>,
     pub missing: Vec<String>,
@@ -83,9 +91,7 @@ pub struct Results {
 impl Results {
     pub fn note(&mut self, case: &str, relay: &str, measured: Measured) {
         let Measured { metric, unit, value } = measured;
-        let known =
-            self.figures.iter_mut().find(|known| known.case == case && known.relay == relay && known.metric == metric);
-        match known {
+        match self.figures.iter_mut().find(|known| known.is(case, &metric, unit, relay)) {
             Some(figure) => {
                 figure.samples.push(value);
                 figure.median = median(&figure.samples);
@@ -109,40 +115,29 @@ impl Results {
         self.missing.push(name.into());
     }
 
-    pub fn value(&self, case: &str, metric: &str, relay: &str) -> Option<f64> {
-        let found = |figure: &&Figure| figure.case == case && figure.metric == metric && figure.relay == relay;
-        self.figures.iter().find(found).map(|figure| figure.median)
+    pub fn value(&self, case: &str, metric: &str, unit: Unit, relay: &str) -> Option<f64> {
+        self.figures.iter().find(|figure| figure.is(case, metric, unit, relay)).map(|figure| figure.median)
     }
 
     /// A row for each figure, a column for each relay; below each value how many times better the first relay is.
     pub fn table(&self) -> String {
-        let relays = unique(self.figures.iter().map(|figure| figure.relay.as_str()));
         let rows =
             unique(self.figures.iter().map(|figure| (figure.case.as_str(), figure.metric.as_str(), figure.unit)));
-        let width = relays.iter().map(|relay| relay.len()).max().unwrap_or_default().max(9) + 2;
-        let label = rows.iter().map(|(_, metric, unit)| metric.len() + unit.name().len() + 5).max().unwrap_or_default();
         let mut text = String::new();
         let mut last = "";
         for (case, metric, unit) in rows {
             if case != last {
-                let heads: String = relays.iter().map(|relay| format!("{relay:>width$}")).collect();
-                let _ = write!(text, "\n{case:<label$}{heads}\n");
+                let heads: String = self.relays.iter().map(|relay| cell(relay)).collect();
+                let _ = writeln!(text, "\n{case:<LABEL$}{heads}");
                 last = case;
             }
-            let values: Vec<Option<f64>> = relays.iter().map(|relay| self.value(case, metric, relay)).collect();
-            let name = format!("  {metric}, {}", unit.name());
-            let cells: String = values.iter().map(|value| format!("{:>width$}", number(*value))).collect();
-            let _ = writeln!(text, "{name:<label$}{}", cells.trim_end());
-            let first = values.first().copied().flatten();
-            let ratios: String = values
-                .iter()
-                .enumerate()
-                .map(|(at, value)| {
-                    format!("{:>width$}", if at == 0 { String::new() } else { ratio(first, *value, unit) })
-                })
-                .collect();
+            let values: Vec<_> = self.relays.iter().map(|relay| self.value(case, metric, unit, relay)).collect();
+            let cells: String = values.iter().map(|value| cell(&number(*value))).collect();
+            let _ = writeln!(text, "{:<LABEL$}{cells}", format!("  {metric}, {}", unit.name()));
+            let (first, others) = values.split_first().unwrap_or((&None, &[]));
+            let ratios: String = others.iter().map(|value| cell(&ratio(*first, *value, unit))).collect();
             if !ratios.trim().is_empty() {
-                let _ = writeln!(text, "{:<label$}{}", "", ratios.trim_end());
+                let _ = writeln!(text, "{:<LABEL$}{}{}", "", cell(""), ratios.trim_end());
             }
         }
         for name in &self.missing {
@@ -153,6 +148,12 @@ impl Results {
         }
         text
     }
+}
+
+const LABEL: usize = 30;
+
+fn cell(text: &str) -> String {
+    format!(" {text:>10}")
 }
 
 /// How many times better `ours` is than `theirs`.

@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-use crate::compare::{Bench, measured};
+use crate::compare::Bench;
 use crate::load::{self, Window};
 use crate::pattern;
 use crate::relays::{Kind, Relay, Wish};
-use crate::results::{Measured, Unit};
+use crate::results::Measured;
 use crate::upstream::Auth;
 
 const CLIENTS: [usize; 3] = [1, 16, 256];
+const MOST_SHORT: usize = 16;
 /// One in so many tunnels carries bytes, which must come back right.
 const CHECKED: usize = 8;
 
@@ -24,10 +25,17 @@ pub fn no_auth(bench: &Bench) -> Result<()> {
     run(bench, "connect-no-auth", Auth::None, &kinds, &CLIENTS)
 }
 
+/// Logging on is one more field of the request.
+pub fn basic(bench: &Bench) -> Result<()> {
+    let kinds = [Kind::Hallpass, Kind::Px, Kind::Squid, Kind::Tinyproxy];
+    run(bench, "connect-basic", Auth::Basic, &kinds, &[16])
+}
+
 fn run(bench: &Bench, case: &str, auth: Auth, kinds: &[Kind], clients: &[usize]) -> Result<()> {
     let relays = bench.start(case, kinds, &Wish::new(auth, bench.upstream.addresses));
-    let window = bench.window(Duration::from_millis(200), Duration::from_millis(700));
-    for clients in clients {
+    let window = bench.window(Duration::from_millis(150), Duration::from_millis(500));
+    let most = if bench.options.short { MOST_SHORT } else { usize::MAX };
+    for clients in clients.iter().filter(|clients| **clients <= most) {
         bench.alternate(case, &relays, |relay| bench.block_on(connects(relay, *clients, window)));
     }
     Ok(())
@@ -37,7 +45,7 @@ async fn connects(relay: &Relay, clients: usize, window: Window) -> Result<Vec<M
     let address = relay.address;
     // What a first request costs is another case.
     load::echo(&mut load::tunnel(address, "echo.bench").await?, b"awake").await?;
-    let before = relay.cpu();
+    let meter = load::Meter::start(relay);
     let loops = load::repeat(clients, window, async move |number: usize, done: &mut usize| {
         let begun = Instant::now();
         let mut tunnel = load::tunnel(address, "echo.bench").await?;
@@ -49,17 +57,5 @@ async fn connects(relay: &Relay, clients: usize, window: Window) -> Result<Vec<M
         Ok(took)
     })
     .await;
-    let used = relay.cpu().saturating_sub(before);
-    ensure!(loops.failures.is_empty(), "{} failed, the first: {}", loops.failures.len(), loops.failures[0]);
-    let share = window.length.as_secs_f64() / (window.warm + window.length).as_secs_f64();
-    let each = used.as_secs_f64() * share / (loops.latencies.len() as f64).max(1.0);
-    let mut figures = vec![
-        measured(format!("{clients} clients"), Unit::PerSecond, loops.per_second()),
-        measured(format!("{clients} clients, p50"), Unit::Milliseconds, loops.percentile(0.5)),
-        measured(format!("{clients} clients, p99"), Unit::Milliseconds, loops.percentile(0.99)),
-    ];
-    if relay.kind != Kind::Straight {
-        figures.push(measured(format!("{clients} clients, each"), Unit::CpuMicroseconds, each * 1e6));
-    }
-    Ok(figures)
+    loops.figures(clients, meter.each(relay, &loops))
 }

@@ -1,6 +1,9 @@
 //! What is compared, a file for each case.
 
+mod cold;
 mod connect;
+mod events;
+mod forward;
 mod throughput;
 
 use anyhow::Result;
@@ -16,6 +19,12 @@ pub struct Case {
 /// In the order of the table.
 pub const ALL: &[Case] = &[
     Case { name: "connect-ntlm", run: connect::ntlm },
+    Case { name: "connect-basic", run: connect::basic },
     Case { name: "connect-no-auth", run: connect::no_auth },
+    Case { name: "cold-ntlm", run: cold::ntlm },
+    Case { name: "get", run: forward::get },
+    Case { name: "post", run: forward::post },
     Case { name: "download", run: throughput::download },
+    Case { name: "upload", run: throughput::upload },
+    Case { name: "sse", run: events::run },
 ];

@@ -30,7 +30,7 @@ impl Kind {
             Self::Cntlm => "cntlm",
             Self::Px => "px",
             Self::Haproxy => "haproxy",
-            Self::HaproxySplice => "haproxy-splice",
+            Self::HaproxySplice => "ha-splice",
             Self::Squid => "squid",
             Self::Tinyproxy => "tinyproxy",
             Self::Straight => "straight",

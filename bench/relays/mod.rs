@@ -5,7 +5,7 @@ mod kinds;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -19,7 +19,6 @@ pub use kinds::Kind;
 
 /// The slowest to start is an interpreter with a cold disk.
 const START: Duration = Duration::from_secs(20);
-const STOP: Duration = Duration::from_secs(2);
 
 /// What a case wants of the relays it starts.
 #[derive(Debug, Clone)]
@@ -59,7 +58,7 @@ pub struct Relay {
 struct Process {
     child: Child,
     /// Its configuration, state and output.
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Relay {
@@ -73,7 +72,7 @@ impl Relay {
             .with_context(|| format!("{} cannot be configured", contender.name))?;
         let begun = Instant::now();
         let child = spawn(command, home.path()).with_context(|| format!("{} does not start", contender.name))?;
-        let mut process = Process { child, _home: home };
+        let mut process = Process { child, home };
         wait_for(&mut process, address).with_context(|| contender.name.clone())?;
         Ok(Self {
             kind: contender.kind,
@@ -103,41 +102,23 @@ impl Relay {
     pub fn cpu(&self) -> Duration {
         self.pid().map(process::cpu).unwrap_or_default()
     }
-
-    /// How it ended, if it did.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.process.as_mut().and_then(|process| process.child.try_wait().ok().flatten())
-    }
-
-    /// What it wrote to stdout and stderr.
-    pub fn output(&self) -> String {
-        self.process.as_ref().map(Process::output).unwrap_or_default()
-    }
 }
 
 impl Process {
     fn output(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self._home.path().join("output")).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&fs::read(self.home.path().join("output")).unwrap_or_default()).into_owned()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let tree = process::tree(self.child.id());
-        send(&tree, Signal::TERM);
-        let begun = Instant::now();
-        while begun.elapsed() < STOP && !matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
-            std::thread::sleep(Duration::from_millis(5));
+        // None of them has anything to save, and some take seconds to say goodbye.
+        for pid in process::tree(self.child.id()).into_iter().filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
+        {
+            // One that is gone already is what is wanted.
+            let _ = kill_process(pid, Signal::KILL);
         }
-        send(&tree, Signal::KILL);
         let _ = self.child.wait();
-    }
-}
-
-fn send(tree: &[u32], signal: Signal) {
-    for pid in tree.iter().filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?)) {
-        // One that is gone already is what is wanted.
-        let _ = kill_process(pid, signal);
     }
 }
 

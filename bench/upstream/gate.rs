@@ -23,15 +23,6 @@ pub enum Auth {
 
 impl Auth {
     pub const ALL: [Self; 4] = [Self::None, Self::Basic, Self::Ntlm, Self::Negotiate];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "no-auth",
-            Self::Basic => "Basic",
-            Self::Ntlm => "NTLM",
-            Self::Negotiate => "Negotiate",
-        }
-    }
 }
 
 /// What all connections of one port have in common.

@@ -14,6 +14,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 pub use gate::{Auth, DOMAIN, PASSWORD, USER};
+pub use origin::{EVENT, SMALL, STRIDE, sent};
 pub use serve::serve;
 
 /// The first argument of the process that plays.
@@ -104,10 +105,6 @@ impl Upstream {
         answers.read_line(&mut line)?;
         let addresses = serde_json::from_str(&line).with_context(|| format!("the played upstream said {line:?}"))?;
         Ok(Self { addresses, child, orders, answers })
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     pub fn counts(&mut self) -> Result<Counts> {

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::MissedTickBehavior;
 
@@ -25,7 +25,7 @@ pub const STRIDE: u64 = 1024 * 1024;
 /// What an upload with wrong bytes is told.
 pub const WRONG: u64 = u64::MAX;
 /// How often an event is sent.
-pub const EVENTS_EVERY: Duration = Duration::from_millis(1);
+const EVENTS_EVERY: Duration = Duration::from_millis(1);
 
 pub async fn tunnel(mut connection: Connection, head: Head) -> Result<()> {
     connection.stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
@@ -71,8 +71,7 @@ async fn down(connection: Connection) -> Result<()> {
     }
     to.write_all(&sent.to_le_bytes()).await?;
     // Relays differ in how they end a tunnel, which is not what is compared: the client leaves first.
-    from.read(&mut stop).await?;
-    Ok(())
+    from.read(&mut stop).await.map(|_| ()).context("the client's end")
 }
 
 async fn up(mut connection: Connection) -> Result<()> {
@@ -96,8 +95,18 @@ async fn up(mut connection: Connection) -> Result<()> {
     }
 }
 
+/// The length of an event.
+pub const EVENT: usize = 28;
+
+/// When an event was sent.
+pub fn sent(event: &[u8]) -> Result<Duration> {
+    let digits = event.strip_prefix(b"data: ").and_then(|event| event.strip_suffix(b"\n\n"));
+    let digits = std::str::from_utf8(digits.context("an event with wrong bytes")?)?;
+    Ok(Duration::from_nanos(digits.parse().context("an event with wrong bytes")?))
+}
+
 /// An event: its length is always the same, so that it is read with no more than a comparison.
-pub fn event(sent: Duration) -> String {
+fn event(sent: Duration) -> String {
     format!("data: {:020}\n\n", sent.as_nanos())
 }
 
