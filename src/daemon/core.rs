@@ -89,6 +89,7 @@ impl Core {
         current.parts = parts;
         self.publish(&current);
         self.live().forget_refusals();
+        self.live().drop_dialled_ahead();
         Ok(())
     }
 

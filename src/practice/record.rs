@@ -1,5 +1,6 @@
 //! What reached a practice server: connections, requests, logons. Tests and the demo's last step read it.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::{HeaderMap, Method, Request};
@@ -68,9 +69,9 @@ struct Pages {
 }
 
 impl Record {
-    /// How many connections were ever accepted.
-    pub fn connections(&self) -> u64 {
-        self.pages().connections
+    /// How many connections carried a request; one that only waits for its first is none of them.
+    pub fn connections(&self) -> usize {
+        self.pages().requests.iter().map(|seen| seen.connection).collect::<HashSet<_>>().len()
     }
 
     /// How many of them are open now. One that became a tunnel is counted there instead.

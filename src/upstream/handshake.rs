@@ -56,7 +56,9 @@ pub enum Connected {
 struct Begun {
     dialled: Dialled,
     key: PoolKey,
-    /// Others were served on it: its end says nothing about the upstream.
+    /// It was there before it was wanted: its end says nothing about the upstream.
+    waited: bool,
+    /// Others were served on it, perhaps long ago.
     reused: bool,
     /// It was authenticated before, so that the request needs no credentials of its own.
     authenticated: bool,
@@ -105,7 +107,7 @@ impl Upstreams {
                 // The dial has its own time-out, so that a dead upstream and a slow one are told apart.
                 let begun = match idle {
                     Some(idle) => self.begin_again(upstream, key, idle, era),
-                    None => Begun::fresh(self.dial(upstream, patience).await?, key, era),
+                    None => self.begin(upstream, patience, key, era).await?,
                 };
                 let (proved, began) = (AtomicBool::new(false), Instant::now());
                 let shaken = timeout(self.handshake_timeout, self.shake(upstream, begun, target, fields, &proved))
@@ -130,10 +132,24 @@ impl Upstreams {
         ConnectCause::HandshakeTimeout { limit: self.handshake_timeout, proved: proved.load(Ordering::Relaxed) }
     }
 
+    async fn begin(
+        &self,
+        upstream: &Arc<Upstream>,
+        patience: Patience,
+        key: PoolKey,
+        era: u64,
+    ) -> Result<Begun, ConnectCause> {
+        let spare = if patience == Patience::Full { self.spare(upstream) } else { None };
+        match spare {
+            Some(dialled) => Ok(Begun { waited: true, ..Begun::fresh(dialled, key, era) }),
+            None => Ok(Begun::fresh(self.dial(upstream, patience).await?, key, era)),
+        }
+    }
+
     fn begin_again(&self, upstream: &Upstream, key: PoolKey, idle: Idle, era: u64) -> Begun {
         let authenticated = self.is_logged_in(upstream, &idle);
         let dialled = Dialled { wire: idle.wire, binding: idle.binding };
-        Begun { dialled, key, reused: true, authenticated, era }
+        Begun { waited: true, reused: true, authenticated, ..Begun::fresh(dialled, key, era) }
     }
 
     /// The next request on it needs no credentials.
@@ -171,7 +187,7 @@ impl Upstreams {
                     Ok(answer) if answer.status == 407 => answer,
                     Ok(answer) => return self.finish(upstream, exchange, begun, answer),
                     // It may have ended before it was asked.
-                    Err(error) if begun.reused && !exchange.proves_now() && is_break(&error) => break,
+                    Err(error) if begun.waited && !exchange.proves_now() && is_break(&error) => break,
                     Err(error) => {
                         may_send_again(&mut exchange, error)?;
                         break;
@@ -180,7 +196,7 @@ impl Upstreams {
                 if begun.authenticated {
                     self.live.asks_each_time(&self.key(upstream));
                 }
-                (begun.reused, begun.authenticated) = (false, false);
+                (begun.waited, begun.reused, begun.authenticated) = (false, false, false);
                 let action;
                 let wire = &mut begun.dialled.wire;
                 (exchange, action) = self.respond(upstream, exchange, wire, &line.method, &line, &answer).await?;
@@ -280,7 +296,7 @@ impl Upstreams {
 
 impl Begun {
     fn fresh(dialled: Dialled, key: PoolKey, era: u64) -> Self {
-        Self { dialled, key, reused: false, authenticated: false, era }
+        Self { dialled, key, waited: false, reused: false, authenticated: false, era }
     }
 
     async fn leg(

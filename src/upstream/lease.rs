@@ -1,5 +1,6 @@
 //! A connection for requests with bodies: taken from the idle ones or made, made ready, given back.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use tokio::time::timeout;
 use super::attempts::Patience;
 use super::pool::{Idle, PoolKey};
 use super::stream::Stream;
-use super::{ConnectCause, ConnectError, Upstream, Upstreams};
+use super::{ConnectCause, ConnectError, Dialled, Upstream, Upstreams};
 use crate::address::Target;
 use crate::auth::{ChannelBinding, Exchange, Outcome, RequestLine, Scheme, Start};
 use crate::http1::Wire;
@@ -34,7 +35,7 @@ pub struct Lease {
     pub credentials: Option<Credentials>,
     /// What NTLM and Negotiate on this connection are bound to.
     pub(super) binding: Option<ChannelBinding>,
-    /// It served another request before: a close without an answer says nothing about the upstream.
+    /// It served another request before, or waited for one: a close without an answer says nothing about the upstream.
     pub reused: bool,
     /// The connection itself is authenticated.
     pub(super) authenticated: bool,
@@ -146,13 +147,20 @@ impl Upstreams {
             }
             (Hop::Upstream(endpoint), idle) => {
                 let upstream = &self.find(endpoint);
+                let was_idle = idle.is_some();
                 let mut lease = match idle {
                     Some(idle) => self.reuse(upstream, key, idle),
+                    // What cannot be sent twice goes where nobody may have hung up meanwhile.
+                    None if body == BodyHint::Empty && !fresh && patience == Patience::Full => {
+                        self.fresh_or_spare(upstream, key).await?
+                    }
                     None => self.fresh(upstream, key, patience).await?,
                 };
                 let proved = AtomicBool::new(false);
                 let prepare = async {
                     self.open(upstream, &mut lease, line).await?;
+                    // If nobody answers, what shows the secret may have been judged all the same.
+                    lease.reused &= was_idle || !lease.proves_now();
                     if self.needs_safe_legs(upstream, &lease, body) {
                         self.safe_legs(upstream, &mut lease, line, &proved).await?;
                     }
@@ -176,8 +184,19 @@ impl Upstreams {
         patience: Patience,
     ) -> Result<Lease, ConnectCause> {
         let dialled = self.dial(upstream, patience).await?;
+        Ok(self.begin_on(upstream, key, dialled, false))
+    }
+
+    async fn fresh_or_spare(&self, upstream: &Arc<Upstream>, key: PoolKey) -> Result<Lease, ConnectCause> {
+        match self.spare(upstream) {
+            Some(dialled) => Ok(self.begin_on(upstream, key, dialled, true)),
+            None => self.fresh(upstream, key, Patience::Full).await,
+        }
+    }
+
+    fn begin_on(&self, upstream: &Upstream, key: PoolKey, dialled: Dialled, waited: bool) -> Lease {
         let exchange = Exchange::new(self.plan(upstream, dialled.binding.clone()));
-        Ok(Lease { binding: dialled.binding, exchange: Some(exchange), ..Lease::bare(key, dialled.wire, false) })
+        Lease { binding: dialled.binding, exchange: Some(exchange), ..Lease::bare(key, dialled.wire, waited) }
     }
 
     /// What the first request on this connection carries.

@@ -16,6 +16,7 @@ use super::logons::Logons;
 use super::marks::{Health, Marks};
 use super::pool::{Idle, Pool, PoolKey};
 use super::said::Said;
+use super::spare::Spares;
 use super::witness::Witness;
 use crate::address::Endpoint;
 use crate::auth::{Outcome, Scheme, Start};
@@ -63,6 +64,7 @@ impl Known {
 pub struct Live {
     known: Mutex<HashMap<UpstreamKey, Known>>,
     pool: Pool,
+    spares: Arc<Spares>,
     forbidden: Forbidden,
     marks: Arc<Marks>,
     /// Counts the networks that were left.
@@ -152,9 +154,18 @@ impl Live {
         &self.pool
     }
 
+    pub(super) fn spares(&self) -> &Arc<Spares> {
+        &self.spares
+    }
+
+    /// They wait as idle connections do, and share their limit.
+    pub(super) fn room_for_spares(&self) -> usize {
+        self.pool.room(0)
+    }
+
     /// Unless everything was forgotten since `era`: whoever forgets counts on, and then drops what is idle.
     pub(super) fn put(&self, key: PoolKey, entry: Idle, era: u64) {
-        self.pool.put(key, entry, || era == self.forbidden.era());
+        self.pool.put(key, entry, self.spares.count(), || era == self.forbidden.era());
     }
 
     pub(super) fn forbidden(&self) -> &Forbidden {
@@ -195,6 +206,18 @@ impl Live {
     /// Something about the network is changing; what is idle may have lost its way.
     pub fn drop_idle(&self) {
         self.pool.clear();
+        self.drop_dialled_ahead();
+    }
+
+    /// Descriptors have run out: what nobody uses makes room.
+    pub(super) fn make_room(&self) {
+        self.drop_idle();
+        self.spares.rest();
+    }
+
+    /// Another configuration may dial otherwise.
+    pub fn drop_dialled_ahead(&self) {
+        self.spares.clear();
     }
 
     /// Differs from one network to the next.
@@ -246,6 +269,7 @@ impl Live {
     pub fn sweep(&self, now: Instant) {
         self.forbidden.sweep(now);
         self.pool.sweep(now);
+        self.spares.sweep(now);
     }
 }
 

@@ -24,6 +24,7 @@ mod reach;
 mod said;
 pub mod shown;
 mod socks;
+mod spare;
 mod stream;
 mod tls;
 mod unlisted;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 pub use dial::{Addresses, DialError, Dialer, OwnAddress, Resolve, tune};
@@ -80,6 +82,19 @@ pub struct Upstream {
     pub channel_bindings: bool,
     /// Differs whenever the credential or the TLS settings differ.
     pub generation: u64,
+}
+
+impl Upstream {
+    /// TLS where it wants that.
+    async fn secure(&self, stream: TcpStream, limit: Duration) -> Result<Dialled, ConnectCause> {
+        let Some(tls) = &self.tls else {
+            return Ok(Dialled { wire: Wire::new(Stream::Tcp(stream)), binding: None });
+        };
+        let timed_out = |_| ConnectCause::HandshakeTimeout { limit, proved: false };
+        let stream = timeout(limit, tls.connect(&self.endpoint.target, stream)).await.map_err(timed_out)??;
+        let binding = if self.channel_bindings { tls::server_end_point(&stream) } else { None };
+        Ok(Dialled { wire: Wire::new(Stream::Tls(Box::new(stream))), binding })
+    }
 }
 
 /// All that is needed to get through hops; immutable but for [`Live`].
@@ -205,7 +220,8 @@ impl ConnectError {
     }
 }
 
-/// A fresh connection to an upstream.
+/// A connection to an upstream on which nothing was said yet.
+#[derive(Debug)]
 struct Dialled {
     wire: Wire<Stream>,
     binding: Option<ChannelBinding>,
@@ -235,15 +251,8 @@ impl Upstreams {
     }
 
     async fn dial_to_its_end(&self, upstream: &Upstream, patience: Patience) -> Result<Dialled, ConnectCause> {
-        let target = &upstream.endpoint.target;
         let stream = self.reach(&upstream.endpoint, patience).await?;
-        let Some(tls) = &upstream.tls else {
-            return Ok(Dialled { wire: Wire::new(Stream::Tcp(stream)), binding: None });
-        };
-        let timed_out = |_| ConnectCause::HandshakeTimeout { limit: self.handshake_timeout, proved: false };
-        let stream = timeout(self.handshake_timeout, tls.connect(target, stream)).await.map_err(timed_out)??;
-        let binding = if upstream.channel_bindings { tls::server_end_point(&stream) } else { None };
-        Ok(Dialled { wire: Wire::new(Stream::Tls(Box::new(stream))), binding })
+        upstream.secure(stream, self.handshake_timeout).await
     }
 
     fn key(&self, upstream: &Upstream) -> UpstreamKey {

@@ -66,17 +66,27 @@ impl Pool {
         found
     }
 
-    /// `counts` is asked while nobody can clear the pool.
-    pub fn put(&self, key: PoolKey, entry: Idle, counts: impl FnOnce() -> bool) {
+    /// `others` share the limit. `counts` is asked while nobody can clear the pool.
+    pub fn put(&self, key: PoolKey, entry: Idle, others: usize, counts: impl FnOnce() -> bool) {
         let mut idle = self.lock();
         if !counts() {
             return;
         }
-        let total: usize = idle.values().map(Vec::len).sum();
+        let room = self.room_beside(&idle, others);
         let list = idle.entry(key).or_default();
-        if list.len() < MAX_IDLE_PER_KEY && total < self.most {
+        if list.len() < MAX_IDLE_PER_KEY && room > 0 {
             list.push(entry);
         }
+    }
+
+    /// How many more there may be beside so many others.
+    pub fn room(&self, others: usize) -> usize {
+        self.room_beside(&self.lock(), others)
+    }
+
+    fn room_beside(&self, idle: &HashMap<PoolKey, Vec<Idle>>, others: usize) -> usize {
+        let total: usize = idle.values().map(Vec::len).sum();
+        self.most.saturating_sub(total + others)
     }
 
     pub fn clear(&self) {

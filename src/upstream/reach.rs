@@ -49,7 +49,7 @@ impl Upstreams {
     async fn dial_with_room(&self, target: &Target, forbids: fn(IpAddr) -> bool) -> Result<TcpStream, DialError> {
         match self.dialer.dial_unless(target, forbids).await {
             Err(error) if error.is_shortage() => {
-                self.live.drop_idle();
+                self.live.make_room();
                 self.dialer.dial_unless(target, forbids).await
             }
             dialled => dialled,

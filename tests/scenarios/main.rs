@@ -37,6 +37,7 @@ mod secrets;
 mod several_upstreams;
 mod smuggling;
 mod socks_upstream;
+mod spares;
 mod status;
 mod support;
 mod tls_upstream;

@@ -128,7 +128,14 @@ impl Drop for Faulty {
 
 async fn play(mut peer: Peer, connection: usize, script: &impl Fn(&Heard) -> Say, told: &Mutex<Told>) {
     loop {
-        if let Some((at, kind)) = due_request(told) {
+        if let Some((_, kind)) = due_request(told, false) {
+            return strike(peer, kind).await;
+        }
+        // One that was dialled ahead waits for its request.
+        if !peer.has_begun().await {
+            return;
+        }
+        if let Some((at, kind)) = due_request(told, true) {
             peer.take_up_to(at).await;
             return strike(peer, kind).await;
         }
@@ -155,10 +162,10 @@ async fn play(mut peer: Peer, connection: usize, script: &impl Fn(&Heard) -> Say
     }
 }
 
-fn due_request(told: &Mutex<Told>) -> Option<(usize, Kind)> {
+fn due_request(told: &Mutex<Told>, has_begun: bool) -> Option<(usize, Kind)> {
     let mut told = told.lock().unwrap();
     let Some(Fault::Request { number, at, kind }) = told.fault else { return None };
-    let due = !told.struck && told.heard.len() == number;
+    let due = !told.struck && told.heard.len() == number && (has_begun || at == 0);
     told.struck |= due;
     due.then_some((at, kind))
 }

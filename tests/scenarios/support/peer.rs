@@ -179,6 +179,11 @@ impl Peer {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
+    /// However long that takes. False if the stream ended first.
+    pub async fn has_begun(&self) -> bool {
+        !self.buffer.is_empty() || matches!(self.stream.peek(&mut [0]).await, Ok(1))
+    }
+
     /// `None`: the stream ended first.
     pub async fn try_head(&mut self) -> Option<Head> {
         loop {

@@ -10,30 +10,48 @@ use hallpass::practice::{Account, Accounts, NtlmJudge, Verdict};
 use socket2::{Domain, Socket, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::{Head, PASSWORD, Peer, soon};
 
-/// A listener whose connections a test takes and plays itself.
-pub struct Scripted(TcpListener);
+/// A listener whose connections a test takes and plays itself, as soon as they say something: what was dialled ahead waits.
+pub struct Scripted {
+    listener: TcpListener,
+    silent: AsyncMutex<JoinSet<Option<TcpStream>>>,
+}
 
 impl Scripted {
     pub async fn start() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self { listener, silent: AsyncMutex::default() }
     }
 
     pub fn addr(&self) -> SocketAddr {
-        self.0.local_addr().unwrap()
+        self.listener.local_addr().unwrap()
     }
 
     /// However long that takes.
     pub async fn accept_whenever(&self) -> Peer {
-        Peer::new(self.0.accept().await.unwrap().0)
+        let mut silent = self.silent.lock().await;
+        loop {
+            tokio::select! {
+                biased;
+                Some(stream) = silent.join_next() => match stream.unwrap() {
+                    Some(stream) => return Peer::new(stream),
+                    None => {}
+                },
+                taken = self.listener.accept() => {
+                    let (stream, _) = taken.unwrap();
+                    silent.spawn(async move { matches!(stream.peek(&mut [0]).await, Ok(1)).then_some(stream) });
+                }
+            }
+        }
     }
 
     pub async fn accept(&self) -> Peer {
-        Peer::new(soon("a connection to the upstream", self.0.accept()).await.unwrap().0)
+        soon("a connection to the upstream", self.accept_whenever()).await
     }
 }
 
