@@ -158,9 +158,10 @@ fn cell(text: &str) -> String {
 
 /// How many times better `ours` is than `theirs`.
 fn ratio(ours: Option<f64>, theirs: Option<f64>, unit: Unit) -> String {
-    let (Some(ours), Some(theirs)) = (ours, theirs) else { return String::new() };
+    // Less than the clock shows is no number to divide by.
+    let (Some(ours @ 0.0001..), Some(theirs @ 0.0001..)) = (ours, theirs) else { return String::new() };
     let ratio = if unit.more_is_better() { ours / theirs } else { theirs / ours };
-    if ratio.is_finite() { format!("{ratio:.2}x") } else { String::new() }
+    format!("{ratio:.2}x")
 }
 
 fn number(value: Option<f64>) -> String {
