@@ -17,6 +17,7 @@ pub enum Kind {
     Cntlm,
     Px,
     Haproxy,
+    #[value(name = "ha-splice", alias = "haproxy-splice")]
     HaproxySplice,
     Squid,
     Tinyproxy,
