@@ -6,8 +6,10 @@
 mod cases;
 mod clock;
 mod compare;
+mod crowd;
 mod goals;
 mod head;
+mod kdc;
 mod load;
 mod options;
 mod pattern;

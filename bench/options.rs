@@ -62,6 +62,15 @@ impl Options {
         self.rounds.unwrap_or(if self.short { 1 } else { 3 })
     }
 
+    /// The words by which a run of this program compares the same in the same way.
+    pub fn again(&self) -> Vec<String> {
+        let mut words: Vec<String> = self.relays.iter().map(|kind| format!("--relay={}", kind.name())).collect();
+        words.extend(self.binaries.iter().map(|binary| format!("--binary={binary}")));
+        words.extend(self.rounds.map(|rounds| format!("--rounds={rounds}")));
+        words.extend(self.short.then(|| "--short".into()));
+        words
+    }
+
     pub fn wants(&self, case: &str) -> bool {
         self.cases.is_empty() || self.cases.iter().any(|word| case.contains(word.as_str()))
     }

@@ -37,6 +37,7 @@ pub fn cpu(root: u32) -> Duration {
 struct Stat {
     parent: u32,
     cpu: Duration,
+    threads: u64,
 }
 
 impl Stat {
@@ -46,6 +47,46 @@ impl Stat {
         let (_, numbers) = text.rsplit_once(") ").context("no name")?;
         let field =
             |at: usize| numbers.split(' ').nth(at).and_then(|word| word.parse::<u64>().ok()).unwrap_or_default();
-        Ok(Self { parent: u32::try_from(field(1))?, cpu: TICK * u32::try_from(field(11) + field(12))? })
+        Ok(Self {
+            parent: u32::try_from(field(1))?,
+            cpu: TICK * u32::try_from(field(11) + field(12))?,
+            threads: field(17),
+        })
     }
+}
+
+/// The memory that a tree takes up, in KiB: what it shares with others is shared out among them (PSS).
+pub fn memory(root: u32) -> Result<f64> {
+    let kib = |pid: u32| -> Result<f64> {
+        let file = format!("/proc/{pid}/smaps_rollup");
+        let text = fs::read_to_string(&file)
+            .with_context(|| format!("{file} (who keeps others from reading its memory shows it to root only)"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    };
+    tree(root).into_iter().map(kib).sum()
+}
+
+/// How many descriptors a tree has open.
+pub fn descriptors(root: u32) -> Result<usize> {
+    let of = |pid| Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count());
+    tree(root).into_iter().map(of).sum()
+}
+
+/// How many threads a tree has.
+pub fn threads(root: u32) -> u64 {
+    tree(root).into_iter().filter_map(|pid| Stat::of(pid).ok()).map(|stat| stat.threads).sum()
+}
+
+/// How long the threads of a tree have run, finer than in ticks. Those that have ended are not in it.
+pub fn run_time(root: u32) -> Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for pid in tree(root) {
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            // One that has ended meanwhile is none.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            sum += Duration::from_nanos(text.split(' ').next().unwrap_or_default().parse()?);
+        }
+    }
+    Ok(sum)
 }

@@ -2,8 +2,13 @@
 
 mod cold;
 mod connect;
+mod delay;
 mod events;
 mod forward;
+mod growth;
+mod idle;
+mod many;
+mod start;
 mod throughput;
 
 use anyhow::Result;
@@ -27,4 +32,10 @@ pub const ALL: &[Case] = &[
     Case { name: "download", run: throughput::download },
     Case { name: "upload", run: throughput::upload },
     Case { name: "sse", run: events::run },
+    Case { name: "delay-answers", run: delay::answers },
+    Case { name: "delay-line", run: delay::line },
+    Case { name: "idle", run: idle::run },
+    Case { name: "many", run: many::run },
+    Case { name: "growth", run: growth::run },
+    Case { name: "start", run: start::run },
 ];

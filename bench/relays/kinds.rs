@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use super::{Contender, Wish};
+use crate::crowd;
 use crate::upstream::{Auth, DOMAIN, PASSWORD, USER};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
@@ -83,7 +84,9 @@ pub fn command(contender: &Contender, wish: &Wish, listen: SocketAddr, home: &Pa
         Kind::Hallpass => hallpass(&mut command, wish, upstream, listen, home)?,
         Kind::Cntlm => cntlm(&mut command, upstream, listen, home)?,
         Kind::Px => px(&mut command, wish.auth, upstream, listen)?,
-        Kind::Haproxy => haproxy(&mut command, "maxconn 9000", "", upstream, listen, home)?,
+        Kind::Haproxy => {
+            haproxy(&mut command, &format!("maxconn {}", crowd::room_for(11_000) + 400), "", upstream, listen, home)?
+        }
         // It counts the pipes as well, which limits on descriptors do not allow for as many.
         Kind::HaproxySplice => haproxy(&mut command, "maxconn 2000", "option splice-auto", upstream, listen, home)?,
         Kind::Squid => squid(&mut command, wish.auth, upstream, listen, home)?,
@@ -101,12 +104,10 @@ fn write(home: &Path, name: &str, text: &str) -> Result<PathBuf> {
 
 fn hallpass(command: &mut Command, wish: &Wish, upstream: SocketAddr, listen: SocketAddr, home: &Path) -> Result<()> {
     let file = write(home, "hallpass.toml", &wish.keys)?;
-    command.arg("--config").arg(file).args([
-        "--listen",
-        &listen.to_string(),
-        "--upstream",
-        &format!("http://{upstream}"),
-    ]);
+    command.arg("--config").arg(file).args(["--listen", &listen.to_string()]);
+    if !wish.keys.contains("[upstreams.") {
+        command.args(["--upstream", &format!("http://{upstream}")]);
+    }
     match wish.auth {
         Auth::None => {}
         Auth::Negotiate => {

@@ -6,12 +6,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
 use hallpass::practice::{Account, Accounts, NtlmJudge, Verdict};
+use libgssapi::context::{SecurityContext, ServerCtx};
+use libgssapi::credential::{Cred, CredUsage};
 
 use crate::head::Head;
 
 pub const DOMAIN: &str = "BENCH";
 pub const USER: &str = "alice";
 pub const PASSWORD: &str = "Alice-Pw-1";
+/// Where the system's Kerberos library is told of the keytab that tickets are checked by.
+pub const KEYTAB: &str = "KRB5_KTNAME";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Auth {
@@ -31,6 +35,8 @@ pub struct Gate {
     auth: Auth,
     accounts: Accounts,
     basic: Arc<str>,
+    /// The service's key, where there is a keytab.
+    key: Option<Cred>,
 }
 
 impl Gate {
@@ -40,6 +46,7 @@ impl Gate {
             auth,
             accounts: Accounts::new([Account::new(DOMAIN, USER, PASSWORD)]),
             basic: format!("Basic {}", STANDARD.encode(pair)).into(),
+            key: std::env::var_os(KEYTAB).and_then(|_| Cred::acquire(None, None, CredUsage::Accept, None).ok()),
         }
     }
 }
@@ -80,14 +87,27 @@ impl Door {
             (Auth::Basic, None) => Answer::Challenge("Basic realm=\"bench\"".into()),
             (Auth::Ntlm, Some(shown)) => self.ntlm(shown, "NTLM"),
             (Auth::Ntlm, None) => Answer::Challenge("NTLM".into()),
-            (Auth::Negotiate, Some(shown)) => self.ntlm(shown, "Negotiate"),
+            (Auth::Negotiate, Some(shown)) => self.negotiate(shown),
             (Auth::Negotiate, None) => Answer::Challenge("Negotiate".into()),
         }
     }
 
+    /// A ticket, or NTLM by this name.
+    fn negotiate(&mut self, shown: &str) -> Answer {
+        let token = token(shown);
+        if token.starts_with(b"NTLMSSP\0") {
+            return self.ntlm(shown, "Negotiate");
+        }
+        let mut context = ServerCtx::new(self.gate.key.clone());
+        if context.step(&token, None).is_ok() && context.is_complete() {
+            self.known = true;
+            return Answer::LoggedOn;
+        }
+        Answer::Refused("Negotiate".into())
+    }
+
     fn ntlm(&mut self, shown: &str, scheme: &str) -> Answer {
-        let token = shown.split_once(' ').and_then(|(_, token)| STANDARD.decode(token.trim()).ok());
-        match self.judge.step(&self.gate.accounts, DOMAIN, None, &token.unwrap_or_default()) {
+        match self.judge.step(&self.gate.accounts, DOMAIN, None, &token(shown)) {
             Verdict::Challenge(token) => Answer::Challenge(format!("{scheme} {}", STANDARD.encode(token))),
             Verdict::Accept(_) => {
                 self.known = true;
@@ -96,4 +116,9 @@ impl Door {
             Verdict::Reject(_) | Verdict::OutOfOrder => Answer::Refused(scheme.into()),
         }
     }
+}
+
+/// What stands behind the scheme's name.
+fn token(shown: &str) -> Vec<u8> {
+    shown.split_once(' ').and_then(|(_, token)| STANDARD.decode(token.trim()).ok()).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-pub use gate::{Auth, DOMAIN, PASSWORD, USER};
+pub use gate::{Auth, DOMAIN, KEYTAB, PASSWORD, USER};
 pub use origin::{EVENT, SMALL, STRIDE, sent};
 pub use serve::serve;
 
