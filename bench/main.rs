@@ -13,6 +13,7 @@ mod kdc;
 mod load;
 mod options;
 mod pattern;
+mod picture;
 mod process;
 mod relays;
 mod results;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let outcome = match &options.role {
         Some(Role::Upstream(play)) => upstream::serve(play).map(|()| ExitCode::SUCCESS),
+        Some(Role::Picture(what)) => picture::draw(what).map(|()| ExitCode::SUCCESS),
         None => compare(options),
     };
     outcome.unwrap_or_else(|error| {

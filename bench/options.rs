@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::picture::Draw;
 use crate::relays::{Contender, Kind};
 use crate::results::Results;
 use crate::upstream::Play;
@@ -44,6 +45,7 @@ pub struct Options {
 pub enum Role {
     /// Plays the upstream and the origin until stdin ends.
     Upstream(Play),
+    Picture(Draw),
 }
 
 const KINDS: [Kind; 8] = [
