@@ -49,7 +49,7 @@ const LEFT: f64 = 230.0;
 /// The length of a bar that is as good as ours.
 const EVEN: f64 = 240.0;
 /// A bar that is better by more than this is cut, and says so.
-const LONGEST: f64 = 1.6;
+const LONGEST: f64 = 1.5;
 const BAR: f64 = 13.0;
 const STEP: f64 = 17.0;
 const GAP: f64 = 13.0;
@@ -57,7 +57,7 @@ const TOP: f64 = 56.0;
 
 const STYLE: &str = "text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#1f2328}\
     .head{font-size:15px;font-weight:600}.case{font-weight:600}.quiet{fill:#59636e}.back{fill:#ffffff}\
-    .ours{fill:#0969da}.theirs{fill:#afb8c1}.even{stroke:#59636e;stroke-dasharray:2 3}\
+    .ours{fill:#0969da}.theirs{fill:#afb8c1}.even{stroke:#59636e;stroke-dasharray:2 3;opacity:.35}\
     @media (prefers-color-scheme:dark){text{fill:#f0f6fc}.quiet{fill:#9198a1}.back{fill:#0d1117}.ours{fill:#4493f8}\
     .theirs{fill:#59636e}.even{stroke:#9198a1}}";
 
@@ -124,7 +124,7 @@ fn group(body: &mut String, top: f64, title: &str, bars: &[Bar]) -> Result<f64> 
         let length = (bar.goodness.min(LONGEST) * EVEN).max(1.5);
         let class = if bar.ours { "ours" } else { "theirs" };
         writeln!(body, r#"<rect class="{class}" x="{LEFT}" y="{y}" width="{length:.1}" height="{BAR}" rx="2"/>"#)?;
-        let cut = if bar.goodness > LONGEST { format!(" ({:.1} times as good)", bar.goodness) } else { String::new() };
+        let cut = if bar.goodness > LONGEST { format!(", {:.1} ×", bar.goodness) } else { String::new() };
         let label = format!("{} {}{cut}", bar.relay, amount(bar.value, bar.unit));
         let x = LEFT + length + 7.0;
         writeln!(body, r#"<text x="{x:.1}" y="{}">{}</text>"#, y + BAR - 2.0, escaped(&label))?;

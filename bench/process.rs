@@ -34,27 +34,6 @@ pub fn cpu(root: u32) -> Duration {
     tree(root).into_iter().filter_map(|pid| Stat::of(pid).ok()).map(|stat| stat.cpu).sum()
 }
 
-struct Stat {
-    parent: u32,
-    cpu: Duration,
-    threads: u64,
-}
-
-impl Stat {
-    fn of(pid: u32) -> Result<Self> {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The name stands in parentheses and may hold anything; the numbers follow the last one.
-        let (_, numbers) = text.rsplit_once(") ").context("no name")?;
-        let field =
-            |at: usize| numbers.split(' ').nth(at).and_then(|word| word.parse::<u64>().ok()).unwrap_or_default();
-        Ok(Self {
-            parent: u32::try_from(field(1))?,
-            cpu: TICK * u32::try_from(field(11) + field(12))?,
-            threads: field(17),
-        })
-    }
-}
-
 /// The memory that a tree takes up, in KiB: what it shares with others is shared out among them (PSS).
 pub fn memory(root: u32) -> Result<f64> {
     let kib = |pid: u32| -> Result<f64> {
@@ -89,4 +68,25 @@ pub fn run_time(root: u32) -> Result<Duration> {
         }
     }
     Ok(sum)
+}
+
+struct Stat {
+    parent: u32,
+    cpu: Duration,
+    threads: u64,
+}
+
+impl Stat {
+    fn of(pid: u32) -> Result<Self> {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The name stands in parentheses and may hold anything; the numbers follow the last one.
+        let (_, numbers) = text.rsplit_once(") ").context("no name")?;
+        let field =
+            |at: usize| numbers.split(' ').nth(at).and_then(|word| word.parse::<u64>().ok()).unwrap_or_default();
+        Ok(Self {
+            parent: u32::try_from(field(1))?,
+            cpu: TICK * u32::try_from(field(11) + field(12))?,
+            threads: field(17),
+        })
+    }
 }

@@ -15,7 +15,7 @@ use crate::results::{Measured, Unit};
 use crate::upstream::Auth;
 
 const CASE: &str = "start";
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 /// After so many requests it has made what it makes when it is first used.
 const USED: usize = 100;
 const KINDS: [Kind; 6] = [Kind::Hallpass, Kind::Cntlm, Kind::Px, Kind::Haproxy, Kind::Squid, Kind::Tinyproxy];
@@ -42,25 +42,33 @@ pub fn run(bench: &Bench) -> Result<()> {
 }
 
 fn started(bench: &Bench, contender: &Contender, wish: &Wish) -> Result<Vec<Measured>> {
+    let asked_nothing = Wish { auth: Auth::None, ..wish.clone() };
+    let without_login = until_answer(bench, &Relay::start(contender, &asked_nothing)?)?;
     let before_any = bench.block_on(memory_at_rest(&Relay::start(contender, wish)?))?;
     let relay = Relay::start(contender, wish)?;
+    let with_login = until_answer(bench, &relay)?;
     bench.block_on(async {
-        let begun = Instant::now();
-        let first = load::tunnel(relay.address, "echo.bench").await?;
-        let until_answer = relay.started_in + begun.elapsed();
-        drop(first);
         for _ in 1..USED {
             load::tunnel(relay.address, "echo.bench").await?;
         }
         let used = memory_at_rest(&relay).await?;
         let threads = relay.pid().map_or(0, process::threads);
         Ok(vec![
-            measured("until the first answer", Unit::Milliseconds, until_answer.as_secs_f64() * 1e3),
+            measured("until the first answer", Unit::Milliseconds, with_login),
+            measured("until the first answer, no log-in", Unit::Milliseconds, without_login),
+            measured("until it listens", Unit::Milliseconds, relay.started_in.as_secs_f64() * 1e3),
             measured("memory", Unit::Mib, before_any),
             measured(format!("memory after {USED} requests"), Unit::Mib, used),
             measured("threads", Unit::Count, threads as f64),
         ])
     })
+}
+
+/// From the start of the process, in milliseconds.
+fn until_answer(bench: &Bench, relay: &Relay) -> Result<f64> {
+    let begun = Instant::now();
+    bench.block_on(load::tunnel(relay.address, "echo.bench"))?;
+    Ok((relay.started_in + begun.elapsed()).as_secs_f64() * 1e3)
 }
 
 /// In MiB.
