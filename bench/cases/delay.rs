@@ -48,7 +48,8 @@ pub fn line(bench: &Bench) -> Result<()> {
     match Line::here()? {
         Some(line) => at_near_end(bench, &line),
         None => {
-            for round_trip in ROUND_TRIPS {
+            let count = if bench.options.short { 1 } else { ROUND_TRIPS.len() };
+            for round_trip in &ROUND_TRIPS[..count] {
                 if let Err(error) = behind(bench, round_trip) {
                     bench.failed(LINE, "the line", &format!("{error:#}"));
                 }

@@ -18,6 +18,7 @@ const CASE: &str = "start";
 const ROUNDS: usize = 3;
 /// After so many requests it has made what it makes when it is first used.
 const USED: usize = 100;
+const USED_SHORT: usize = 5;
 const KINDS: [Kind; 6] = [Kind::Hallpass, Kind::Cntlm, Kind::Px, Kind::Haproxy, Kind::Squid, Kind::Tinyproxy];
 
 pub fn run(bench: &Bench) -> Result<()> {
@@ -47,8 +48,9 @@ fn started(bench: &Bench, contender: &Contender, wish: &Wish) -> Result<Vec<Meas
     let before_any = bench.block_on(memory_at_rest(&Relay::start(contender, wish)?))?;
     let relay = Relay::start(contender, wish)?;
     let with_login = until_answer(bench, &relay)?;
+    let requests = if bench.options.short { USED_SHORT } else { USED };
     bench.block_on(async {
-        for _ in 1..USED {
+        for _ in 1..requests {
             load::tunnel(relay.address, "echo.bench").await?;
         }
         let used = memory_at_rest(&relay).await?;
@@ -58,7 +60,7 @@ fn started(bench: &Bench, contender: &Contender, wish: &Wish) -> Result<Vec<Meas
             measured("until the first answer, no log-in", Unit::Milliseconds, without_login),
             measured("until it listens", Unit::Milliseconds, relay.started_in.as_secs_f64() * 1e3),
             measured("memory", Unit::Mib, before_any),
-            measured(format!("memory after {USED} requests"), Unit::Mib, used),
+            measured(format!("memory after {requests} requests"), Unit::Mib, used),
             measured("threads", Unit::Count, threads as f64),
         ])
     })
