@@ -45,8 +45,8 @@
 //!
 //! All that a request needs is one immutable [`proxy::Proxy`]; a reload or a look puts a new one in its place, and
 //! requests under way keep theirs. `daemon::core` makes it of the configuration and of what was last found out about
-//! the place. What changes beneath is one [`upstream::Live`] (idle connections, what upstreams want and forbid, dead hops,
-//! the addresses of tunnels, how log-ons went), which lives as long as the process, and what a script in use remembers
+//! the place. What changes beneath is one [`upstream::Live`] (connections idle or dialled ahead, what upstreams
+//! want and forbid, dead hops, the addresses of tunnels, how log-ons went), which lives as long as the process, and what a script in use remembers
 //! ([`route::pac`]). So does the [`proxy::Tally`]: what was asked for and how it ended, the open tunnels, the last failures.
 //! On disk there are, by [`state`], the kept copies, the user's own port and the record of [`upstream::lockout`], which
 //! outlives the process because a directory's count of wrong passwords does. One client is one task, its tunnel included,
@@ -59,8 +59,8 @@
 //! 2. `proxy::connect` makes an [`address::Target`] of the authority and refuses ourselves and forbidden ports.
 //! 3. [`route::Router`] gives the hops and the reason: at once where it can, else on a thread that may block, because a
 //!    script runs, a rule asks DNS or for the program.
-//! 4. [`upstream::Upstreams::tunnel`] dials the first hop; one that cannot be reached makes way for the next. Dead hops
-//!    come last. If none is reached, the request raises a doubt and takes another course if the look shows one.
+//! 4. [`upstream::Upstreams::tunnel`] dials the first hop, or takes what was dialled ahead; one that cannot be reached makes way for
+//!    the next. Dead hops come last. If none is reached, the request raises a doubt and takes another course if the look shows one.
 //! 5. It writes our CONNECT, with what is remembered of this upstream or bare, and reads the answer.
 //! 6. A 407 goes to [`auth::Exchange`], which picks the strongest allowed scheme and asks [`mechanism`] for a leg;
 //! 7. it says `Send` (same connection), `Reconnect` (a fresh one), `Wait` (for leave of [`upstream::lockout`] to show a

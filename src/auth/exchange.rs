@@ -200,6 +200,14 @@ impl Exchange {
         self.current = None;
     }
 
+    /// What was shown was refused, for a reason that may not be the secret.
+    pub fn leave_open(&mut self) {
+        if let Some(leave) = self.leave.take().filter(|_| self.proves_now()) {
+            leave.permit().judge(Verdict::Unclear);
+        }
+        self.current = None;
+    }
+
     /// The head of a final answer, any but a 407: the leave is used up.
     pub fn conclude(&mut self, status: u16) {
         let Some(leave) = self.leave.take() else { return };

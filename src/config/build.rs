@@ -12,8 +12,8 @@ use super::{
     Audit, AuditTo, Config, ConnectPort80, DEFAULT_AUDIT_KEEP, DEFAULT_AUDIT_MAX_AGE, DEFAULT_AUDIT_MAX_SIZE,
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_GRACE, DEFAULT_HALF_CLOSE_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT,
     DEFAULT_HEAD_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_KEEPALIVE, DEFAULT_LISTEN, DEFAULT_MAX_CLIENTS,
-    DEFAULT_MAX_HEAD, Level, Log, LogFormat, Profile, ProfileChoice, Routing, Upstream, admission, auto_port,
-    credentials, keys, listeners, no_proxy, pac, profiles, rules, tunnels, upstreams, value,
+    DEFAULT_MAX_HEAD, DEFAULT_WARM_HANDSHAKES, Level, Log, LogFormat, Profile, ProfileChoice, Routing, Upstream,
+    admission, auto_port, credentials, keys, listeners, no_proxy, pac, profiles, rules, tunnels, upstreams, value,
 };
 use crate::address::Host;
 use crate::route::DirectFallback;
@@ -92,6 +92,7 @@ pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>, state_directory: Opti
         keepalive: reader.parsed(&["keepalive"], keepalive).unwrap_or(DEFAULT_KEEPALIVE),
         max_clients: reader.parsed(&["max_clients"], max_clients).unwrap_or(DEFAULT_MAX_CLIENTS),
         max_logons: reader.parsed(&["max_logons"], max_logons).unwrap_or(DEFAULT_MAX_LOGONS),
+        warm_handshakes: reader.parsed(&["warm_handshakes"], warm_handshakes).unwrap_or(DEFAULT_WARM_HANDSHAKES),
         max_head: reader.parsed(&["max_head"], max_head).unwrap_or(DEFAULT_MAX_HEAD),
         connect_ports: connect_ports(reader),
         connect_port_80: reader
@@ -183,6 +184,11 @@ fn max_clients(text: &str) -> Result<usize, Problem> {
 
 fn max_logons(text: &str) -> Result<usize, Problem> {
     value::number(text, 1, MAX_MAX_LOGONS)
+}
+
+/// More would take from an upstream what others need, and one is enough for one after the other.
+fn warm_handshakes(text: &str) -> Result<usize, Problem> {
+    value::number(text, 0, 1)
 }
 
 fn max_head(text: &str) -> Result<usize, Problem> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::file::later;
 use super::keys;
 use super::layer::{Layer, Value};
 use super::mistake::{Mistake, Origin, Problem};
@@ -133,9 +132,6 @@ pub fn variable(key: &str) -> String {
 }
 
 fn unknown(name: &str) -> Problem {
-    if let Some(key) = keys::later().find(|key| variable(key) == name) {
-        return later(&[key]);
-    }
     // Without the prefix, which would make all of them look alike.
     let bare = |name: &str| name.trim_start_matches(PREFIX).to_owned();
     let known = keys::fixed().chain(SHORTCUTS).map(variable).chain([PASSWORD.into()]);
@@ -160,7 +156,6 @@ mod tests {
             ("HALLPASS_PASSWORD", "hunter2"),
             ("HALLPASS_CONFIG", "/x"),
             ("HALLPASS_UPSTREM", "x"),
-            ("HALLPASS_WARM_HANDSHAKES", "1"),
             ("HALLPASS_UPSTREAM", ""),
             ("HTTPS_PROXY", "x"),
         ]);
@@ -175,7 +170,6 @@ mod tests {
             [
                 "HALLPASS_UPSTREAM: the variable is empty (unset it to leave the key alone)",
                 "HALLPASS_UPSTREM: no such variable (did you mean HALLPASS_UPSTREAM?)",
-                "HALLPASS_WARM_HANDSHAKES: warm_handshakes is not supported by this version",
             ]
         );
     }

@@ -96,7 +96,6 @@ impl File<'_> {
                 (Found::Tables, DeValue::Array(tables)) => self.tables(&path, tables, origin),
                 (Found::Table | Found::Named, _) => self.not_a_value(&path, origin),
                 (Found::Tables, _) => self.wrong(&path, origin, not_tables(&path)),
-                (Found::Later, _) => self.wrong(&path, origin, later(&path)),
                 (Found::Unknown, _) => self.wrong(&path, origin, unknown(&path)),
             }
         }
@@ -186,10 +185,6 @@ fn unknown(path: &[&str]) -> Problem {
         Some(hint) => problem.hint(hint),
         None => problem,
     }
-}
-
-pub(super) fn later(path: &[&str]) -> Problem {
-    Problem::new(format!("{} is not supported by this version", path.join(".")))
 }
 
 fn line_around(text: &str, offset: usize) -> Range<usize> {

@@ -15,6 +15,7 @@ const KEYS: &[&str] = &[
     "keepalive",
     "max_clients",
     "max_logons",
+    "warm_handshakes",
     "max_head",
     "local_hosts",
     "connect_ports",
@@ -86,10 +87,6 @@ const KEYS: &[&str] = &[
     "log.format",
 ];
 
-/// Keys that have a meaning which this version cannot give them. Ignoring them could send a request
-/// where its sender forbade it to go.
-const LATER: &[&str] = &["warm_handshakes"];
-
 /// What people write, and where it belongs.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("upstream", "url in a table [upstreams.NAME]"),
@@ -113,19 +110,11 @@ pub enum Found {
     Named,
     /// A list of tables, such as `[[tunnels]]`; a number leads to one of them.
     Tables,
-    Later,
     Unknown,
 }
 
 pub fn find(path: &[&str]) -> Found {
-    let is_later = |key: &&str| {
-        let key: Vec<&str> = key.split('.').collect();
-        path.len() >= key.len() && leads(&path[..key.len()], &key)
-    };
-    match LATER.iter().any(is_later) {
-        true => Found::Later,
-        false => find_in(KEYS, path),
-    }
+    find_in(KEYS, path)
 }
 
 pub(super) fn find_in(keys: &[&str], path: &[&str]) -> Found {
@@ -146,10 +135,6 @@ pub fn all() -> impl Iterator<Item = &'static str> {
 /// Keys that have one fixed name and so can be an environment variable.
 pub fn fixed() -> impl Iterator<Item = &'static str> {
     KEYS.iter().copied().filter(|key| !key.contains(['*', '#']))
-}
-
-pub fn later() -> impl Iterator<Item = &'static str> {
-    LATER.iter().copied()
 }
 
 /// What the user may have meant by an unknown key.
@@ -206,7 +191,6 @@ mod tests {
             (&["profiles", "office", "when"], Found::Table),
             (&["access"], Found::Table),
             (&["access", "users"], Found::Key),
-            (&["warm_handshakes"], Found::Later),
             (&["grcae"], Found::Unknown),
         ] {
             assert_eq!(find(path), found, "{path:?}");

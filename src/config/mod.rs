@@ -97,6 +97,7 @@ pub const DEFAULT_HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 pub const DEFAULT_KEEPALIVE: Option<Duration> = Some(Duration::from_secs(30));
 /// Clients at a time.
 pub const DEFAULT_MAX_CLIENTS: usize = 10_000;
+pub const DEFAULT_WARM_HANDSHAKES: usize = 0;
 /// Bytes of a request or response head.
 pub const DEFAULT_MAX_HEAD: usize = 64 * 1024;
 /// Bytes of an audit file before the next one is begun.
@@ -148,6 +149,8 @@ pub struct Config {
     pub max_clients: usize,
     /// Logons of one account in flight.
     pub max_logons: usize,
+    /// Log-ins by NTLM that are begun ahead at one upstream: none or one.
+    pub warm_handshakes: usize,
     /// Bytes.
     pub max_head: usize,
     /// `None`: any.

@@ -59,6 +59,7 @@ fn shape(key: &str) -> Option<Shape> {
         "pac.refresh" | "pac.timeout" => Shape::Duration,
         "max_clients" => Shape::Whole(1, 1_000_000),
         "max_logons" => Shape::Whole(1, 1000),
+        "warm_handshakes" => Shape::Whole(0, 1),
         "max_head" | "pac.memory" | "audit.max_size" => Shape::Size,
         "audit.keep" => Shape::Whole(0, 1000),
         "connect_ports" => Shape::Either(vec![Shape::Word(vec!["any"]), list(port())]),

@@ -86,6 +86,7 @@ impl<'a> Out<'a> {
         self.put(&["keepalive"], or_off(config.keepalive));
         self.put(&["max_clients"], config.max_clients.to_string());
         self.put(&["max_logons"], config.max_logons.to_string());
+        self.put(&["warm_handshakes"], config.warm_handshakes.to_string());
         self.put(&["max_head"], text(show_size(config.max_head as u64)));
         self.put(&["local_hosts"], list(&config.local_hosts));
         self.put(&["connect_ports"], config.connect_ports.as_ref().map_or_else(|| text("any"), |p| format!("{p:?}")));

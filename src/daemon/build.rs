@@ -93,6 +93,7 @@ impl Parts {
         let list = listed.collect::<Result<Vec<_>, _>>()?;
         let unlisted = generations.of(Seen::Unlisted(for_unlisted(config).cloned().collect(), found.to_vec()));
         fixed.live.lockout().allow_at_a_time(config.max_logons);
+        fixed.live.open_log_ins_ahead(config.warm_handshakes > 0);
         let dialer = Dialer {
             resolver: Arc::new(SystemResolver),
             connect_timeout: config.connect_timeout,

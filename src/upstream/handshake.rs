@@ -13,10 +13,11 @@ use super::forbidden::{Expense, Page, forbids};
 use super::lease::binds;
 use super::pool::{Idle, PoolKey};
 use super::stream::Stream;
+use super::warm::{First, Opened, challenge};
 use super::witness::{Connection, Witness};
 use super::{ConnectCause, ConnectError, Dialled, MAX_RESPONSE_HEAD, MAX_SKIPPED, Upstream, Upstreams};
 use crate::address::{Endpoint, Target};
-use crate::auth::{Action, Exchange, Refusal, RequestLine, Scheme};
+use crate::auth::{Action, Exchange, Refusal, RequestLine, Scheme, Start};
 use crate::http1::head::stray_line_ends;
 use crate::http1::{Body, Fields, HttpError, ReadError, RequestHead, ResponseHead, Version, Wire};
 use crate::route::{Hop, Route};
@@ -62,6 +63,10 @@ struct Begun {
     reused: bool,
     /// It was authenticated before, so that the request needs no credentials of its own.
     authenticated: bool,
+    /// This was said on it already.
+    opened: Option<First>,
+    /// And that was for another target, which this upstream may take amiss.
+    is_trial: bool,
     era: u64,
 }
 
@@ -139,8 +144,13 @@ impl Upstreams {
         key: PoolKey,
         era: u64,
     ) -> Result<Begun, ConnectCause> {
-        let spare = if patience == Patience::Full { self.spare(upstream) } else { None };
-        match spare {
+        if patience != Patience::Full {
+            return Ok(Begun::fresh(self.dial(upstream, patience).await?, key, era));
+        }
+        if let Some(Opened { dialled, first, is_trial }) = self.opened(upstream, &key.origin.to_string()) {
+            return Ok(Begun { waited: true, opened: Some(first), is_trial, ..Begun::fresh(dialled, key, era) });
+        }
+        match self.spare(upstream) {
             Some(dialled) => Ok(Begun { waited: true, ..Begun::fresh(dialled, key, era) }),
             None => Ok(Begun::fresh(self.dial(upstream, patience).await?, key, era)),
         }
@@ -160,7 +170,7 @@ impl Upstreams {
     /// `proved` is set before the secret is shown, for whoever gives up waiting.
     async fn shake(
         &self,
-        upstream: &Upstream,
+        upstream: &Arc<Upstream>,
         mut begun: Begun,
         target: &Target,
         fields: &Fields,
@@ -169,6 +179,7 @@ impl Upstreams {
         let head = self.connect_head(target, fields);
         let line = RequestLine { method: head.method.clone(), uri: head.target.clone() };
         let mut exchange = Exchange::new(self.plan(upstream, begun.dialled.binding.clone()));
+        let mut first = None;
         loop {
             let mut credentials = None;
             if !begun.authenticated {
@@ -183,12 +194,29 @@ impl Upstreams {
                     return Ok(Connected::Repeated(begun.key.hop, page));
                 }
                 proved.fetch_or(exchange.proves_now(), Ordering::Relaxed);
-                let answer = match begun.leg(&head, credentials.as_ref(), self.live.witness()).await {
+                if first.is_none() {
+                    first = self.first(&exchange, &head, credentials.as_ref());
+                }
+                let answer = match self.ask(upstream, &mut begun, &head, credentials.as_ref()).await {
+                    Ok(answer) if answer.status == 407 && begun.is_trial && exchange.proves_now() => {
+                        exchange = self.take_back(upstream, exchange);
+                        break;
+                    }
                     Ok(answer) if answer.status == 407 => answer,
-                    Ok(answer) => return self.finish(upstream, exchange, begun, answer),
+                    Ok(answer) => {
+                        let was_trial = begun.is_trial;
+                        let connected = self.finish(upstream, exchange, begun, answer)?;
+                        if let (Connected::Tunnel(_), Some(first)) = (&connected, first) {
+                            self.follow_log_in(upstream, first, was_trial);
+                        }
+                        return Ok(connected);
+                    }
                     // It may have ended before it was asked.
                     Err(error) if begun.waited && !exchange.proves_now() && is_break(&error) => break,
                     Err(error) => {
+                        if begun.is_trial {
+                            self.live.warm().give_up(&self.key(upstream));
+                        }
                         may_send_again(&mut exchange, error)?;
                         break;
                     }
@@ -212,6 +240,46 @@ impl Upstreams {
         }
     }
 
+    /// The answer to this message, where it was not sent ahead already.
+    async fn ask(
+        &self,
+        upstream: &Arc<Upstream>,
+        begun: &mut Begun,
+        head: &RequestHead,
+        credentials: Option<&Credentials>,
+    ) -> Result<ResponseHead, ReadError> {
+        let Some(opened) = begun.opened.take() else {
+            return begun.leg(head, credentials, self.live.witness()).await;
+        };
+        // Another scheme's turn has come: what was said ahead is of no use.
+        if credentials.is_none_or(|own| own.expose() != opened.credentials.expose()) {
+            return Err(ReadError::Closed);
+        }
+        self.open_ahead(upstream, First { head: head.clone(), ..opened });
+        match challenge(&mut begun.dialled.wire).await {
+            Some(answer) => Ok(answer),
+            None => {
+                self.live.warm().give_up(&self.key(upstream));
+                Err(ReadError::Closed)
+            }
+        }
+    }
+
+    /// What the next log-in can begin with as well, where that is wanted.
+    fn first(&self, exchange: &Exchange, head: &RequestHead, credentials: Option<&Credentials>) -> Option<First> {
+        let is_first = exchange.start().is_some_and(Start::has_several_legs) && !exchange.proves_now();
+        let credentials = credentials.filter(|_| is_first && self.live.warm().is_wanted())?;
+        Some(First { head: head.clone(), credentials: credentials.clone() })
+    }
+
+    /// The secret was refused where another target had been asked for before. Whether it was judged nobody knows: it was good
+    /// a moment ago, so it is shown once more, in the usual way.
+    fn take_back(&self, upstream: &Upstream, mut exchange: Exchange) -> Exchange {
+        self.live.warm().give_up(&self.key(upstream));
+        exchange.leave_open();
+        Exchange::new(self.plan(upstream, None))
+    }
+
     /// Skips a 407's body if the connection is to be used again, and asks the exchange what comes next. `method` is
     /// what was answered, `line` what is to be sent next: they differ where the legs are safe ones.
     pub(super) async fn respond(
@@ -224,6 +292,7 @@ impl Upstreams {
         answer: &ResponseHead,
     ) -> Result<(Exchange, Action), ConnectCause> {
         tracing::trace!(method, status = answer.status, "answered");
+        self.recognize(upstream, answer);
         // Many close with their 407 and do not say so: what is sent then is lost, and may have been the proof. What
         // stands behind the page would be taken for the answer to the next leg.
         let ended = |wire: &Wire<Stream>| wire.stream.has_ended() || has_surplus(&wire.buffer);
@@ -241,6 +310,7 @@ impl Upstreams {
     ) -> Result<Connected, ConnectCause> {
         let Begun { dialled: Dialled { wire, binding }, key, authenticated, era, .. } = begun;
         exchange.conclude(head.status);
+        self.recognize(upstream, &head);
         let outcome = exchange.outcome();
         // On an authenticated connection nobody asks, which says nothing about others.
         if !authenticated {
@@ -296,7 +366,8 @@ impl Upstreams {
 
 impl Begun {
     fn fresh(dialled: Dialled, key: PoolKey, era: u64) -> Self {
-        Self { dialled, key, waited: false, reused: false, authenticated: false, era }
+        let (waited, reused, authenticated) = (false, false, false);
+        Self { dialled, key, waited, reused, authenticated, opened: None, is_trial: false, era }
     }
 
     async fn leg(

@@ -17,6 +17,7 @@ use super::marks::{Health, Marks};
 use super::pool::{Idle, Pool, PoolKey};
 use super::said::Said;
 use super::spare::Spares;
+use super::warm::Warm;
 use super::witness::Witness;
 use crate::address::Endpoint;
 use crate::auth::{Outcome, Scheme, Start};
@@ -65,6 +66,7 @@ pub struct Live {
     known: Mutex<HashMap<UpstreamKey, Known>>,
     pool: Pool,
     spares: Arc<Spares>,
+    warm: Arc<Warm>,
     forbidden: Forbidden,
     marks: Arc<Marks>,
     /// Counts the networks that were left.
@@ -136,6 +138,7 @@ impl Live {
     /// It refused what it took before: the next request asks what it takes.
     pub fn forget_start(&self, key: &UpstreamKey) {
         lock(&self.known).entry(key.clone()).or_default().start = None;
+        self.warm.drop_of(key);
     }
 
     pub fn demands(&self, key: &UpstreamKey) {
@@ -156,6 +159,15 @@ impl Live {
 
     pub(super) fn spares(&self) -> &Arc<Spares> {
         &self.spares
+    }
+
+    pub(super) fn warm(&self) -> &Arc<Warm> {
+        &self.warm
+    }
+
+    /// Whether log-ins by NTLM may be begun ahead.
+    pub fn open_log_ins_ahead(&self, may: bool) {
+        self.warm.want(may);
     }
 
     /// They wait as idle connections do, and share their limit.
@@ -200,6 +212,7 @@ impl Live {
         self.forget_refusals();
         self.drop_idle();
         self.marks.forget();
+        self.warm.forget();
         self.left.send_modify(|left| *left += 1);
     }
 
@@ -218,6 +231,7 @@ impl Live {
     /// Another configuration may dial otherwise.
     pub fn drop_dialled_ahead(&self) {
         self.spares.clear();
+        self.warm.clear();
     }
 
     /// Differs from one network to the next.

@@ -28,6 +28,7 @@ mod spare;
 mod stream;
 mod tls;
 mod unlisted;
+mod warm;
 mod witness;
 
 use std::convert::Infallible;

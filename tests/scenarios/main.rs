@@ -44,4 +44,5 @@ mod tls_upstream;
 mod tunnels;
 mod unlisted;
 mod vocabulary;
+mod warm;
 mod ways_in;

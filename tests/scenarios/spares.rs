@@ -93,7 +93,8 @@ async fn a_log_in_by_ntlm_costs_two_answers_and_by_basic_or_none_one() {
             _ => Watched::start(LATE, Say::welcome).await,
         };
         let schemes = if what == "basic" { "schemes = [\"basic\"]" } else { "" };
-        let relay = RelayPlan::default().upstream_with(upstream.addr, schemes).start();
+        let plan = RelayPlan::default().upstream_with(upstream.addr, schemes);
+        let relay = plan.key("warm_handshakes = 0").start();
         in_use(&upstream, &relay).await;
         for round in 0..10 {
             until("a connection that waits", || upstream.silent() >= 1).await;

@@ -100,7 +100,7 @@ impl Closed {
 }
 
 /// One request as an [`Upstream`] heard it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Heard {
     /// Connections count from 1.
     pub connection: usize,

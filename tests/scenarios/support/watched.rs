@@ -24,6 +24,7 @@ struct Book {
     came: usize,
     silent: usize,
     heard: Vec<Heard>,
+    ended: Vec<usize>,
 }
 
 pub struct Watched {
@@ -59,6 +60,7 @@ impl Watched {
                     if begun {
                         play(&mut peer, number, late, &*script, &book).await;
                     }
+                    book.lock().unwrap().ended.push(number);
                 });
             }
         });
@@ -79,9 +81,17 @@ impl Watched {
         self.book.lock().unwrap().heard.clone()
     }
 
-    /// The NTLM message types of all requests, in order.
-    pub fn types(&self) -> Vec<u8> {
-        self.heard().iter().map(Heard::ntlm_type).collect()
+    /// The open connections whose last word was the first of a log-in by NTLM.
+    pub fn half_done(&self) -> Vec<usize> {
+        let book = self.book.lock().unwrap();
+        let first = |heard: &&Heard| heard.ntlm_type() == 1 && !book.ended.contains(&heard.connection);
+        let is_last = |one: &&Heard| book.heard.iter().rfind(|heard| heard.connection == one.connection) == Some(*one);
+        book.heard.iter().filter(first).filter(is_last).map(|heard| heard.connection).collect()
+    }
+
+    /// How many requests carried this type of NTLM message.
+    pub fn count(&self, ntlm_type: u8) -> usize {
+        self.heard().iter().filter(|heard| heard.ntlm_type() == ntlm_type).count()
     }
 
     pub fn order(&self, order: Order) {
@@ -115,17 +125,17 @@ async fn play(peer: &mut Peer, connection: usize, late: Duration, script: &impl 
         let body = peer.body(&head).await.0;
         let heard = Heard { connection, head, body };
         book.lock().unwrap().heard.push(heard.clone());
-        let (bytes, goes_on) = match script(&heard).to(heard.head.method()) {
-            Say::Answer(bytes) => (bytes, true),
-            Say::Last(bytes) | Say::Echo(bytes) => (bytes, false),
-            Say::HangUp => return,
-            Say::Silence => continue,
-        };
+        let said = script(&heard).to(heard.head.method());
         sleep(late).await;
-        if !peer.try_send(&bytes).await {
+        let is_sent = match &said {
+            Say::Answer(bytes) | Say::Last(bytes) | Say::Echo(bytes) => peer.try_send(bytes).await,
+            Say::HangUp => false,
+            Say::Silence => true,
+        };
+        if !is_sent || matches!(said, Say::Last(_)) {
             return;
         }
-        if !goes_on {
+        if matches!(said, Say::Echo(_)) {
             // A tunnel is as long as its client likes.
             while peer.has_begun().await && !peer.once().await.is_empty() {}
             return;
