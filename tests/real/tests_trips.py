@@ -20,7 +20,7 @@ def messages(t, kind):
         t.kinit("alice")
         relay, first, next_ones = t.relay(kind), 2, 1
     elif kind == "ntlm":
-        relay, first, next_ones = t.relay(kind, user="CORP\\alice"), 3, 2
+        relay, first, next_ones = t.relay(kind, user="CORP\\alice", password=ACCOUNTS["alice"]), 3, 2
     else:
         relay, first, next_ones = t.relay(kind), 1, 1
     tunnels(t, relay)
@@ -33,7 +33,7 @@ def messages(t, kind):
 
 @test("Squid with five NTLM helpers never has a log-in begun ahead, and a second client logs in at once")
 def helpers_left_alone(t):
-    first = t.relay("ntlm5", user="CORP\\alice", keys="warm_handshakes = 1\n")
+    first = t.relay("ntlm5", user="CORP\\alice", password=ACCOUNTS["alice"], keys="warm_handshakes = 1\n")
     second = t.relay("ntlm5", user="CORP\\bob", password=ACCOUNTS["bob"], keys="warm_handshakes = 1\n")
     slowest = 0
     for n in range(ROUNDS):
