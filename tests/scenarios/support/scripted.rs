@@ -38,10 +38,11 @@ impl Scripted {
         loop {
             tokio::select! {
                 biased;
-                Some(stream) = silent.join_next() => match stream.unwrap() {
-                    Some(stream) => return Peer::new(stream),
-                    None => {}
-                },
+                Some(stream) = silent.join_next() => {
+                    if let Some(stream) = stream.unwrap() {
+                        return Peer::new(stream);
+                    }
+                }
                 taken = self.listener.accept() => {
                     let (stream, _) = taken.unwrap();
                     silent.spawn(async move { matches!(stream.peek(&mut [0]).await, Ok(1)).then_some(stream) });
