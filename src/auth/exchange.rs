@@ -143,6 +143,20 @@ impl Exchange {
         }
     }
 
+    /// Whether [`Exchange::opening`] may block.
+    pub fn opening_may_block(&self) -> bool {
+        self.next.as_ref().is_some_and(|(start, _)| self.plan.mechanisms.may_block(*start))
+    }
+
+    /// Whether [`Exchange::on_challenge`] may block. A verdict goes to disk.
+    pub fn answer_may_block(&self) -> bool {
+        let may_block = |start| self.plan.mechanisms.may_block(start);
+        match &self.current {
+            Some(current) => current.proved || may_block(current.start),
+            None => self.plan.schemes.iter().any(|scheme| may_block(Start::Scheme(*scheme))),
+        }
+    }
+
     /// Leave to show the secret, as it was asked for.
     pub fn allow(&mut self, leave: Leave) {
         self.leave = Some(leave);

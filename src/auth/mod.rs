@@ -232,6 +232,11 @@ pub trait Mechanisms: Send + Sync {
         leave: Option<&Leave>,
     ) -> Result<Box<dyn Mechanism>, MechanismError>;
 
+    /// Whether to start this, or a step of it, may wait for a ticket, a KDC or a disk.
+    fn may_block(&self, _start: Start) -> bool {
+        true
+    }
+
     /// What the scheme would put at risk there. Does not block.
     fn stake(&self, start: Start, upstream: &Endpoint) -> Result<Arc<dyn Stake>, MechanismError> {
         Err(MechanismError::Unavailable(format!("{start} has no secret for {upstream}").into()))

@@ -138,6 +138,11 @@ impl Mechanisms for Identities {
         }
     }
 
+    /// The others are made of a secret that was read before, by code of our own.
+    fn may_block(&self, start: Start) -> bool {
+        start.means() == Scheme::Negotiate
+    }
+
     fn stake(&self, start: Start, upstream: &Endpoint) -> Result<Arc<dyn Stake>, MechanismError> {
         let account = &self.granted(upstream)?.account;
         let kinds: &[Kind] = match start.means() {

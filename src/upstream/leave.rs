@@ -1,5 +1,7 @@
 //! The exchange's steps, with leave from the lock-out breaker where they would show a secret.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::lockout::NoLeave;
 use super::{ConnectCause, Upstream, Upstreams};
 use crate::auth::{Action, Exchange, Opening, RequestLine, Start};
@@ -15,8 +17,8 @@ impl Upstreams {
     ) -> Result<(Exchange, Option<Credentials>), ConnectCause> {
         loop {
             let opened;
-            let first = line.clone();
-            (exchange, opened) = think(exchange, move |exchange| exchange.opening(&first)).await?;
+            let (first, may_block) = (line.clone(), exchange.opening_may_block());
+            (exchange, opened) = think(exchange, may_block, move |exchange| exchange.opening(&first)).await?;
             match opened {
                 Ok(Opening::Bare) => return Ok((exchange, None)),
                 Ok(Opening::With(credentials)) => return Ok((exchange, Some(credentials))),
@@ -37,8 +39,8 @@ impl Upstreams {
     ) -> Result<(Exchange, Action), ConnectCause> {
         loop {
             let action;
-            let (challenges, line) = (challenges.to_vec(), line.clone());
-            (exchange, action) = think(exchange, move |exchange| {
+            let (challenges, line, may_block) = (challenges.to_vec(), line.clone(), exchange.answer_may_block());
+            (exchange, action) = think(exchange, may_block, move |exchange| {
                 exchange.on_challenge(challenges.iter().map(Vec::as_slice), persists, &line)
             })
             .await?;
@@ -63,15 +65,21 @@ impl Upstreams {
     }
 }
 
-/// A message may need a ticket, a key or the disk: off the runtime's threads.
+/// A message may need a ticket, a key or the disk: then off the runtime's threads, which costs more than all the rest of
+/// a step that needs none of them.
 async fn think<T: Send + 'static>(
     mut exchange: Exchange,
+    may_block: bool,
     step: impl FnOnce(&mut Exchange) -> T + Send + 'static,
 ) -> Result<(Exchange, T), ConnectCause> {
-    tokio::task::spawn_blocking(move || {
+    let step = move || {
         let result = step(&mut exchange);
         (exchange, result)
-    })
-    .await
-    .map_err(|_| ConnectCause::Mistake)
+    };
+    let thought = match may_block {
+        true => tokio::task::spawn_blocking(step).await.ok(),
+        // What is left of an exchange after a panic is dropped, as it is there.
+        false => catch_unwind(AssertUnwindSafe(step)).ok(),
+    };
+    thought.ok_or(ConnectCause::Mistake)
 }

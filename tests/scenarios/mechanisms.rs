@@ -167,7 +167,10 @@ async fn a_mechanism_that_blocks_keeps_nobody_else_waiting() {
 }
 
 /// It makes a mistake at its first step, and none afterwards.
-struct Faulty(AtomicBool);
+struct Faulty {
+    fails: AtomicBool,
+    may_block: bool,
+}
 
 struct Step(bool);
 
@@ -179,7 +182,11 @@ impl Mechanisms for Faulty {
         _: Option<&ChannelBinding>,
         _: Option<&Leave>,
     ) -> Result<Box<dyn Mechanism>, MechanismError> {
-        Ok(Box::new(Step(self.0.swap(false, Ordering::Relaxed))))
+        Ok(Box::new(Step(self.fails.swap(false, Ordering::Relaxed))))
+    }
+
+    fn may_block(&self, _: Start) -> bool {
+        self.may_block
     }
 }
 
@@ -197,10 +204,13 @@ async fn a_mechanism_that_panics_fails_one_request_and_sends_nothing_more_for_it
         false => Say::answer("HTTP/1.1 407 X\r\nProxy-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n"),
     })
     .await;
-    let (upstreams, route) = upstreams(upstream.addr, Faulty(AtomicBool::new(true)));
-    let target = Target::parse("h.test:443", None).unwrap();
-    let failed = upstreams.tunnel(&route, &target, &Fields::default()).await;
-    assert!(matches!(failed, Err(error) if matches!(error.cause, ConnectCause::Mistake)));
-    assert!(upstream.heard().iter().all(|heard| !heard.head.has("proxy-authorization")));
-    assert!(connects(&upstreams, &route).await);
+    for may_block in [true, false] {
+        let before = upstream.heard().len();
+        let (upstreams, route) = upstreams(upstream.addr, Faulty { fails: AtomicBool::new(true), may_block });
+        let target = Target::parse("h.test:443", None).unwrap();
+        let failed = upstreams.tunnel(&route, &target, &Fields::default()).await;
+        assert!(matches!(failed, Err(error) if matches!(error.cause, ConnectCause::Mistake)));
+        assert!(upstream.heard().iter().skip(before).all(|heard| !heard.head.has("proxy-authorization")));
+        assert!(connects(&upstreams, &route).await);
+    }
 }
