@@ -38,8 +38,15 @@ pub struct Idle {
 
 #[derive(Debug)]
 pub struct Pool {
-    idle: Mutex<HashMap<PoolKey, Vec<Idle>>>,
+    idle: Mutex<Kept>,
     most: usize,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    lists: HashMap<PoolKey, Vec<Idle>>,
+    /// Over all lists.
+    total: usize,
 }
 
 impl Default for Pool {
@@ -56,53 +63,54 @@ impl Pool {
 
     /// The most recently used connection that is still good.
     pub fn take(&self, key: &PoolKey, now: Instant) -> Option<Idle> {
-        let mut idle = self.lock();
-        let list = idle.get_mut(key)?;
+        let mut kept = self.lock();
+        let list = kept.lists.get_mut(key)?;
+        let before = list.len();
         let found = std::iter::from_fn(|| list.pop())
             .find_map(|mut idle| (is_fresh(&idle, now) && idle.wire.stream.is_quiet()).then_some(idle));
-        if list.is_empty() {
-            idle.remove(key);
+        let left = list.len();
+        if left == 0 {
+            kept.lists.remove(key);
         }
+        kept.total -= before - left;
         found
     }
 
     /// `others` share the limit. `counts` is asked while nobody can clear the pool.
     pub fn put(&self, key: PoolKey, entry: Idle, others: usize, counts: impl FnOnce() -> bool) {
-        let mut idle = self.lock();
-        if !counts() {
+        let mut kept = self.lock();
+        if !counts() || kept.total + others >= self.most {
             return;
         }
-        let room = self.room_beside(&idle, others);
-        let list = idle.entry(key).or_default();
-        if list.len() < MAX_IDLE_PER_KEY && room > 0 {
+        let list = kept.lists.entry(key).or_default();
+        if list.len() < MAX_IDLE_PER_KEY {
             list.push(entry);
+            kept.total += 1;
         }
     }
 
     /// How many more there may be beside so many others.
     pub fn room(&self, others: usize) -> usize {
-        self.room_beside(&self.lock(), others)
-    }
-
-    fn room_beside(&self, idle: &HashMap<PoolKey, Vec<Idle>>, others: usize) -> usize {
-        let total: usize = idle.values().map(Vec::len).sum();
-        self.most.saturating_sub(total + others)
+        self.most.saturating_sub(self.lock().total + others)
     }
 
     pub fn clear(&self) {
-        self.lock().clear();
+        *self.lock() = Kept::default();
     }
 
     /// Drops what nobody came back for.
     pub fn sweep(&self, now: Instant) {
-        self.lock().retain(|_, list| {
+        let mut kept = self.lock();
+        let Kept { lists, total } = &mut *kept;
+        lists.retain(|_, list| {
             list.retain_mut(|entry| is_fresh(entry, now) && entry.wire.stream.is_quiet());
             !list.is_empty()
         });
+        *total = lists.values().map(Vec::len).sum();
     }
 
-    /// A panic elsewhere leaves the map whole: each change is one assignment.
-    fn lock(&self) -> MutexGuard<'_, HashMap<PoolKey, Vec<Idle>>> {
+    /// A panic elsewhere leaves the lists whole: nothing between a change of one and that of the total can panic.
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
