@@ -20,6 +20,10 @@ use std::time::Duration;
 
 use file::{Plain, Rotating};
 
+/// Lines are gathered for so long before they are written, the first after a silence aside: to wake the thread for each
+/// of them costs a request more than to make it.
+const GATHERED_FOR: Duration = Duration::from_millis(2);
+
 /// Lines that may wait for a slow sink.
 const QUEUE: usize = 4096;
 
@@ -201,6 +205,7 @@ impl Pen {
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {
                     self.tell_losses();
+                    thread::sleep(GATHERED_FOR);
                     let Ok(line) = lines.recv() else { return };
                     line
                 }
