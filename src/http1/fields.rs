@@ -1,7 +1,5 @@
 //! Header fields in the order and case they came in, and the rules for which of them may pass a proxy.
 
-use std::collections::HashSet;
-
 /// Fields that belong to one connection (RFC 9110 §7.6.1), or to the exchange between us and a neighbour.
 const HOP_BY_HOP: [&str; 10] = [
     "connection",
@@ -67,7 +65,8 @@ impl Fields {
     }
 
     pub fn has_member(&self, name: &str, member: &str) -> bool {
-        self.list(name).any(|m| m == member)
+        let mut members = self.all(name).flat_map(|value| value.split(|b| *b == b','));
+        members.any(|one| one.trim_ascii().eq_ignore_ascii_case(member.as_bytes()))
     }
 
     pub fn remove(&mut self, name: &str) {
@@ -76,14 +75,14 @@ impl Fields {
 
     /// Takes away what must not pass a proxy: the fixed set and everything `Connection` names.
     pub fn strip_hop_by_hop(&mut self) {
-        let named: HashSet<String> = self
+        let named: Vec<String> = self
             .list("connection")
             .chain(self.list("proxy-connection"))
             .filter(|name| !NEVER_BY_CONNECTION.contains(&name.as_str()))
             .collect();
         self.0.retain(|field| {
-            let name = field.name.to_ascii_lowercase();
-            !HOP_BY_HOP.contains(&name.as_str()) && !named.contains(&name)
+            let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+            !HOP_BY_HOP.iter().any(|name| is(name)) && !named.iter().any(|name| is(name))
         });
     }
 

@@ -1,6 +1,7 @@
 //! Request and response heads: parsed from bytes, written to bytes.
 
 use std::fmt;
+use std::mem::MaybeUninit;
 
 use zeroize::Zeroizing;
 
@@ -72,9 +73,10 @@ pub fn stray_line_ends(bytes: &[u8]) -> usize {
 impl RequestHead {
     /// `bytes` is one whole head.
     pub fn parse(bytes: &[u8]) -> Result<Self, HttpError> {
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut request = httparse::Request::new(&mut fields);
-        let complete = request.parse(bytes).map_err(head_error)?.is_complete();
+        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut []);
+        let parsed = request.parse_with_uninit_headers(bytes, &mut fields);
+        let complete = parsed.map_err(head_error)?.is_complete();
         let (true, Some(method), Some(target)) = (complete, request.method, request.path) else {
             return Err(HttpError::Malformed);
         };
@@ -132,15 +134,16 @@ impl ResponseHead {
     /// `bytes` is one whole head. Takes what real proxies were seen to send: blanks before the colon, folded
     /// lines, no reason phrase.
     pub fn parse(bytes: &[u8]) -> Result<Self, HttpError> {
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut response = httparse::Response::new(&mut fields);
+        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut response = httparse::Response::new(&mut []);
         let mut config = httparse::ParserConfig::default();
         config
             .allow_spaces_after_header_name_in_responses(true)
             .allow_obsolete_multiline_headers_in_responses(true)
             .allow_multiple_spaces_in_response_status_delimiters(true)
             .ignore_invalid_headers_in_responses(true);
-        let complete = config.parse_response(&mut response, bytes).map_err(head_error)?.is_complete();
+        let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, &mut fields);
+        let complete = parsed.map_err(head_error)?.is_complete();
         let (true, Some(status)) = (complete, response.code) else {
             return Err(HttpError::Malformed);
         };
