@@ -97,7 +97,9 @@ impl Listener {
                             () = raised(&mut stop) => return clients,
                             its_room = room.enter() => its_room,
                         };
-                        let listener = stream.local_addr().unwrap_or(self.addr);
+                        // Who listens on one address alone knows which one it is.
+                        let everywhere = self.addr.ip().is_unspecified();
+                        let listener = if everywhere { stream.local_addr().unwrap_or(self.addr) } else { self.addr };
                         let served = serve(stream, Peer { addr, listener, uid: None });
                         clients.spawn(hold(its_room, served));
                     }

@@ -126,22 +126,30 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
     /// The next data of a body, or its trailers at the end.
     pub async fn piece(&mut self, body: &mut Body) -> Result<Result<Bytes, Fields>, ReadError> {
         loop {
-            match body.next(self.buffer)? {
-                Piece::Data(range) => {
-                    let mut data = self.buffer.split_to(range.end);
-                    let _ = data.split_to(range.start);
-                    return Ok(Ok(data.freeze()));
-                }
-                Piece::End { consumed, trailers } => {
-                    let _ = self.buffer.split_to(consumed);
-                    return Ok(Err(trailers));
-                }
-                Piece::More { consumed } => {
-                    let _ = self.buffer.split_to(consumed);
-                }
+            if let Some(piece) = self.piece_at_hand(body)? {
+                return Ok(piece);
             }
             if self.fill().await? == 0 {
                 return if body.ends_at_close() { Ok(Err(Fields::default())) } else { Err(ReadError::Truncated) };
+            }
+        }
+    }
+
+    /// The same of what was read already; `None` where that is not enough.
+    pub fn piece_at_hand(&mut self, body: &mut Body) -> Result<Option<Result<Bytes, Fields>>, HttpError> {
+        match body.next(self.buffer)? {
+            Piece::Data(range) => {
+                let mut data = self.buffer.split_to(range.end);
+                let _ = data.split_to(range.start);
+                Ok(Some(Ok(data.freeze())))
+            }
+            Piece::End { consumed, trailers } => {
+                let _ = self.buffer.split_to(consumed);
+                Ok(Some(Err(trailers)))
+            }
+            Piece::More { consumed } => {
+                let _ = self.buffer.split_to(consumed);
+                Ok(None)
             }
         }
     }
@@ -176,7 +184,8 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         std::future::pending().await
     }
 
-    async fn fill(&mut self) -> io::Result<usize> {
+    /// Reads once; nothing at the end.
+    pub async fn fill(&mut self) -> io::Result<usize> {
         self.buffer.reserve(READ_SIZE);
         self.io.read_buf(self.buffer).await
     }

@@ -28,6 +28,7 @@ mod upstream_status;
 mod url;
 mod verbatim;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -303,7 +304,7 @@ fn millis(since: Instant) -> u64 {
 /// Serves one client until it or the relay ends.
 pub async fn serve(stream: TcpStream, peer: Peer, mut doors: watch::Receiver<Arc<Door>>, mut shared: Shared) {
     let proxy = shared.proxies.borrow().clone();
-    upstream::tune(&stream, proxy.keepalive);
+    upstream::tune(&stream, peer.addr, proxy.keepalive);
     let door = doors.borrow_and_update().clone();
     let way = door.way.clone();
     let owner = door.owner(&peer);
@@ -380,14 +381,10 @@ async fn next_request(
     };
     // Between requests a client may be silent for as long as it likes, unless it takes the place of one who may come in.
     if client.wire.buffer.is_empty() {
-        // A silent one holds no memory.
-        client.wire.buffer = BytesMut::new();
-        let mut first = [0];
         tokio::select! {
             // In this order, so that what was asked before a drain is answered.
             biased;
-            // Readiness alone is told too often.
-            ready = client.wire.stream.peek(&mut first) => drop(ready.ok()?),
+            begun = begun(&mut client.wire) => begun.ok()?,
             () = reached(&mut shared.phase, Phase::Draining) => return None,
             () = forward::pin_lost(pin) => return None,
             () = shared.room.is_wanted() => return None,
@@ -414,6 +411,21 @@ async fn next_request(
     story.record.target = inside.map(ToString::to_string);
     respond::refuse(client, story, &problem).await;
     None
+}
+
+/// Waits for the first bytes, or the end, of what the client says; one that is silent holds no memory.
+async fn begun(wire: &mut Wire<TcpStream>) -> io::Result<()> {
+    loop {
+        wire.buffer = BytesMut::new();
+        wire.stream.readable().await?;
+        let mut reader = wire.reader();
+        tokio::select! {
+            biased;
+            read = reader.fill() => return read.map(drop),
+            // Readiness is told too often.
+            () = std::future::ready(()) => {}
+        }
+    }
 }
 
 /// Hands the request to its room.

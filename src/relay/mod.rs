@@ -88,8 +88,11 @@ fn user_timeout(keepalive: Option<Duration>) -> Duration {
 /// A connection that was idle may lead nowhere by now, and nobody has said so. For requests that can be sent again on
 /// another one.
 pub fn doubt_peer(stream: &TcpStream) -> Option<Doubted> {
+    if is_neighbour(stream) {
+        return None;
+    }
     // Without a second handle the doubt could not be ended: then there is none.
-    let again = SockRef::from(stream).try_clone().ok().filter(|_| !is_neighbour(stream))?;
+    let again = SockRef::from(stream).try_clone().ok()?;
     give_up_after(stream, KEPT_TIMEOUT);
     Some(Doubted(again))
 }
