@@ -82,13 +82,21 @@ where
     Ok(())
 }
 
+fn put_data(out: &mut Vec<u8>, data: &[u8], chunked: bool) {
+    if chunked {
+        out.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+    }
+    out.extend_from_slice(data);
+    if chunked {
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
 /// One piece in one write, so that an event becomes a packet.
 pub async fn send_data<W: AsyncWrite + Unpin>(to: &mut W, data: &[u8], chunked: bool) -> io::Result<()> {
     if chunked {
-        let mut chunk = format!("{:x}\r\n", data.len()).into_bytes();
-        chunk.reserve(data.len() + 2);
-        chunk.extend_from_slice(data);
-        chunk.extend_from_slice(b"\r\n");
+        let mut chunk = Vec::with_capacity(data.len() + 12);
+        put_data(&mut chunk, data, chunked);
         to.write_all(&chunk).await?;
     } else {
         to.write_all(data).await?;
@@ -124,6 +132,34 @@ impl DownloadError {
             Self::Client(error) if is_reset(error) => End::ClientReset,
             Self::Client(_) => End::ClientClosed,
         }
+    }
+}
+
+/// Passes an answer on, as much of its body as came with the head in one write with it; gives the number of data bytes in
+/// `sent` even when it breaks off.
+pub async fn answer<R, W>(
+    mut head: Vec<u8>,
+    from: &mut Reader<'_, R>,
+    body: &mut Body,
+    chunked: bool,
+    to: &mut W,
+    sent: &mut u64,
+) -> Result<(), DownloadError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let at_hand = from.piece_at_hand(body);
+    if let Ok(Some(Ok(data))) = &at_hand {
+        *sent += data.len() as u64;
+        put_data(&mut head, data, chunked);
+    }
+    to.write_all(&head).await.map_err(DownloadError::Client)?;
+    to.flush().await.map_err(DownloadError::Client)?;
+    match at_hand.map_err(|error| DownloadError::Upstream(error.into()))? {
+        Some(Err(trailers)) if chunked => send_end(to, &trailers).await.map_err(DownloadError::Client),
+        Some(Err(_)) => Ok(()),
+        Some(Ok(_)) | None => download(from, body, chunked, to, sent).await,
     }
 }
 

@@ -178,12 +178,9 @@ impl Sending<'_> {
         let keep_client = self.keep_client && !until_close && !in_the_way && (!self.was_pinned || upstream_persists);
         let chunked = matches!(body, Body::Chunked(_)) && self.request.takes_chunks();
         let answer = self.request.answer(&head, &body, keep_client, self.pseudonym).to_bytes();
-        if let Err(error) = send_head(client, &answer).await {
-            return Attempt::Cut(DownloadError::Client(error).end());
-        }
         self.ends_by_close.store(until_close, Ordering::Relaxed);
         let sent = &mut story.record.bytes_down;
-        match pump::download(upstream, &mut body, chunked, client, sent).await {
+        match pump::answer(answer, upstream, &mut body, chunked, client, sent).await {
             Ok(()) => {
                 let body_done = signals.uploaded.load(Ordering::Relaxed);
                 Attempt::Complete {

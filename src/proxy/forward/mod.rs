@@ -174,8 +174,10 @@ impl<'a> Forward<'a> {
                 }
                 Attempt::Complete { status, reusable, keep_client, pins } => {
                     self.course.proxy.upstreams.settle(&mut lease, status);
-                    let reusable = reusable && lease.is_clean();
-                    if reusable && (pins || was_pinned) {
+                    let pinned = pins || was_pinned;
+                    // Whoever takes it from the idle ones looks at its socket.
+                    let reusable = reusable && if pinned { lease.is_clean() } else { lease.wire.buffer.is_empty() };
+                    if reusable && pinned {
                         *pin = Some(Pin { origin: self.request.url.target.clone(), lease, network });
                     } else if reusable {
                         self.course.proxy.upstreams.give_back(lease);
