@@ -172,7 +172,7 @@ impl Live {
 
     /// They wait as idle connections do, and share their limit.
     pub(super) fn room_for_spares(&self) -> usize {
-        self.pool.room(0)
+        self.pool.room()
     }
 
     /// Unless everything was forgotten since `era`: whoever forgets counts on, and then drops what is idle.

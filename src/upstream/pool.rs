@@ -89,9 +89,9 @@ impl Pool {
         }
     }
 
-    /// How many more there may be beside so many others.
-    pub fn room(&self, others: usize) -> usize {
-        self.most.saturating_sub(self.lock().total + others)
+    /// How many more there may be.
+    pub fn room(&self) -> usize {
+        self.most.saturating_sub(self.lock().total)
     }
 
     pub fn clear(&self) {
