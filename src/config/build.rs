@@ -90,6 +90,7 @@ pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>, state_directory: Opti
         idle_timeout: reader.parsed(&["idle_timeout"], or_off).unwrap_or(DEFAULT_IDLE_TIMEOUT),
         half_close_timeout: reader.parsed(&["half_close_timeout"], timeout).unwrap_or(DEFAULT_HALF_CLOSE_TIMEOUT),
         keepalive: reader.parsed(&["keepalive"], keepalive).unwrap_or(DEFAULT_KEEPALIVE),
+        splices: true,
         max_clients: reader.parsed(&["max_clients"], max_clients).unwrap_or(DEFAULT_MAX_CLIENTS),
         max_logons: reader.parsed(&["max_logons"], max_logons).unwrap_or(DEFAULT_MAX_LOGONS),
         warm_handshakes: reader.parsed(&["warm_handshakes"], warm_handshakes).unwrap_or(DEFAULT_WARM_HANDSHAKES),

@@ -146,6 +146,8 @@ pub struct Config {
     pub idle_timeout: Option<Duration>,
     pub half_close_timeout: Duration,
     pub keepalive: Option<Duration>,
+    /// No key: tests alone do without.
+    pub splices: bool,
     pub max_clients: usize,
     /// Logons of one account in flight.
     pub max_logons: usize,

@@ -141,7 +141,11 @@ impl Parts {
             forwards_port_80: config.connect_port_80 == ConnectPort80::AbsoluteForm,
             head_timeout: config.head_timeout,
             keepalive: config.keepalive,
-            relay: relay::Options { idle_timeout: config.idle_timeout, half_close_timeout: config.half_close_timeout },
+            relay: relay::Options {
+                idle_timeout: config.idle_timeout,
+                half_close_timeout: config.half_close_timeout,
+                splices: config.splices,
+            },
             max_head: config.max_head,
             pseudonym: fixed.pseudonym.clone(),
             audit: fixed.audit.clone(),

@@ -301,8 +301,29 @@ fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Serves one client until it or the relay ends.
-pub async fn serve(stream: TcpStream, peer: Peer, mut doors: watch::Receiver<Arc<Door>>, mut shared: Shared) {
+/// Serves one client until it or the relay ends. Of all that its beginning needs, nothing is left while a tunnel is silent.
+pub fn serve(
+    stream: TcpStream,
+    peer: Peer,
+    doors: watch::Receiver<Arc<Door>>,
+    shared: Shared,
+) -> impl Future<Output = ()> + Send + use<> {
+    let begun = Box::pin(begin(stream, peer, doors, shared));
+    async move {
+        let tunnel = begun.await;
+        if let Some(tunnel) = tunnel {
+            Box::pin(tunnel.run()).await;
+        }
+    }
+}
+
+/// All that a client asks for before it has a tunnel, and whether it comes to one.
+async fn begin(
+    stream: TcpStream,
+    peer: Peer,
+    mut doors: watch::Receiver<Arc<Door>>,
+    mut shared: Shared,
+) -> Option<Box<tunnel::Ready>> {
     let proxy = shared.proxies.borrow().clone();
     upstream::tune(&stream, peer.addr, proxy.keepalive);
     let door = doors.borrow_and_update().clone();
@@ -318,14 +339,15 @@ pub async fn serve(stream: TcpStream, peer: Peer, mut doors: watch::Receiver<Arc
     };
     if let (Some(stranger), None) = (client.stranger.clone(), &heard) {
         let (story, problem) = (Story::new(&peer, &proxy), client.turned_away(&stranger, &shared));
-        return Box::pin(Greeting::Silent.turn_away(&mut client, story, &problem)).await;
+        Box::pin(Greeting::Silent.turn_away(&mut client, story, &problem)).await;
+        return None;
     }
     if heard.is_none() && place.is_none() {
         let story = Story::new(&peer, &proxy);
         // Before a word of theirs, only HTTP clients can be told.
         let greeting = if way == Way::Http { Greeting::Http(Version::Http11) } else { Greeting::Silent };
         Box::pin(greeting.refuse(&mut client, story, &Problem::too_many())).await;
-        return;
+        return None;
     }
     drop(proxy);
     let begun = match way {
@@ -338,8 +360,9 @@ pub async fn serve(stream: TcpStream, peer: Peer, mut doors: watch::Receiver<Arc
         Next::Plain(target) => Box::pin(requests(&mut client, &mut shared, Some(target))).await,
         Next::Tunnel(_) | Next::Close => begun,
     };
-    if let Next::Tunnel(tunnel) = next {
-        Box::pin(tunnel.run(client.wire, shared.phase)).await;
+    match next {
+        Next::Tunnel(tunnel) => Some(tunnel.for_client(client.wire, shared.phase, (place, heard))),
+        Next::Request | Next::Plain(_) | Next::Close => None,
     }
 }
 

@@ -4,6 +4,9 @@
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "other.rs")]
 mod imp;
+
+mod flow;
+mod splice;
 mod traffic;
 
 use std::cell::RefCell;
@@ -11,19 +14,20 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{SockRef, Socket};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::http1::Wire;
+pub use flow::Link;
+use flow::{Fault, Flow};
 pub use traffic::Traffic;
 
 /// One read's room, shared by all tunnels of a thread; what cannot be written at once is at most this much.
-const SCRATCH_SIZE: usize = 64 * 1024;
+const SCRATCH_SIZE: usize = 256 * 1024;
 
 /// So long without an acknowledgement, as a multiple of the keepalive time, and a peer counts as gone.
 const USER_TIMEOUT_KEEPALIVES: u32 = 2;
@@ -46,6 +50,8 @@ pub struct Options {
     pub idle_timeout: Option<Duration>,
     /// How long one side may stay silent after the other has ended.
     pub half_close_timeout: Duration,
+    /// Much goes from socket to socket within the kernel, where it can do that.
+    pub splices: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,96 +137,6 @@ pub fn reset_on_close(stream: &TcpStream) {
     }
 }
 
-/// One direction of a tunnel.
-#[derive(Default)]
-struct Flow {
-    /// Read and not yet written; empty unless the receiver is slow.
-    waiting: Vec<u8>,
-    written: usize,
-    bytes: u64,
-    ended: bool,
-    finished: bool,
-    unflushed: bool,
-}
-
-/// Which of the two sockets failed.
-enum Fault {
-    Reading,
-    Writing,
-}
-
-impl Flow {
-    fn starting_with(early: &[u8]) -> Self {
-        Self { waiting: early.to_vec(), bytes: early.len() as u64, ..Self::default() }
-    }
-
-    fn poll<R, W>(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut R,
-        to: &mut W,
-        scratch: &mut [u8],
-    ) -> Poll<Result<(), Fault>>
-    where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
-    {
-        while !self.finished {
-            ready!(self.poll_write_waiting(cx, to))?;
-            if self.ended {
-                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(|_| Fault::Writing)?;
-                self.finished = true;
-                break;
-            }
-            let mut buffer = ReadBuf::new(scratch);
-            match Pin::new(&mut *from).poll_read(cx, &mut buffer) {
-                Poll::Pending => {
-                    if self.unflushed {
-                        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(|_| Fault::Writing)?;
-                        self.unflushed = false;
-                    }
-                    return Poll::Pending;
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::Reading)),
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => self.ended = true,
-                Poll::Ready(Ok(())) => {
-                    let data = buffer.filled();
-                    self.bytes += data.len() as u64;
-                    let sent = match Pin::new(&mut *to).poll_write(cx, data) {
-                        Poll::Ready(Ok(sent)) => sent,
-                        Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::Writing)),
-                        Poll::Pending => 0,
-                    };
-                    self.unflushed = true;
-                    self.waiting.extend_from_slice(&data[sent..]);
-                }
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_write_waiting<W: AsyncWrite + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut W,
-    ) -> Poll<Result<(), Fault>> {
-        while self.written < self.waiting.len() {
-            let sent =
-                ready!(Pin::new(&mut *to).poll_write(cx, &self.waiting[self.written..])).map_err(|_| Fault::Writing)?;
-            if sent == 0 {
-                return Poll::Ready(Err(Fault::Writing));
-            }
-            self.written += sent;
-            self.unflushed = true;
-        }
-        if self.written > 0 {
-            self.waiting = Vec::new();
-            self.written = 0;
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
 /// Relays until both directions have ended, what stands in the buffers first; `stop` ends the tunnel. `traffic` tells
 /// others how much it was so far.
 pub async fn relay<C, U>(
@@ -228,35 +144,34 @@ pub async fn relay<C, U>(
     upstream: &mut Wire<U>,
     options: Options,
     traffic: &Traffic,
-    stop: impl Future<Output = ()>,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
 ) -> Outcome
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
+    C: Link,
+    U: Link,
 {
-    let mut up = Flow::starting_with(&std::mem::take(&mut client.buffer));
-    let mut down = Flow::starting_with(&std::mem::take(&mut upstream.buffer));
+    let splices = options.splices && client.stream.plain().is_some() && upstream.stream.plain().is_some();
+    let mut up = Flow::starting_with(&std::mem::take(&mut client.buffer), splices);
+    let mut down = Flow::starting_with(&std::mem::take(&mut upstream.buffer), splices);
     let (client, upstream) = (&mut client.stream, &mut upstream.stream);
     let mut silence = Silence::default();
     traffic.note(up.bytes, down.bytes);
-    let end = {
-        let both = poll_fn(|cx| {
-            let before = (up.bytes, down.bytes);
-            let end = SCRATCH.with_borrow_mut(|scratch| poll_both(cx, client, upstream, &mut up, &mut down, scratch));
-            let moved = before != (up.bytes, down.bytes);
-            if moved {
-                traffic.note(up.bytes, down.bytes);
-            }
-            if end.is_ready() {
-                return end;
-            }
-            silence.poll(cx, options, &up, &down, moved)
-        });
-        tokio::select! {
-            end = both => end,
-            () = stop => End::Drained,
+    let end = poll_fn(|cx| {
+        let before = (up.progress(), down.progress());
+        let end = SCRATCH.with_borrow_mut(|scratch| poll_both(cx, client, upstream, &mut up, &mut down, scratch));
+        let moved = before != (up.progress(), down.progress());
+        if moved {
+            traffic.note(up.bytes, down.bytes);
         }
-    };
+        if end.is_ready() {
+            return end;
+        }
+        if stop.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(End::Drained);
+        }
+        silence.poll(cx, options, &up, &down, moved)
+    })
+    .await;
     Outcome { bytes_up: up.bytes, bytes_down: down.bytes, end }
 }
 
@@ -269,14 +184,14 @@ fn poll_both<C, U>(
     scratch: &mut [u8],
 ) -> Poll<End>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
+    C: Link,
+    U: Link,
 {
     let up_done = match up.poll(cx, client, upstream, scratch) {
         Poll::Ready(Err(Fault::Reading)) => return Poll::Ready(End::Reset(Side::Client)),
         // What the upstream had to say before it stopped listening may still be on its way.
         Poll::Ready(Err(Fault::Writing)) => {
-            up.finished = true;
+            up.abandon();
             true
         }
         Poll::Ready(Ok(())) => true,

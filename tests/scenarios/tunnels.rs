@@ -6,7 +6,7 @@ use hallpass::practice::Offer;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{BlackHole, Office, Peer, Relay, Say, Scripted, Upstream, soon, until};
+use crate::support::{BlackHole, Office, Peer, Relay, RelayPlan, Say, Scripted, Upstream, soon, until};
 
 const CONNECT: &str = "CONNECT h.test:443 HTTP/1.1\r\nHost: h.test:443\r\n\r\n";
 
@@ -22,7 +22,12 @@ struct Tunnel {
 
 async fn tunnel_with(keys: &[&str]) -> Tunnel {
     let listener = Scripted::start().await;
-    let relay = keys.iter().fold(Relay::before(listener.addr()), |plan, key| plan.key(key)).start();
+    let plan = keys.iter().fold(Relay::before(listener.addr()), |plan, key| plan.key(key));
+    tunnel_by(&listener, plan).await
+}
+
+async fn tunnel_by(listener: &Scripted, plan: RelayPlan) -> Tunnel {
+    let relay = plan.start();
     let mut client = relay.client().await;
     client.send(CONNECT).await;
     let mut upstream = listener.accept().await;
@@ -43,6 +48,11 @@ impl Tunnel {
         self.upstream.send("down").await;
         assert_eq!(self.client.take(4).await, b"down");
     }
+}
+
+/// With splice(2), where there is such a thing, and without.
+fn either_way(plan: &RelayPlan) -> [RelayPlan; 2] {
+    [plan.clone(), plan.clone().copying()]
 }
 
 #[tokio::test]
@@ -74,9 +84,11 @@ async fn either_side_may_end_first_and_hear_the_other_to_its_end() {
 #[tokio::test]
 async fn not_a_byte_is_lost_right_after_the_connect_nor_behind_an_end() {
     let bytes = |count: usize| (0..count).map(|at| u8::try_from(at % 251).unwrap()).collect::<Vec<u8>>();
-    for early in [0, 1, 55, 16 * 1024, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 200 * 1024] {
-        let listener = Scripted::start().await;
-        let relay = Relay::before(listener.addr()).start();
+    let earlies = [0, 1, 55, 16 * 1024, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 200 * 1024];
+    let listener = Scripted::start().await;
+    let plans = either_way(&Relay::before(listener.addr()));
+    for (early, plan) in earlies.into_iter().flat_map(|early| plans.clone().map(|plan| (early, plan))) {
+        let relay = plan.start();
         let (early, late, answer) = (bytes(early), bytes(1024 * 1024), bytes(1024 * 1024 + 7));
         let mut client = relay.client().await;
         client.send([CONNECT.as_bytes(), &early].concat()).await;
@@ -114,18 +126,44 @@ async fn a_reset_on_one_side_ends_the_other_at_once() {
 }
 
 #[tokio::test]
+async fn a_reset_under_a_flood_ends_the_other_side_at_once() {
+    let listener = Scripted::start().await;
+    for plan in either_way(&Relay::before(listener.addr())) {
+        let mut one = tunnel_by(&listener, plan.clone()).await;
+        one.client.flood(BOUND).await;
+        one.upstream.reset();
+        one.client.ended().await;
+        // The reset is told once, and it may be the writing that hears it: then reading finds an end.
+        let end = &one.relay.records(1).await[0]["end"];
+        assert!(end == "upstream_reset" || end == "done", "{end}");
+        let mut other = tunnel_by(&listener, plan).await;
+        other.upstream.flood(BOUND).await;
+        other.client.reset();
+        other.upstream.ended().await;
+        assert_eq!(other.relay.records(1).await[0]["end"], "client_reset");
+    }
+}
+
+#[tokio::test]
 async fn a_reader_that_stops_stops_the_writer_and_loses_nothing() {
-    let mut tunnel = tunnel().await;
-    let sent = tunnel.upstream.flood(BOUND).await;
-    // The other direction is not held up by it.
-    tunnel.client.send("up").await;
-    assert_eq!(tunnel.upstream.take(2).await, b"up");
-    tunnel.upstream.finish().await;
-    assert_eq!(tunnel.client.rest().await.len(), sent);
-    let mut tunnel = self::tunnel().await;
-    let sent = tunnel.client.flood(BOUND).await;
-    tunnel.client.finish().await;
-    assert_eq!(tunnel.upstream.rest().await.len(), sent);
+    let listener = Scripted::start().await;
+    for plan in either_way(&Relay::before(listener.addr())) {
+        let mut tunnel = tunnel_by(&listener, plan.clone()).await;
+        let sent = tunnel.upstream.flood(BOUND).await;
+        // The other direction is not held up by it.
+        tunnel.client.send("up").await;
+        assert_eq!(tunnel.upstream.take(2).await, b"up");
+        tunnel.upstream.finish().await;
+        assert_eq!(tunnel.client.rest().await.len(), sent);
+        tunnel.client.finish().await;
+        assert_eq!(tunnel.relay.records(1).await[0]["bytes_down"].as_u64(), Some(sent as u64));
+        let mut tunnel = tunnel_by(&listener, plan).await;
+        let sent = tunnel.client.flood(BOUND).await;
+        tunnel.client.finish().await;
+        assert_eq!(tunnel.upstream.rest().await.len(), sent);
+        tunnel.upstream.finish().await;
+        assert_eq!(tunnel.relay.records(1).await[0]["bytes_up"].as_u64(), Some(sent as u64));
+    }
 }
 
 /// The silence is longer than every time-out that guards the phases before it.

@@ -27,6 +27,7 @@ pub struct RelayPlan {
     listen: Option<SocketAddr>,
     upstreams: Vec<(String, String)>,
     password: Option<String>,
+    copies: bool,
 }
 
 impl RelayPlan {
@@ -85,6 +86,12 @@ impl RelayPlan {
         self
     }
 
+    /// Tunnels without splice(2), as on other systems.
+    pub fn copying(mut self) -> Self {
+        self.copies = true;
+        self
+    }
+
     pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.into());
         self
@@ -115,7 +122,9 @@ impl RelayPlan {
         let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let environment = Environment::from_pairs(variables);
         let inputs = Inputs { files: Files::Only(path), environment, flags: Layer::default() };
-        load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0)).config
+        let mut config = load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0)).config;
+        config.splices = !self.copies && std::env::var_os("HALLPASS_SPLICE").is_none_or(|splice| splice != "off");
+        config
     }
 }
 
