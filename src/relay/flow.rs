@@ -155,13 +155,11 @@ impl Flow {
                 self.much = count >= LITTLE;
                 self.pipe = Some(pipe);
             }
-            Err(error) => match error.kind() {
-                // The next round waits until there is more.
-                io::ErrorKind::WouldBlock => {}
-                // A socket that cannot be spliced from.
-                io::ErrorKind::InvalidInput => self.splices = false,
-                _ => return Poll::Ready(Err(Fault::Reading)),
-            },
+            // The next round waits until there is more.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // A socket that cannot be spliced from.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.splices = false,
+            Err(_) => return Poll::Ready(Err(Fault::Reading)),
         }
         Poll::Ready(Ok(()))
     }
