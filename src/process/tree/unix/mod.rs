@@ -121,7 +121,7 @@ impl Tree {
             }
             sleep(CONTINUED_TOGETHER);
             if self.status(WaitIdOptions::STOPPED)?.is_some() {
-                self.stop_too();
+                self.stop_too()?;
             }
         }
         Ok(None)
@@ -139,11 +139,16 @@ impl Tree {
     }
 
     /// A program that has stopped itself alone would leave the shell waiting for us, at a terminal that nobody reads.
-    fn stop_too(&self) {
+    fn stop_too(&self) -> io::Result<()> {
         if terminal::is_ours_by_a_shell() && kill_process(getpid(), Signal::STOP).is_ok() {
-            // Here we go on, and whoever continued us may not know of the program.
-            let _it_may_have_ended = kill_process(self.program, Signal::CONT);
+            // Here we go on, and whoever continued us may not know of the program. One that has stopped anew by now was
+            // continued before us, and stays as its user wants it.
+            let has_stopped_anew = self.status(WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT)?.is_some();
+            if !has_stopped_anew {
+                let _it_may_have_ended = kill_process(self.program, Signal::CONT);
+            }
         }
+        Ok(())
     }
 
     /// What was typed has reached the program by itself.
