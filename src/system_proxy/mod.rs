@@ -17,6 +17,7 @@ mod imp;
 
 #[cfg(unix)]
 mod program;
+mod public_suffixes;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -4,6 +4,8 @@
 //! organisation can own: one label below the public suffixes (publicsuffix.org). Plain http is what the protocol
 //! says; a script found so may name proxies but gets no credentials that were not meant for them.
 
+use super::public_suffixes;
+
 /// The URLs to ask, in order, for the DNS suffixes of the network.
 pub fn candidates(suffixes: &[String]) -> Vec<String> {
     let mut urls: Vec<String> = Vec::new();
@@ -18,8 +20,8 @@ pub fn candidates(suffixes: &[String]) -> Vec<String> {
 
 /// The suffix and what is above it, as far up as the organisation's own domain.
 fn domains(suffix: &str) -> Vec<String> {
-    let suffix = suffix.trim_matches('.').to_ascii_lowercase();
-    let Some(organisation) = psl::domain_str(&suffix) else { return Vec::new() };
+    let Ok(suffix) = idna::domain_to_ascii(suffix.trim_matches('.')) else { return Vec::new() };
+    let Some(organisation) = public_suffixes::organisation(&suffix) else { return Vec::new() };
     let mut domains = vec![suffix.clone()];
     let mut rest = suffix.as_str();
     while let Some((_, above)) = rest.split_once('.').filter(|_| rest != organisation) {
