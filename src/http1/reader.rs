@@ -1,10 +1,14 @@
 //! Messages off a byte stream: heads whole, bodies piece by piece as they come, nothing held back.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
 
 use super::body::{Body, Piece};
 use super::head::{MAX_TARGET, end_of_head, stray_line_ends};
@@ -184,10 +188,22 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         std::future::pending().await
     }
 
-    /// Reads once; nothing at the end.
+    /// Reads once; nothing at the end. Where there is no room yet, none is made before something is there, and then as
+    /// much as that needs: a head is short, and whoever waits for one holds no memory.
     pub async fn fill(&mut self) -> io::Result<usize> {
-        self.buffer.reserve(READ_SIZE);
-        self.io.read_buf(self.buffer).await
+        if self.buffer.try_reclaim(READ_SIZE) {
+            self.io.read_buf(self.buffer).await
+        } else {
+            poll_fn(|cx| self.poll_fill(cx)).await
+        }
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = [MaybeUninit::uninit(); READ_SIZE];
+        let mut read = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
+        self.buffer.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
     }
 }
 
@@ -231,6 +247,27 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = wire.chunks(1).collect();
         assert_eq!(read(&bytes, 1024).await, Ok(whole));
+    }
+
+    #[tokio::test]
+    async fn who_waits_holds_no_memory_and_a_long_body_makes_room_once() {
+        let (mut client, mut io) = tokio::io::duplex(1024 * 1024);
+        let mut buffer = BytesMut::new();
+        let mut reader = Reader { io: &mut io, buffer: &mut buffer };
+        assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut std::pin::pin!(reader.fill())).poll(cx).is_pending())).await);
+        assert_eq!(reader.buffer.capacity(), 0);
+        let sent: Vec<u8> = (0..10 * READ_SIZE).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        client.write_all(&sent).await.unwrap();
+        let mut got = Vec::new();
+        let mut rooms = std::collections::HashSet::new();
+        while got.len() < sent.len() {
+            assert_eq!(reader.fill().await.unwrap(), READ_SIZE);
+            rooms.insert(reader.buffer.as_ptr());
+            got.extend_from_slice(&reader.buffer.split());
+        }
+        assert_eq!((got == sent, rooms.len()), (true, 1));
+        drop(client);
+        assert_eq!(reader.fill().await.unwrap(), 0);
     }
 
     #[tokio::test]

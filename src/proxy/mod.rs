@@ -371,7 +371,7 @@ async fn begin(
 async fn requests(client: &mut Client, shared: &mut Shared, mut inside: Option<Target>) -> Next {
     let mut pin = None;
     loop {
-        let next = Box::pin(next_request(client, shared, &mut pin, inside.as_ref())).await;
+        let next = next_request(client, shared, &mut pin, inside.as_ref()).await;
         let Some((head, proxy)) = next else { return Next::Close };
         client.look_again();
         if let Some(problem) = client.objection(&head, inside.is_some(), shared) {
@@ -381,7 +381,7 @@ async fn requests(client: &mut Client, shared: &mut Shared, mut inside: Option<T
         }
         let next = match &inside {
             Some(target) => Box::pin(port80::serve(client, head, target, &proxy, shared, &mut pin)).await,
-            None => Box::pin(dispatch(client, head, &proxy, shared, &mut pin)).await,
+            None => dispatch(client, head, &proxy, shared, &mut pin).await,
         };
         match next {
             Next::Request => {}
@@ -438,17 +438,8 @@ async fn next_request(
 
 /// Waits for the first bytes, or the end, of what the client says; one that is silent holds no memory.
 async fn begun(wire: &mut Wire<TcpStream>) -> io::Result<()> {
-    loop {
-        wire.buffer = BytesMut::new();
-        wire.stream.readable().await?;
-        let mut reader = wire.reader();
-        tokio::select! {
-            biased;
-            read = reader.fill() => return read.map(drop),
-            // Readiness is told too often.
-            () = std::future::ready(()) => {}
-        }
-    }
+    wire.buffer = BytesMut::new();
+    wire.reader().fill().await.map(drop)
 }
 
 /// Hands the request to its room.
