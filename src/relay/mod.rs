@@ -83,7 +83,9 @@ pub struct Outcome {
 /// on this machine cannot vanish unnoticed, and one that only pauses would be taken for gone: the user time-out also
 /// runs while it has no room for more (tcp(7)).
 pub fn watch_peer(stream: &TcpStream, keepalive: Option<Duration>) {
-    give_up_after(stream, user_timeout(keepalive));
+    if !is_neighbour(stream) {
+        set_user_timeout(stream, user_timeout(keepalive));
+    }
 }
 
 /// Zero: as long as the system likes.
@@ -91,16 +93,16 @@ fn user_timeout(keepalive: Option<Duration>) -> Duration {
     keepalive.map_or(Duration::ZERO, |every| every * USER_TIMEOUT_KEEPALIVES)
 }
 
-/// A connection that was idle may lead nowhere by now, and nobody has said so. For requests that can be sent again on
-/// another one.
-pub fn doubt_peer(stream: &TcpStream) -> Option<Doubted> {
+/// As [`watch_peer`], on a connection that was idle: it may lead nowhere by now, and nobody has said so. For requests
+/// that can be sent again on another one.
+pub fn doubt_peer(stream: &TcpStream, keepalive: Option<Duration>) -> Option<Doubted> {
     if is_neighbour(stream) {
         return None;
     }
     // Without a second handle the doubt could not be ended: then there is none.
-    let again = SockRef::from(stream).try_clone().ok()?;
-    give_up_after(stream, KEPT_TIMEOUT);
-    Some(Doubted(again))
+    let again = SockRef::from(stream).try_clone().ok();
+    set_user_timeout(stream, if again.is_some() { KEPT_TIMEOUT } else { user_timeout(keepalive) });
+    again.map(Doubted)
 }
 
 /// A connection that [`doubt_peer`] gives little time.
@@ -118,10 +120,8 @@ impl Doubted {
     }
 }
 
-fn give_up_after(stream: &TcpStream, unacknowledged: Duration) {
-    if !is_neighbour(stream)
-        && let Err(error) = imp::set_user_timeout(&SockRef::from(stream), unacknowledged)
-    {
+fn set_user_timeout(stream: &TcpStream, unacknowledged: Duration) {
+    if let Err(error) = imp::set_user_timeout(&SockRef::from(stream), unacknowledged) {
         tracing::debug!(%error, "user time-out not set");
     }
 }

@@ -121,9 +121,13 @@ impl<'a> Forward<'a> {
         let mut ask_first = self.request.hint == BodyHint::Long && lease.may_be_challenged();
         for _ in 0..MAX_ATTEMPTS {
             let draining = *shared.phase.borrow() >= Phase::Draining;
-            watch_peer(lease.wire.stream.tcp(), self.course.proxy.keepalive);
-            let is_doubted = lease.reused && self.request.hint == BodyHint::Empty;
-            let doubted = is_doubted.then(|| doubt_peer(lease.wire.stream.tcp())).flatten();
+            let (upstream, keepalive) = (lease.wire.stream.tcp(), self.course.proxy.keepalive);
+            let doubted = if lease.reused && self.request.hint == BodyHint::Empty {
+                doubt_peer(upstream, keepalive)
+            } else {
+                watch_peer(upstream, keepalive);
+                None
+            };
             let (attempt, ends_by_close) = {
                 let sending = Sending {
                     request: &self.request,
