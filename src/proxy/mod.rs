@@ -325,7 +325,7 @@ async fn begin(
     mut shared: Shared,
 ) -> Option<Box<tunnel::Ready>> {
     let proxy = shared.proxies.borrow().clone();
-    upstream::tune(&stream, peer.addr, proxy.keepalive);
+    upstream::tune(&stream, proxy.keepalive);
     let door = doors.borrow_and_update().clone();
     let way = door.way.clone();
     let owner = door.owner(&peer);

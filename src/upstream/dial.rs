@@ -112,10 +112,10 @@ impl Dialer {
             }
             race(addresses).await.map_err(|error| DialError::Connect(target.clone(), error))
         };
-        let (stream, address) = timeout(self.connect_timeout, attempt)
+        let stream = timeout(self.connect_timeout, attempt)
             .await
             .map_err(|_| DialError::Timeout(target.clone(), self.connect_timeout))??;
-        tune(&stream, address, self.keepalive);
+        tune(&stream, self.keepalive);
         Ok(stream)
     }
 
@@ -138,11 +138,11 @@ impl Dialer {
     }
 }
 
-/// A relay adds no delay of its own, and notices a peer that is gone. A neighbour on this machine cannot go unnoticed.
-pub fn tune(stream: &TcpStream, peer: SocketAddr, keepalive: Option<Duration>) {
+/// A relay adds no delay of its own, and notices a peer that is gone.
+pub fn tune(stream: &TcpStream, keepalive: Option<Duration>) {
     let socket = SockRef::from(stream);
     let mut set = socket.set_tcp_nodelay(true);
-    if let Some(every) = keepalive.filter(|_| !peer.ip().to_canonical().is_loopback()) {
+    if let Some(every) = keepalive {
         let probes = TcpKeepalive::new().with_time(every).with_interval(every);
         set = set.and(socket.set_tcp_keepalive(&probes));
     }
@@ -165,20 +165,20 @@ fn interleave(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     mixed
 }
 
-async fn race(mut addresses: VecDeque<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)> {
+async fn race(mut addresses: VecDeque<SocketAddr>) -> io::Result<TcpStream> {
     // Alone, it needs no task of its own, nor a thread that is woken for it.
     if let (Some(only), 1) = (addresses.front(), addresses.len()) {
-        return connect(*only).await;
+        return TcpStream::connect(*only).await;
     }
     let mut attempts = JoinSet::new();
     let mut last = io::Error::other("no address was tried");
     loop {
         if let Some(address) = addresses.pop_front() {
-            attempts.spawn(connect(address));
+            attempts.spawn(TcpStream::connect(address));
         }
         tokio::select! {
             Some(done) = attempts.join_next() => match done {
-                Ok(Ok(reached)) => return Ok(reached),
+                Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => last = error,
                 Err(error) => last = io::Error::other(error),
             },
@@ -188,10 +188,6 @@ async fn race(mut addresses: VecDeque<SocketAddr>) -> io::Result<(TcpStream, Soc
             return Err(last);
         }
     }
-}
-
-async fn connect(address: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
-    Ok((TcpStream::connect(address).await?, address))
 }
 
 #[cfg(test)]
