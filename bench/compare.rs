@@ -73,13 +73,9 @@ impl Bench {
         let mut failed = vec![false; relays.len()];
         for _ in 0..self.options.rounds() {
             for (relay, failed) in relays.iter().zip(&mut failed).filter(|(_, failed)| !**failed) {
-                match measure(relay) {
-                    Ok(figures) => figures.into_iter().for_each(|figure| self.note(case, relay.name(), figure)),
-                    Err(error) => {
-                        *failed = true;
-                        self.failed(case, relay.name(), &format!("{error:#}"));
-                    }
-                }
+                let outcome = measure(relay);
+                *failed = outcome.is_err();
+                self.note_all(case, relay.name(), outcome);
             }
         }
     }
@@ -87,6 +83,14 @@ impl Bench {
     /// One sample of a figure; several of the same become their median.
     pub fn note(&self, case: &str, relay: &str, measured: Measured) {
         self.results.borrow_mut().note(case, relay, measured);
+    }
+
+    /// What one measurement came to.
+    pub fn note_all(&self, case: &str, relay: &str, outcome: Result<Vec<Measured>>) {
+        match outcome {
+            Ok(figures) => figures.into_iter().for_each(|figure| self.note(case, relay, figure)),
+            Err(error) => self.failed(case, relay, &format!("{error:#}")),
+        }
     }
 
     /// Shown under the table, and never left out.

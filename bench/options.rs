@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use crate::picture::Draw;
 use crate::relays::{Contender, Kind};
@@ -48,17 +48,6 @@ pub enum Role {
     Picture(Draw),
 }
 
-const KINDS: [Kind; 8] = [
-    Kind::Hallpass,
-    Kind::Cntlm,
-    Kind::Px,
-    Kind::Haproxy,
-    Kind::HaproxySplice,
-    Kind::Squid,
-    Kind::Tinyproxy,
-    Kind::Straight,
-];
-
 impl Options {
     pub fn rounds(&self) -> usize {
         self.rounds.unwrap_or(if self.short { 1 } else { 3 })
@@ -80,7 +69,9 @@ impl Options {
     /// All that can be had. One that is wanted and not there is said to be missing.
     pub fn contenders(&self, results: &mut Results) -> Vec<Contender> {
         let mut found = Vec::new();
-        for kind in KINDS.into_iter().filter(|kind| self.relays.is_empty() || self.relays.contains(kind)) {
+        for kind in
+            Kind::value_variants().iter().copied().filter(|kind| self.relays.is_empty() || self.relays.contains(kind))
+        {
             if kind == Kind::Hallpass && !self.binaries.is_empty() {
                 found.extend(self.binaries.iter().enumerate().map(|(at, word)| binary(at, word)));
                 continue;

@@ -29,10 +29,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     for contender in bench.contenders(&KINDS) {
         let count = room.min(crowd::most(contender.kind));
         let outcome = Relay::start(contender, &wish).and_then(|relay| bench.block_on(measure(&relay, count, watched)));
-        match outcome {
-            Ok(figures) => figures.into_iter().for_each(|figure| bench.note(CASE, &contender.name, figure)),
-            Err(error) => bench.failed(CASE, &contender.name, &format!("{error:#}")),
-        }
+        bench.note_all(CASE, &contender.name, outcome);
     }
     Ok(())
 }

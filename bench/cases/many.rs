@@ -34,10 +34,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     window.length = window.length.max(SHORTEST);
     for contender in bench.contenders(&KINDS) {
         let outcome = Relay::start(contender, &wish).and_then(|relay| bench.block_on(measure(&relay, count, window)));
-        match outcome {
-            Ok(figures) => figures.into_iter().for_each(|figure| bench.note(CASE, &contender.name, figure)),
-            Err(error) => bench.failed(CASE, &contender.name, &format!("{error:#}")),
-        }
+        bench.note_all(CASE, &contender.name, outcome);
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use clap::ValueEnum;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -21,16 +22,6 @@ const STREAMS: [usize; 2] = [1, 8];
 /// The length of what ends a download.
 const SUM: usize = 8;
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
-const KINDS: [Kind; 8] = [
-    Kind::Hallpass,
-    Kind::Cntlm,
-    Kind::Px,
-    Kind::Haproxy,
-    Kind::HaproxySplice,
-    Kind::Squid,
-    Kind::Tinyproxy,
-    Kind::Straight,
-];
 
 pub fn download(bench: &Bench) -> Result<()> {
     run(bench, "download", async |relay, flow| down(relay, flow).await)
@@ -45,7 +36,7 @@ where
     F: AsyncFn(SocketAddr, Flow) -> Result<()> + Copy + 'static,
 {
     // Who can log on does; the others meet an upstream that does not ask.
-    let relays = bench.start(case, &KINDS, &Wish::new(Auth::Ntlm, bench.upstream.addresses));
+    let relays = bench.start(case, Kind::value_variants(), &Wish::new(Auth::Ntlm, bench.upstream.addresses));
     let window = bench.window(Duration::from_millis(200), Duration::from_millis(700));
     for streams in STREAMS {
         bench.alternate(case, &relays, |relay| {
