@@ -42,6 +42,12 @@ impl Unit {
         }
     }
 
+    /// A figure's name with what it is counted in.
+    pub fn of(self, metric: &str) -> String {
+        let comma = if self.name().is_empty() { "" } else { ", " };
+        format!("{metric}{comma}{}", self.name())
+    }
+
     pub fn more_is_better(self) -> bool {
         matches!(self, Self::PerSecond | Self::GibPerSecond)
     }
@@ -133,7 +139,7 @@ impl Results {
             }
             let values: Vec<_> = self.relays.iter().map(|relay| self.value(case, metric, unit, relay)).collect();
             let cells: String = values.iter().map(|value| cell(&number(*value))).collect();
-            let _ = writeln!(text, "{:<LABEL$}{cells}", format!("  {metric}, {}", unit.name()));
+            let _ = writeln!(text, "{:<LABEL$}{cells}", format!("  {}", unit.of(metric)));
             let (first, others) = values.split_first().unwrap_or((&None, &[]));
             let ratios: String = others.iter().map(|value| cell(&ratio(*first, *value, unit))).collect();
             if !ratios.trim().is_empty() {
@@ -150,7 +156,7 @@ impl Results {
     }
 }
 
-const LABEL: usize = 30;
+const LABEL: usize = 54;
 
 fn cell(text: &str) -> String {
     format!(" {text:>10}")

@@ -15,8 +15,8 @@ use crate::upstream::Auth;
 const CASE: &str = "idle";
 const TUNNELS: usize = 1000;
 const TUNNELS_SHORT: usize = 30;
-/// A relay has made what it makes once, and no more.
-const FIRST: usize = 4;
+/// By then a relay has made what it makes once, and has as many connections in reserve as it keeps.
+const FIRST: usize = 64;
 const KINDS: [Kind; 6] = [Kind::Hallpass, Kind::Cntlm, Kind::Px, Kind::Haproxy, Kind::Squid, Kind::Tinyproxy];
 
 /// Each is started for itself and measured once: what a relay once had it may keep, so a second round would find it

@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+from xml.etree import ElementTree
 
 from harness import HALLPASS, ROOT, test
 
@@ -40,6 +41,29 @@ def compare(t):
     assert {"cntlm", "haproxy", "squid", "tinyproxy", "straight"} <= compared, f"compared: {compared}: {done.stderr}"
     wrong = [failure for failure in results["failures"] if "wrong" in failure["what"] or "changed" in failure["what"]]
     assert not wrong, wrong
+    shown_in_a_picture(bench, found, t.dir / "results.svg")
+
+
+def shown_in_a_picture(bench, results, picture):
+    subprocess.run([bench, "picture", results, picture], check=True, timeout=30)
+    svg = "{http://www.w3.org/2000/svg}"
+    root = ElementTree.parse(picture).getroot()
+    words = [text.text for text in root.iter(f"{svg}text")]
+    for title, relay in [("NTLM CONNECT, 16 clients", "cntlm"), ("CONNECT, no log-in, 16 clients", "haproxy")]:
+        bars = words[words.index(title) + 1:]
+        assert bars[0].startswith(f"{OURS} ") and any(bar.startswith(f"{relay} ") for bar in bars), bars
+    bars = [rect for rect in root.iter(f"{svg}rect") if rect.get("class") in ("ours", "theirs")]
+    assert len(bars) > 20 and all(float(bar.get("width")) > 1 for bar in bars), len(bars)
+
+
+@test("bench/compare picture says what is wrong with its file", alone=True)
+def no_picture(t):
+    empty = t.dir / "empty.json"
+    for text, said in [("{}", "missing field"), ('{"relays": ["hallpass"], "figures": [], "failures": [], "missing": []}', "nothing in it")]:
+        empty.write_text(text)
+        done = subprocess.run([program(), "picture", empty, t.dir / "none.svg"], capture_output=True, text=True, timeout=30)
+        assert done.returncode != 0 and said in done.stderr and "empty.json" in done.stderr, done.stderr
+        assert not (t.dir / "none.svg").exists()
 
 
 @test("bench/compare names a relay that does not come up, and ends as failed if it is hallpass", alone=True)
