@@ -31,6 +31,7 @@ use crate::audit::Audit;
 use crate::config::{self, Config};
 use crate::listener::{Places, Room};
 use crate::process::descriptors;
+use crate::process::memory::give_large_blocks_back;
 use crate::proxy::{Configuration, Doubt, Kept, Phase, Proxy, Refusals, Shared, Way, chain};
 use crate::sink::Lines;
 use crate::state::State;
@@ -96,6 +97,7 @@ impl Daemon {
 
     /// `log` is the one of the process, for those who ask what it lost.
     pub fn start_with(config: &Config, log: Arc<Lines>) -> Result<Self, StartError> {
+        give_large_blocks_back();
         let bound = Bound::new(config)?;
         let listening = Listening::default();
         listening.set(bound.addrs());

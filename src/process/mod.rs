@@ -6,6 +6,7 @@ pub mod apart;
 pub mod descriptors;
 pub mod identity;
 pub mod installed;
+pub mod memory;
 mod owner;
 mod run_file;
 pub mod running;
