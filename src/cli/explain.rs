@@ -52,7 +52,7 @@ pub fn run(arguments: &Explain) -> anyhow::Result<ExitCode> {
 
 fn as_json(url: &str, decision: &Decision, proxy: &Proxy, micros: u128) -> String {
     let hops: Vec<String> = decision.hops.iter().map(ToString::to_string).collect();
-    let profile = &proxy.standing.profile;
+    let profile = proxy.standing.profile.as_deref();
     json!({ "url": url, "hops": hops, "reason": decision.reason, "profile": profile, "micros": micros }).to_string()
 }
 

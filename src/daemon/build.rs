@@ -53,13 +53,13 @@ impl Generations {
 const MAX_DECISIONS: usize = 64;
 
 /// Tells this relay from every other one in `Via`.
-pub(super) fn pseudonym() -> String {
+pub(super) fn pseudonym() -> Arc<str> {
     let mut bytes = [0; 4];
     // Without randomness the pid still differs from that of any neighbour.
     if getrandom::fill(&mut bytes).is_err() {
         bytes = std::process::id().to_be_bytes();
     }
-    format!("hallpass-{:08x}", u32::from_be_bytes(bytes))
+    format!("hallpass-{:08x}", u32::from_be_bytes(bytes)).into()
 }
 
 /// What stays the same for as long as the process lives.
@@ -67,7 +67,7 @@ pub(super) struct Fixed {
     pub listen: Listening,
     pub live: Arc<Live>,
     pub audit: Audit,
-    pub pseudonym: String,
+    pub pseudonym: Arc<str>,
     pub tally: Arc<Tally>,
 }
 
@@ -197,7 +197,7 @@ fn router(config: &Config, situation: &Situation) -> Router {
 fn standing(config: &Config, situation: &Situation) -> Standing {
     let profile = situation.choice.profile.and_then(|at| config.profiles.get(at));
     Standing {
-        profile: profile.map(|profile| profile.name.clone()),
+        profile: profile.map(|profile| profile.name.as_str().into()),
         why: situation.choice.why.clone(),
         pac: situation.pac_status.clone(),
         pac_text: situation.pac_text.clone(),

@@ -152,7 +152,7 @@ mod tests {
 
     fn core(config: &Config) -> Core {
         let (listen, live) = (Default::default(), Arc::default());
-        let fixed = Fixed { listen, live, audit: Audit::off(), pseudonym: String::new(), tally: Arc::default() };
+        let fixed = Fixed { listen, live, audit: Audit::off(), pseudonym: "".into(), tally: Arc::default() };
         Core::new(config, fixed, State::default()).unwrap()
     }
 
@@ -163,7 +163,7 @@ mod tests {
     /// The profile that requests go by, and whether they wait before they do.
     fn seen(core: &Core) -> (Option<String>, bool) {
         let proxy = core.proxies().borrow().clone();
-        (proxy.standing.profile.clone(), proxy.provisional)
+        (proxy.standing.profile.as_deref().map(str::to_string), proxy.provisional)
     }
 
     const OFFICE_FIRST: &str = "[profiles.office]\nupstreams = [\"u\"]\n[profiles.home]\nupstreams = []";

@@ -39,10 +39,10 @@ pub enum Trial {
 pub async fn try_out(proxy: &Proxy, target: &Target) -> Trial {
     let decision = proxy.explain(&Wanted::tunnel(target)).await;
     if decision.hops.is_empty() {
-        return Trial::NoWay(decision.reason.text);
+        return Trial::NoWay(decision.reason.text.into_owned());
     }
     if !decision.hops.iter().any(|hop| matches!(hop, Hop::Upstream(_))) {
-        return Trial::Direct(decision.reason.text);
+        return Trial::Direct(decision.reason.text.into_owned());
     }
     let route = Route { hops: decision.hops, reason: decision.reason };
     let tried = proxy.upstreams.tunnel(&route, target, &Fields::default()).await;
@@ -52,7 +52,7 @@ pub async fn try_out(proxy: &Proxy, target: &Target) -> Trial {
     // A disk that hangs is no reason to wait for ever: the record then says of a trial that nobody knows its end.
     let _late = timeout(ON_DISK, lockout.written()).await;
     match tried {
-        Ok(Connected::Tunnel(tunnel)) if tunnel.hop == Hop::Direct => Trial::Direct(route.reason.text),
+        Ok(Connected::Tunnel(tunnel)) if tunnel.hop == Hop::Direct => Trial::Direct(route.reason.text.into_owned()),
         Ok(Connected::Tunnel(tunnel)) => Trial::Through { hop: tunnel.hop, scheme: tunnel.scheme },
         Ok(Connected::Answer(answer)) => {
             Trial::Answered { hop: answer.hop, scheme: answer.scheme, status: answer.head.status }

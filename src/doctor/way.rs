@@ -84,7 +84,7 @@ impl Way {
         let wanted = Wanted::parse(url).map_err(|error| Closed::NoRoute(chain(&error)))?;
         let Decision { hops, reason } = self.case.proxy.explain(&wanted).await;
         if hops.is_empty() {
-            return Err(Closed::NoRoute(reason.text));
+            return Err(Closed::NoRoute(reason.text.into_owned()));
         }
         Ok((wanted.target().clone(), Route { hops, reason }))
     }

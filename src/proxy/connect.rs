@@ -43,7 +43,7 @@ pub(super) async fn serve_tunnel(client: &mut Client, target: Target, shared: &m
     let proxy = shared.proxies.borrow().of(&client.peer);
     let mut story = Story::of_tunnel(&client.peer, &proxy);
     if let Some(stranger) = client.stranger.clone() {
-        story.record.target = Some(target.to_string());
+        story.record.target = Some(target.to_string().into());
         let problem = client.turned_away(&stranger, shared);
         Box::pin(Greeting::Silent.turn_away(client, story, &problem)).await;
         return Next::Close;
@@ -62,7 +62,7 @@ pub(super) async fn open(
     shared: &mut Shared,
 ) -> Next {
     if let Some(problem) = objection(&target, greeting, proxy) {
-        story.record.target = Some(target.to_string());
+        story.record.target = Some(target.to_string().into());
         Box::pin(greeting.refuse(client, story, &problem)).await;
         return Next::Close;
     }
@@ -80,7 +80,7 @@ pub(super) async fn open(
         let upstreams = &course.proxy.upstreams;
         let may_be_plain = course.proxy.forwards_port_80 && target.port == port80::PORT;
         if may_be_plain && upstreams.refuses_port_80(&course.route) {
-            story.record.hop = course.route.hops.first().map(ToString::to_string);
+            story.record.hop = course.route.hops.first().map(|hop| hop.to_string().into());
             return plain(client, greeting, target, story).await;
         }
         match Box::pin(connect(client, greeting, &target, fields, &course)).await {
@@ -95,8 +95,8 @@ pub(super) async fn open(
                 return Next::Tunnel(Box::new(Open::new(tunnel, greeting, story, &client.peer, &course.proxy)));
             }
             Ok(Ok(Connected::Answer(answer))) => {
-                story.record.hop = Some(answer.hop.to_string());
-                story.record.scheme = answer.scheme.map(|scheme| scheme.to_string());
+                story.record.hop = Some(answer.hop.to_string().into());
+                story.record.scheme = answer.scheme;
                 if may_be_plain {
                     upstreams.note_port_80(&answer.hop, answer.head.status);
                     drop(answer);
@@ -105,7 +105,7 @@ pub(super) async fn open(
                 return Box::pin(greeting.pass_on(client, answer, upstreams, story)).await;
             }
             Ok(Ok(Connected::Repeated(hop, page))) => {
-                story.record.hop = Some(hop.to_string());
+                story.record.hop = Some(hop.to_string().into());
                 return Box::pin(greeting.repeat(client, &page, story)).await;
             }
             Ok(Err(error)) if course.find_again(&error, &wanted, &client.peer, shared).await => {}

@@ -3,7 +3,7 @@
 use tokio::io::AsyncWriteExt;
 
 use super::{Client, Next, Story, pump, respond, verbatim};
-use crate::audit::End;
+use crate::audit::{End, Record};
 use crate::http1::{ResponseHead, Version, Wire};
 use crate::relay::reset_on_close;
 use crate::socks::Reply;
@@ -72,7 +72,8 @@ impl Greeting {
 
     /// The upstream said so a moment ago.
     pub async fn repeat(self, client: &mut Client, page: &Page, story: Story) -> Next {
-        tracing::debug!(id = story.record.id, target = story.record.target, "refused a moment ago, not asked again");
+        let Record { id, target, .. } = &story.record;
+        tracing::debug!(id = id.to_string(), target = target.as_deref(), "refused a moment ago, not asked again");
         match self {
             Self::Http(version) => Box::pin(verbatim::repeat(client, page, version, story)).await,
             Self::Socks(_) | Self::Silent => self.say_status(client, &page.head, story).await,
@@ -108,11 +109,12 @@ impl Greeting {
 
 /// What an HTTP client would read in the body of its answer: for a person once, however many clients try again.
 pub fn log(story: &Story, why: &str) {
-    let record = &story.record;
-    if !story.live.is_news(&format!("{:?} {why}", record.target)) {
-        return tracing::debug!(id = record.id, target = record.target, client = record.client, "no tunnel: {why}");
+    let Record { id, target, client, .. } = &story.record;
+    let (id, target, client) = (id.to_string(), target.as_deref(), client.map(|client| client.to_string()));
+    if !story.live.is_news(&format!("{target:?} {why}")) {
+        return tracing::debug!(id, target, client, "no tunnel: {why}");
     }
-    tracing::warn!(id = record.id, target = record.target, client = record.client, "no tunnel: {why}");
+    tracing::warn!(id, target, client, "no tunnel: {why}");
 }
 
 fn reply_to(problem: &Problem) -> Reply {

@@ -41,7 +41,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::address::{Target, is_local_ip};
-use crate::audit::{Audit, End, Record, Why};
+use crate::audit::{Audit, End, Id, Record};
 use crate::http1::{ReadError, RequestHead, ResponseHead, Version, Wire};
 use crate::listener::{Peer, Places, Room};
 use crate::network;
@@ -87,7 +87,7 @@ pub struct Proxy {
     pub relay: relay::Options,
     pub max_head: usize,
     /// Tells this relay from others in `Via`.
-    pub pseudonym: String,
+    pub pseudonym: Arc<str>,
     pub audit: Audit,
     pub tally: Arc<Tally>,
 }
@@ -160,7 +160,6 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// One request on its way to its audit record.
 struct Story {
     record: Record,
-    number: u64,
     kind: Kind,
     began: Instant,
     audit: Audit,
@@ -172,19 +171,15 @@ struct Story {
 
 impl Story {
     fn new(peer: &Peer, proxy: &Proxy) -> Self {
-        let number = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{}-{number}", proxy.pseudonym);
+        let id = Id { relay: proxy.pseudonym.clone(), number: NEXT_ID.fetch_add(1, Ordering::Relaxed) };
         let record = Record {
-            time: format!("{:.3}", Timestamp::now()),
-            id,
-            client: Some(peer.addr.to_string()),
+            client: Some(peer.addr),
             uid: peer.uid,
-            listener: Some(peer.listener.to_string()),
-            ..Record::default()
+            listener: Some(peer.listener),
+            ..Record::new(Timestamp::now(), id)
         };
         Self {
             record,
-            number,
             kind: Kind::Unread,
             began: Instant::now(),
             audit: proxy.audit.clone(),
@@ -196,7 +191,7 @@ impl Story {
 
     fn of_request(peer: &Peer, proxy: &Proxy, head: &RequestHead) -> Self {
         let mut story = Self::new(peer, proxy);
-        story.record.method = Some(head.method.clone());
+        story.record.method = Some(head.method.clone().into());
         story.kind = match head.method.as_str() {
             "CONNECT" => Kind::Connect,
             _ if local::is_origin_form(head) => Kind::Page,
@@ -224,21 +219,21 @@ impl Story {
     }
 
     fn decided(&mut self, target: &Target, reason: &Reason) {
-        self.record.target = Some(target.to_string());
-        self.record.reason = Some(Why { kind: reason.kind.name(), text: reason.text.clone() });
+        self.record.target = Some(target.to_string().into());
+        self.record.reason = Some(reason.clone());
     }
 
     /// How far it came before there was no way on.
     fn failed(&mut self, error: &ConnectError) {
-        self.record.hop = Some(error.hop.to_string());
-        self.record.scheme = error.scheme().map(|scheme| scheme.to_string());
+        self.record.hop = Some(error.hop.to_string().into());
+        self.record.scheme = error.scheme();
     }
 
     /// It has come to a tunnel, which others can see from now on.
     fn opened(&mut self, peer: &Peer) -> Arc<Tunnel> {
-        let (target, hop) = (self.record.target.as_deref(), self.record.hop.as_deref());
-        let tunnel = Tunnel::new(self.number, *peer, target.unwrap_or_default(), hop.unwrap_or_default());
-        let tunnel = Arc::new(tunnel);
+        let (target, hop) = (self.record.target.clone(), self.record.hop.clone());
+        let number = self.record.id.number;
+        let tunnel = Arc::new(Tunnel::new(number, *peer, target.unwrap_or_default(), hop.unwrap_or_default()));
         self.tally.opened(tunnel.clone());
         self.tunnel.insert(tunnel).clone()
     }
@@ -267,7 +262,8 @@ impl Story {
             return;
         }
         let Record { id, target, hop, .. } = &self.record;
-        self.tally.failures.note(Failure { id: id.clone(), target: target.clone(), hop: hop.clone(), ..failure });
+        let (target, hop) = (target.as_deref().map(str::to_string), hop.as_deref().map(str::to_string));
+        self.tally.failures.note(Failure { id: id.to_string(), target, hop, ..failure });
     }
 
     fn answered(&mut self, status: u16) {
@@ -283,7 +279,8 @@ impl Story {
         self.record.total_ms = millis(self.began);
         self.record.end = Some(end);
         self.tally.ended(self.kind, end, &mut self.record, self.tunnel.take().as_deref());
-        tracing::debug!(id = self.record.id, target = self.record.target, ?end, "request ended");
+        let Record { id, target, .. } = &self.record;
+        tracing::debug!(id = id.to_string(), target = target.as_deref(), ?end, "request ended");
         self.audit.record(&self.record);
     }
 }
@@ -431,7 +428,7 @@ async fn next_request(
         Err(_) => Problem::slow_head(),
     };
     let mut story = Story::new(&client.peer, &proxy);
-    story.record.target = inside.map(ToString::to_string);
+    story.record.target = inside.map(|target| target.to_string().into());
     respond::refuse(client, story, &problem).await;
     None
 }
@@ -561,8 +558,7 @@ mod tests {
         let heard = Arc::new(Heard::default());
         let audit = Audit::to(heard.clone());
         let story = move || Story {
-            record: Record::default(),
-            number: 0,
+            record: Record::new(Timestamp::now(), Id { relay: "relay".into(), number: 0 }),
             kind: Kind::Connect,
             began: Instant::now(),
             audit: audit.clone(),

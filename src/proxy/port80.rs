@@ -25,7 +25,7 @@ pub(super) async fn serve(
         }
         None => {
             let mut story = Story::of_request(&client.peer, proxy, &head);
-            story.record.target = Some(target.to_string());
+            story.record.target = Some(target.to_string().into());
             respond::refuse(client, story, &Problem::only_plain_http()).await;
             Next::Close
         }

@@ -277,7 +277,7 @@ fn one_line(text: &str) -> String {
 pub(super) async fn refuse(client: &mut Client, mut story: Story, problem: &Problem) {
     story.answered(problem.fault.status);
     story.note(problem);
-    let (head, body) = answer(problem, &story.record.id);
+    let (head, body) = answer(problem, &story.record.id.to_string());
     let mut bytes = head.to_bytes();
     if story.record.method.as_deref() != Some("HEAD") {
         bytes.extend_from_slice(body.as_bytes());

@@ -224,11 +224,11 @@ impl Proxy {
         let nobody = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
         let peer = Peer { addr: nobody, listener: nobody, uid: None };
         if self.objection(&wanted.target).is_some() {
-            let text = format!("{} is this relay itself", wanted.target);
+            let text = format!("{} is this relay itself", wanted.target).into();
             return Decision { hops: Vec::new(), reason: Reason { kind: ReasonKind::Own, text } };
         }
         if wanted.is_tunnel && self.forbids_port(wanted.target.port) {
-            let text = format!("connect_ports has no {}", wanted.target.port);
+            let text = format!("connect_ports has no {}", wanted.target.port).into();
             return Decision { hops: Vec::new(), reason: Reason { kind: ReasonKind::Rule, text } };
         }
         match self.route(wanted, &peer).await {
@@ -238,7 +238,7 @@ impl Proxy {
     }
 }
 
-fn failed(text: &str) -> NoRoute {
+fn failed(text: &'static str) -> NoRoute {
     NoRoute::Failed(Reason { kind: ReasonKind::Default, text: text.into() })
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn serve(client: &mut Client, shared: &mut Shared) -> Next {
         Ok((version, target)) => {
             let mut story = Story::of_tunnel(&client.peer, &proxy);
             if let Some(stranger) = client.stranger.clone() {
-                story.record.target = Some(target.to_string());
+                story.record.target = Some(target.to_string().into());
                 let problem = client.turned_away(&stranger, shared);
                 Box::pin(Greeting::Socks(version).turn_away(client, story, &problem)).await;
                 return Next::Close;

@@ -16,7 +16,7 @@ use crate::upstream::lockout::Trouble;
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
     /// `None`: what stands outside all profiles.
-    pub profile: Option<String>,
+    pub profile: Option<Arc<str>>,
     pub why: String,
     pub pac: Option<PacStatus>,
     /// The PAC script itself, for the one that we give to browsers.
@@ -91,7 +91,7 @@ pub(super) async fn json(proxy: &Proxy, phase: Phase, shared: &Shared) -> Value 
         },
         "listen": proxy.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "configuration": configuration(shared),
-        "profile": { "name": profile, "reason": why },
+        "profile": { "name": profile.as_deref(), "reason": why },
         "pac": pac,
         "system": system,
         "hops": hops,

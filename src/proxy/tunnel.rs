@@ -29,8 +29,8 @@ pub(super) struct Open {
 
 impl Open {
     pub fn new(tunnel: Tunnel, greeting: Greeting, mut story: Story, peer: &Peer, proxy: &Proxy) -> Self {
-        story.record.hop = Some(tunnel.hop.to_string());
-        story.record.scheme = tunnel.scheme.map(|scheme| scheme.to_string());
+        story.record.hop = Some(tunnel.hop.to_string().into());
+        story.record.scheme = tunnel.scheme;
         let footing = proxy.upstreams.live.footing(tunnel.wire.stream.tcp());
         let listed = story.opened(peer);
         let (options, keepalive) = (proxy.relay, proxy.keepalive);

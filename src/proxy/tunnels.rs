@@ -21,16 +21,15 @@ pub(super) struct Tunnel {
     /// Its place among all requests of this relay.
     pub number: u64,
     peer: Peer,
-    target: Box<str>,
-    hop: Box<str>,
+    target: Arc<str>,
+    hop: Arc<str>,
     /// Looked up when somebody asks; `None` in there: the system does not tell.
     program: OnceLock<Option<Box<str>>>,
     pub traffic: Traffic,
 }
 
 impl Tunnel {
-    pub fn new(number: u64, peer: Peer, target: &str, hop: &str) -> Self {
-        let (target, hop) = (target.into(), hop.into());
+    pub fn new(number: u64, peer: Peer, target: Arc<str>, hop: Arc<str>) -> Self {
         Self { number, peer, target, hop, program: OnceLock::new(), traffic: Traffic::default() }
     }
 
@@ -96,7 +95,8 @@ mod tests {
     async fn of_a_crowd_the_most_recently_active_are_told_of_and_all_are_counted() {
         let addr = "192.0.2.1:1".parse().unwrap();
         let peer = Peer { addr, listener: addr, uid: None };
-        let all: Vec<_> = (0..500).map(|number| Arc::new(Tunnel::new(number, peer, "t:1", "direct"))).collect();
+        let all: Vec<_> =
+            (0..500).map(|number| Arc::new(Tunnel::new(number, peer, "t:1".into(), "direct".into()))).collect();
         std::thread::sleep(Duration::from_millis(2));
         let told = json(all, "relay").await;
         assert_eq!(told["count"], 500);

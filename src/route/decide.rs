@@ -1,5 +1,6 @@
 //! The order of decision, from the target to the hops.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -106,7 +107,7 @@ impl Router {
         ask: &A,
     ) -> Result<Decision, A::Refusal> {
         let text = format!("{}: {}", rule.place, rule.reason.as_deref().unwrap_or(held));
-        let reason = Reason { kind: ReasonKind::Rule, text };
+        let reason = Reason { kind: ReasonKind::Rule, text: text.into() };
         match &rule.action {
             Use::Deny => Ok(Err(NoRoute::Denied(reason))),
             Use::Hops(hops) => Ok(self.with_fallback(question, Route { hops: hops.clone(), reason })),
@@ -124,7 +125,10 @@ impl Router {
             PacState::Ready(script) => match ask.evaluate(&**script, question.url, &bare(&question.target.host))? {
                 Ok(answer) if !answer.hops.is_empty() => {
                     let text = said(format!("the PAC says {}", shown(&answer)));
-                    let route = Route { hops: answer.hops.clone(), reason: Reason { kind: ReasonKind::Pac, text } };
+                    let route = Route {
+                        hops: answer.hops.clone(),
+                        reason: Reason { kind: ReasonKind::Pac, text: text.into() },
+                    };
                     return Ok(self.with_fallback(question, route));
                 }
                 Ok(_) => ("the PAC names no way".into(), fallback == DirectFallback::Always),
@@ -141,7 +145,7 @@ impl Router {
         };
         let text = said(text);
         if !allowed {
-            return Ok(Err(NoRoute::Failed(Reason { kind: ReasonKind::Pac, text })));
+            return Ok(Err(NoRoute::Failed(Reason { kind: ReasonKind::Pac, text: text.into() })));
         }
         let route = direct(ReasonKind::PacFallback, format!("{text}; direct_fallback allows direct"));
         // What is broken is the PAC, so it is not the user who is denied something.
@@ -153,7 +157,7 @@ impl Router {
             return self.guarded(question, direct(ReasonKind::Default, "no upstream is configured"));
         }
         let (kind, text) = match &self.system {
-            Some(source) => (ReasonKind::System, format!("{source} names it")),
+            Some(source) => (ReasonKind::System, format!("{source} names it").into()),
             None => (ReasonKind::Upstream, "the configured upstreams".into()),
         };
         let hops = self.upstreams.iter().cloned().map(Hop::Upstream).collect();
@@ -178,7 +182,8 @@ impl Router {
         let Some(pattern) = forbids else { return Ok(route) };
         route.hops.retain(|hop| *hop != Hop::Direct);
         let Reason { kind, text } = route.reason;
-        let reason = Reason { kind, text: format!("{text}; not directly, because never_direct has {pattern}") };
+        let text = format!("{text}; not directly, because never_direct has {pattern}").into();
+        let reason = Reason { kind, text };
         match route.hops.is_empty() {
             true => Err(NoRoute::Denied(reason)),
             false => Ok(Route { hops: route.hops, reason }),
@@ -186,7 +191,7 @@ impl Router {
     }
 }
 
-fn direct(kind: ReasonKind, text: impl Into<String>) -> Route {
+fn direct(kind: ReasonKind, text: impl Into<Cow<'static, str>>) -> Route {
     Route { hops: vec![Hop::Direct], reason: Reason { kind, text: text.into() } }
 }
 

@@ -14,6 +14,7 @@ pub mod rules;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
@@ -80,7 +81,7 @@ impl ReasonKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
     pub kind: ReasonKind,
-    pub text: String,
+    pub text: Cow<'static, str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

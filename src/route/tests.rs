@@ -98,7 +98,7 @@ fn decide_url(router: &Router, target: &str, url: &str) -> [String; 3] {
         Err(NoRoute::Denied(reason)) => ("denied".into(), reason),
         Err(NoRoute::Failed(reason)) => ("failed".into(), reason),
     };
-    [way, reason.kind.name().into(), reason.text]
+    [way, reason.kind.name().into(), reason.text.into_owned()]
 }
 
 fn way(router: &Router, target: &str) -> String {

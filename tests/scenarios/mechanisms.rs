@@ -56,7 +56,7 @@ fn upstreams(addr: std::net::SocketAddr, mechanisms: impl Mechanisms + 'static) 
         user_agent: None,
         live: Arc::new(Live::default()),
     };
-    let reason = Reason { kind: ReasonKind::Upstream, text: String::new() };
+    let reason = Reason { kind: ReasonKind::Upstream, text: "".into() };
     (upstreams, Route { hops: vec![Hop::Upstream(endpoint)], reason })
 }
 

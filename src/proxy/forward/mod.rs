@@ -139,7 +139,7 @@ impl<'a> Forward<'a> {
                     lockout: self.course.proxy.upstreams.live.lockout(),
                     ends_by_close: AtomicBool::new(false),
                 };
-                self.story.record.hop = Some(lease.hop.to_string());
+                self.story.record.hop = Some(lease.hop.to_string().into());
                 let mut footing = self.course.proxy.upstreams.live.footing(lease.wire.stream.tcp());
                 let attempt = tokio::select! {
                     attempt = Box::pin(sending.run(
@@ -155,7 +155,7 @@ impl<'a> Forward<'a> {
                 (attempt, sending.ends_by_close.into_inner())
             };
             self.story.record.bytes_up = self.replay.taken;
-            self.story.record.scheme = lease.scheme().map(|scheme| scheme.to_string());
+            self.story.record.scheme = lease.scheme();
             let next = match attempt {
                 Attempt::Challenged { head, body_done } => self.answer_challenge(lease, &head, body_done).await,
                 Attempt::NoAnswer(error) if lease.reused && self.can_repeat() => {

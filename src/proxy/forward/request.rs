@@ -36,7 +36,7 @@ impl Request {
         let came_through_us = head
             .fields
             .list("via")
-            .any(|member| member.split_ascii_whitespace().nth(1).is_some_and(|by| by == proxy.pseudonym));
+            .any(|member| member.split_ascii_whitespace().nth(1).is_some_and(|by| by == &*proxy.pseudonym));
         if came_through_us {
             return Err(Problem::proxy_loop(&url.target));
         }
