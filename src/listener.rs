@@ -50,6 +50,14 @@ impl Peer {
     }
 }
 
+/// A client that has come in.
+pub struct Accepted {
+    pub stream: TcpStream,
+    pub peer: Peer,
+    /// Its descriptors, for as long as it is there.
+    pub room: Option<OwnedSemaphorePermit>,
+}
+
 /// The interface that a socket is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
@@ -84,7 +92,7 @@ impl Listener {
     pub async fn run<F, S>(self, room: Room, mut stop: watch::Receiver<bool>, serve: S) -> JoinSet<()>
     where
         F: Future<Output = ()> + Send + 'static,
-        S: Fn(TcpStream, Peer) -> F + Send + 'static,
+        S: Fn(Accepted) -> F + Send + 'static,
     {
         let mut clients = JoinSet::new();
         loop {
@@ -100,8 +108,8 @@ impl Listener {
                         // Who listens on one address alone knows which one it is.
                         let everywhere = self.addr.ip().is_unspecified();
                         let listener = if everywhere { stream.local_addr().unwrap_or(self.addr) } else { self.addr };
-                        let served = serve(stream, Peer { addr, listener, uid: None });
-                        clients.spawn(hold(its_room, served));
+                        let peer = Peer { addr, listener, uid: None };
+                        clients.spawn(serve(Accepted { stream, peer, room: its_room }));
                     }
                     Err(error) => {
                         if room.is_to_be_told() {
@@ -153,11 +161,6 @@ impl BindError {
 
 async fn raised(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-async fn hold(room: Option<OwnedSemaphorePermit>, served: impl Future<Output = ()>) {
-    served.await;
-    drop(room);
 }
 
 #[cfg(test)]

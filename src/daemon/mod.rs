@@ -232,6 +232,7 @@ impl Daemon {
             () = hurry => {}
         }
         self.phase.send_replace(Phase::Ending);
+        self.core.live().end();
         let _ = timeout(LAST_WORDS, all_gone(&mut clients)).await;
         clients.shutdown().await;
         drop(self.ways);

@@ -427,7 +427,7 @@ impl Ways {
         let (door, doors) = watch::channel(door);
         let (stop, stopped) = watch::channel(false);
         let shared = self.shared.clone();
-        let serve = move |stream, peer| proxy::serve(stream, peer, doors.clone(), shared.clone());
+        let serve = move |client| proxy::serve(client, doors.clone(), shared.clone());
         let serving = tokio::spawn(listener.run(self.shared.room.clone(), stopped, serve));
         Open { place, addr, group, door, stop, serving }
     }

@@ -43,7 +43,7 @@ use tokio::time::{sleep, timeout};
 use crate::address::{Target, is_local_ip};
 use crate::audit::{Audit, End, Id, Record};
 use crate::http1::{ReadError, RequestHead, ResponseHead, Version, Wire};
-use crate::listener::{Peer, Places, Room};
+use crate::listener::{Accepted, Peer, Places, Room};
 use crate::network;
 use crate::process::OwnerError;
 use crate::relay;
@@ -300,27 +300,24 @@ fn millis(since: Instant) -> u64 {
 
 /// Serves one client until it or the relay ends. Of all that its beginning needs, nothing is left while a tunnel is silent.
 pub fn serve(
-    stream: TcpStream,
-    peer: Peer,
+    client: Accepted,
     doors: watch::Receiver<Arc<Door>>,
     shared: Shared,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let begun = Box::pin(begin(stream, peer, doors, shared));
+    let begun = Box::pin(begin(client, doors, shared));
     async move {
-        let tunnel = begun.await;
-        if let Some(tunnel) = tunnel {
-            Box::pin(tunnel.run()).await;
-        }
+        let Some(tunnel) = begun.await else { return };
+        tunnel.await;
     }
 }
 
 /// All that a client asks for before it has a tunnel, and whether it comes to one.
 async fn begin(
-    stream: TcpStream,
-    peer: Peer,
+    client: Accepted,
     mut doors: watch::Receiver<Arc<Door>>,
     mut shared: Shared,
-) -> Option<Box<tunnel::Ready>> {
+) -> Option<tunnel::Relaying> {
+    let Accepted { stream, peer, room } = client;
     let proxy = shared.proxies.borrow().clone();
     upstream::tune(&stream, proxy.keepalive);
     let door = doors.borrow_and_update().clone();
@@ -330,22 +327,22 @@ async fn begin(
     let peer = Peer { uid: owner.as_ref().and_then(|owner| owner.as_ref().ok().copied()), ..peer };
     let mut client = Client { wire: Wire::new(stream), peer, door, doors, owner, stranger };
     // A crowd of strangers must not take the places of those who are served.
-    let (heard, place) = match client.stranger {
-        Some(_) => (shared.refusals.hear(), None),
-        None => (None, shared.places.take()),
+    let place = match client.stranger {
+        Some(_) => shared.refusals.hear(),
+        None => shared.places.take(),
     };
-    if let (Some(stranger), None) = (client.stranger.clone(), &heard) {
+    if let (Some(stranger), None) = (client.stranger.clone(), &place) {
         let (story, problem) = (Story::new(&peer, &proxy), client.turned_away(&stranger, &shared));
         Box::pin(Greeting::Silent.turn_away(&mut client, story, &problem)).await;
         return None;
     }
-    if heard.is_none() && place.is_none() {
+    let Some(place) = place else {
         let story = Story::new(&peer, &proxy);
         // Before a word of theirs, only HTTP clients can be told.
         let greeting = if way == Way::Http { Greeting::Http(Version::Http11) } else { Greeting::Silent };
         Box::pin(greeting.refuse(&mut client, story, &Problem::too_many())).await;
         return None;
-    }
+    };
     drop(proxy);
     let begun = match way {
         Way::Http => Next::Request,
@@ -358,7 +355,7 @@ async fn begin(
         Next::Tunnel(_) | Next::Close => begun,
     };
     match next {
-        Next::Tunnel(tunnel) => Some(tunnel.for_client(client.wire, shared.phase, (place, heard))),
+        Next::Tunnel(tunnel) => Box::pin(tunnel.welcome(client.wire, (place, room))).await,
         Next::Request | Next::Plain(_) | Next::Close => None,
     }
 }

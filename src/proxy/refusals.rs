@@ -1,15 +1,14 @@
 //! Who was sent away: told in the log once a minute for each, counted for `/status`.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::door::{Stranger, Who};
-use crate::listener::Peer;
+use crate::listener::{Peer, Place, Places};
 use crate::process::account;
 
 /// The same stranger is told of again after this long.
@@ -24,12 +23,12 @@ const HEARD: usize = 8;
 #[derive(Debug)]
 pub struct Refusals {
     known: Mutex<VecDeque<Known>>,
-    heard: Arc<Semaphore>,
+    heard: Places,
 }
 
 impl Default for Refusals {
     fn default() -> Self {
-        Self { known: Mutex::default(), heard: Arc::new(Semaphore::new(HEARD)) }
+        Self { known: Mutex::default(), heard: Places::new(HEARD) }
     }
 }
 
@@ -57,8 +56,8 @@ pub(super) struct Refused {
 
 impl Refusals {
     /// Whether one more stranger may say what it wants, for as long as this lives.
-    pub(super) fn hear(&self) -> Option<OwnedSemaphorePermit> {
-        self.heard.clone().try_acquire_owned().ok()
+    pub(super) fn hear(&self) -> Option<Place> {
+        self.heard.take()
     }
 
     pub(super) fn note(&self, stranger: &Stranger, peer: &Peer, interface: Option<&str>) {

@@ -1,20 +1,21 @@
 //! A way to the target that is open: the client is told, then bytes until the end.
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::greeting::Greeting;
 use super::tunnels::Tunnel as Listed;
-use super::{Phase, Proxy, Story, reached};
+use super::{Proxy, Story};
 use crate::audit::End;
 use crate::http1::Wire;
 use crate::listener::{Peer, Place};
-use crate::relay::{self, Link, Outcome, Side, Traffic, relay, reset_on_close, watch_peer};
-use crate::upstream::{Footing, Stream, Tunnel};
+use crate::relay::{self, Link, Relay, Side, Traffic, reset_on_close, watch_peer};
+use crate::upstream::{Footing, Loss, Stream, Tunnel};
 
 /// A way to the target that the client has not been told of yet.
 pub(super) struct Open {
@@ -37,69 +38,70 @@ impl Open {
         Self { upstream: tunnel.wire, greeting, story, tunnel: listed, footing, options, keepalive }
     }
 
-    pub fn for_client(self, client: Wire<TcpStream>, phase: watch::Receiver<Phase>, places: Places) -> Box<Ready> {
-        Box::new(Ready { open: self, client, phase, _places: places })
-    }
-}
-
-/// What a client holds for as long as it is there.
-pub(super) type Places = (Option<Place>, Option<OwnedSemaphorePermit>);
-
-/// A tunnel and its client: all that its task holds, and in one place, since a future would keep what it is given twice.
-pub(super) struct Ready {
-    open: Open,
-    client: Wire<TcpStream>,
-    phase: watch::Receiver<Phase>,
-    _places: Places,
-}
-
-impl Ready {
-    pub async fn run(mut self: Box<Self>) {
-        let end = self.relay().await;
-        self.open.story.end(end);
-    }
-
-    async fn relay(&mut self) -> End {
-        let Self { open, client, phase, .. } = self;
-        let Open { upstream, greeting, story, tunnel, footing, options, keepalive } = open;
-        story.answered(200);
-        watch_peer(&client.stream, *keepalive);
-        watch_peer(upstream.stream.tcp(), *keepalive);
-        if greeting.welcome(client).await.is_err() {
-            return End::ClientReset;
+    /// Tells the client. `None`: it did not wait for that.
+    pub async fn welcome(mut self: Box<Self>, mut client: Wire<TcpStream>, held: Held) -> Option<Relaying> {
+        self.story.answered(200);
+        watch_peer(&client.stream, self.keepalive);
+        watch_peer(self.upstream.stream.tcp(), self.keepalive);
+        if self.greeting.welcome(&mut client).await.is_err() {
+            self.story.end(End::ClientReset);
+            return None;
         }
-        let outcome = relay_on(footing, client, upstream, *options, &tunnel.traffic, phase).await;
-        story.record.bytes_up = outcome.bytes_up;
-        story.record.bytes_down = outcome.bytes_down;
-        ending(outcome.end)
+        let Self { upstream, story, tunnel, footing, options, .. } = *self;
+        let relay = Relay::new(client, upstream, options, &tunnel.traffic);
+        Some(Relaying { relay, footing, story, tunnel, _held: held })
+    }
+}
+
+/// What a client holds for as long as it is there: a place among the clients, and its descriptors.
+pub(super) type Held = (Place, Option<OwnedSemaphorePermit>);
+
+/// A tunnel and its client: all that its task holds, and in one place, since an `async fn` would keep what it is given
+/// twice.
+pub(super) struct Relaying {
+    relay: Relay<TcpStream, Stream>,
+    footing: Footing,
+    story: Story,
+    tunnel: Arc<Listed>,
+    _held: Held,
+}
+
+impl Future for Relaying {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { relay, footing, story, tunnel, .. } = self.get_mut();
+        let end = ready!(poll_relay(relay, footing, &tunnel.traffic, cx));
+        story.carried(relay);
+        story.write(ending(end));
+        Poll::Ready(())
+    }
+}
+
+impl Story {
+    pub(super) fn carried<C: Link>(&mut self, relay: &Relay<C, Stream>) {
+        self.record.bytes_up += relay.bytes_up();
+        self.record.bytes_down += relay.bytes_down();
     }
 }
 
 /// Relays until both sides, the relay's life or the address that the upstream's connection leaves from come to an end.
-pub(super) async fn relay_on(
+pub(super) fn poll_relay<C: Link>(
+    relay: &mut Relay<C, Stream>,
     footing: &mut Footing,
-    client: &mut Wire<TcpStream>,
-    upstream: &mut Wire<Stream>,
-    options: relay::Options,
     traffic: &Traffic,
-    phase: &mut watch::Receiver<Phase>,
-) -> Outcome {
-    let mut lost = false;
-    let outcome = {
-        let stop = pin!(async {
-            tokio::select! {
-                () = reached(phase, Phase::Ending) => {}
-                () = footing.lost() => lost = true,
-            }
-        });
-        relay(client, upstream, options, traffic, stop).await
-    };
-    if !lost {
-        return outcome;
+    cx: &mut Context<'_>,
+) -> Poll<relay::End> {
+    if let Poll::Ready(end) = relay.poll(cx, traffic) {
+        return Poll::Ready(end);
     }
-    reset_on_close(&client.stream);
-    reset_on_close(upstream.stream.tcp());
-    Outcome { end: relay::End::Reset(Side::Upstream), ..outcome }
+    match ready!(footing.poll_lost(cx)) {
+        Loss::Relay => Poll::Ready(relay::End::Drained),
+        Loss::Address => {
+            relay.client.plain().into_iter().chain([relay.upstream.tcp()]).for_each(reset_on_close);
+            Poll::Ready(relay::End::Reset(Side::Upstream))
+        }
+    }
 }
 
 impl Link for Stream {
@@ -132,14 +134,19 @@ mod tests {
         size_of::<F>()
     }
 
-    /// Bytes that a silent tunnel's task may hold besides its sockets, in an unoptimised build.
-    const MOST: usize = 3072;
+    /// Bytes of a silent tunnel's task and of what is told of it: all that we hold for it besides its two sockets and the
+    /// names of target and hop.
+    const MOST: usize = 1024;
 
     #[test]
     fn a_silent_tunnel_costs_bytes_not_kilobytes() {
-        let task = size_of_returned(|(stream, peer, door, shared)| super::super::serve(stream, peer, door, shared));
-        let tunnel = size_of::<Ready>() + size_of_returned(|ready: Box<Ready>| ready.run());
-        println!("task {task}, tunnel {} and {tunnel}", size_of::<Ready>());
-        assert!(task + tunnel < MOST, "task {task}, tunnel {tunnel}");
+        let task = size_of_returned(|(client, doors, shared)| super::super::serve(client, doors, shared));
+        let (tunnel, listed) = (size_of::<Relaying>(), size_of::<Listed>());
+        println!(
+            "task {task}, of it the tunnel {tunnel}: relay {}, story {}; listed {listed}",
+            size_of::<Relay<TcpStream, Stream>>(),
+            size_of::<Story>()
+        );
+        assert!(task + listed <= MOST, "task {task}, listed {listed}");
     }
 }

@@ -30,6 +30,12 @@ impl Link for TcpStream {
     }
 }
 
+impl<L: Link> Link for &mut L {
+    fn plain(&self) -> Option<&TcpStream> {
+        (**self).plain()
+    }
+}
+
 /// Which of the two sockets failed.
 pub(super) enum Fault {
     Reading,

@@ -11,7 +11,6 @@ mod traffic;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,7 +18,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, Socket};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::http1::Wire;
 pub use flow::Link;
@@ -70,13 +69,6 @@ pub enum End {
     IdleTimeout,
     /// The relay is being stopped.
     Drained,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    pub bytes_up: u64,
-    pub bytes_down: u64,
-    pub end: End,
 }
 
 /// A peer that vanished is noticed although nothing is sent (keepalive) or acknowledged (user time-out). A neighbour
@@ -137,101 +129,103 @@ pub fn reset_on_close(stream: &TcpStream) {
     }
 }
 
-/// Relays until both directions have ended, what stands in the buffers first; `stop` ends the tunnel. `traffic` tells
-/// others how much it was so far.
-pub async fn relay<C, U>(
-    client: &mut Wire<C>,
-    upstream: &mut Wire<U>,
-    options: Options,
-    traffic: &Traffic,
-    mut stop: Pin<&mut impl Future<Output = ()>>,
-) -> Outcome
-where
-    C: Link,
-    U: Link,
-{
-    let splices = options.splices && client.stream.plain().is_some() && upstream.stream.plain().is_some();
-    let mut up = Flow::starting_with(&std::mem::take(&mut client.buffer), splices);
-    let mut down = Flow::starting_with(&std::mem::take(&mut upstream.buffer), splices);
-    let (client, upstream) = (&mut client.stream, &mut upstream.stream);
-    let mut silence = Silence::default();
-    traffic.note(up.bytes, down.bytes);
-    let end = poll_fn(|cx| {
-        let before = (up.progress(), down.progress());
-        let end = SCRATCH.with_borrow_mut(|scratch| poll_both(cx, client, upstream, &mut up, &mut down, scratch));
-        let moved = before != (up.progress(), down.progress());
+/// Two connections that have become one: all that is kept of them while they are silent.
+pub struct Relay<C, U> {
+    pub client: C,
+    pub upstream: U,
+    up: Flow,
+    down: Flow,
+    silence: Silence,
+}
+
+impl<C: Link, U: Link> Relay<C, U> {
+    /// What stands in the buffers goes first. `traffic` tells others how much it was so far.
+    pub fn new(client: Wire<C>, upstream: Wire<U>, options: Options, traffic: &Traffic) -> Self {
+        let splices = options.splices && client.stream.plain().is_some() && upstream.stream.plain().is_some();
+        let up = Flow::starting_with(&client.buffer, splices);
+        let down = Flow::starting_with(&upstream.buffer, splices);
+        traffic.note(up.bytes, down.bytes);
+        let (client, upstream) = (client.stream, upstream.stream);
+        Self { client, upstream, up, down, silence: Silence::new(options) }
+    }
+
+    /// Relays until both directions have ended.
+    pub fn poll(&mut self, cx: &mut Context<'_>, traffic: &Traffic) -> Poll<End> {
+        let (progress, finished) = (self.progress(), self.finished());
+        let end = SCRATCH.with_borrow_mut(|scratch| self.poll_both(cx, scratch));
+        let moved = progress != self.progress();
         if moved {
-            traffic.note(up.bytes, down.bytes);
+            traffic.note(self.up.bytes, self.down.bytes);
         }
         if end.is_ready() {
             return end;
         }
-        if stop.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(End::Drained);
-        }
-        silence.poll(cx, options, &up, &down, moved)
-    })
-    .await;
-    Outcome { bytes_up: up.bytes, bytes_down: down.bytes, end }
-}
+        let ended = finished != self.finished();
+        self.silence.poll(cx, self.finished(), moved || ended)
+    }
 
-fn poll_both<C, U>(
-    cx: &mut Context<'_>,
-    client: &mut C,
-    upstream: &mut U,
-    up: &mut Flow,
-    down: &mut Flow,
-    scratch: &mut [u8],
-) -> Poll<End>
-where
-    C: Link,
-    U: Link,
-{
-    let up_done = match up.poll(cx, client, upstream, scratch) {
-        Poll::Ready(Err(Fault::Reading)) => return Poll::Ready(End::Reset(Side::Client)),
-        // What the upstream had to say before it stopped listening may still be on its way.
-        Poll::Ready(Err(Fault::Writing)) => {
-            up.abandon();
-            true
+    pub fn bytes_up(&self) -> u64 {
+        self.up.bytes
+    }
+
+    pub fn bytes_down(&self) -> u64 {
+        self.down.bytes
+    }
+
+    fn progress(&self) -> [(u64, usize); 2] {
+        [self.up.progress(), self.down.progress()]
+    }
+
+    fn finished(&self) -> (bool, bool) {
+        (self.up.finished, self.down.finished)
+    }
+
+    fn poll_both(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<End> {
+        let Self { client, upstream, up, down, .. } = self;
+        let up_done = match up.poll(cx, client, upstream, scratch) {
+            Poll::Ready(Err(Fault::Reading)) => return Poll::Ready(End::Reset(Side::Client)),
+            // What the upstream had to say before it stopped listening may still be on its way.
+            Poll::Ready(Err(Fault::Writing)) => {
+                up.abandon();
+                true
+            }
+            Poll::Ready(Ok(())) => true,
+            Poll::Pending => false,
+        };
+        match down.poll(cx, upstream, client, scratch) {
+            Poll::Ready(Err(Fault::Reading)) => Poll::Ready(End::Reset(Side::Upstream)),
+            Poll::Ready(Err(Fault::Writing)) => Poll::Ready(End::Reset(Side::Client)),
+            Poll::Ready(Ok(())) if up_done => Poll::Ready(End::Done),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
-        Poll::Ready(Ok(())) => true,
-        Poll::Pending => false,
-    };
-    match down.poll(cx, upstream, client, scratch) {
-        Poll::Ready(Err(Fault::Reading)) => Poll::Ready(End::Reset(Side::Upstream)),
-        Poll::Ready(Err(Fault::Writing)) => Poll::Ready(End::Reset(Side::Client)),
-        Poll::Ready(Ok(())) if up_done => Poll::Ready(End::Done),
-        Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
     }
 }
 
 /// The timer of a tunnel; none exists unless one can fire.
-#[derive(Default)]
 struct Silence {
     timer: Option<Pin<Box<Sleep>>>,
-    limit: Duration,
+    idle_timeout: Option<Duration>,
+    half_close_timeout: Duration,
 }
 
 impl Silence {
-    fn poll(&mut self, cx: &mut Context<'_>, options: Options, up: &Flow, down: &Flow, moved: bool) -> Poll<End> {
-        let (limit, end) = match (up.finished, down.finished) {
-            (true, false) => (Some(options.half_close_timeout), End::Closed(Side::Client)),
-            (false, true) => (Some(options.half_close_timeout), End::Closed(Side::Upstream)),
-            (false, false) | (true, true) => (options.idle_timeout, End::IdleTimeout),
+    fn new(Options { idle_timeout, half_close_timeout, .. }: Options) -> Self {
+        Self { timer: None, idle_timeout, half_close_timeout }
+    }
+
+    /// `finished` are the directions up and down; `broken`: something has just happened.
+    fn poll(&mut self, cx: &mut Context<'_>, finished: (bool, bool), broken: bool) -> Poll<End> {
+        let (limit, end) = match finished {
+            (true, false) => (Some(self.half_close_timeout), End::Closed(Side::Client)),
+            (false, true) => (Some(self.half_close_timeout), End::Closed(Side::Upstream)),
+            (false, false) | (true, true) => (self.idle_timeout, End::IdleTimeout),
         };
         let Some(limit) = limit else { return Poll::Pending };
-        if moved || self.timer.is_none() || self.limit != limit {
-            self.limit = limit;
-            let deadline = Instant::now() + limit;
-            match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(deadline),
-                None => self.timer = Some(Box::pin(sleep_until(deadline))),
-            }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        if broken {
+            timer.as_mut().reset(Instant::now() + limit);
         }
-        match &mut self.timer {
-            Some(timer) => timer.as_mut().poll(cx).map(|()| end),
-            None => Poll::Pending,
-        }
+        timer.as_mut().poll(cx).map(|()| end)
     }
 }
 

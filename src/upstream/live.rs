@@ -264,6 +264,11 @@ impl Live {
         self.footings.abandon(address);
     }
 
+    /// The relay is at its end: so is every tunnel, and every request that an upstream still answers.
+    pub fn end(&self) {
+        self.footings.end();
+    }
+
     /// Every upstream that was dialled lately, and since when it has been so.
     pub fn health(&self) -> Vec<(Endpoint, Health, Timestamp)> {
         self.marks.health()

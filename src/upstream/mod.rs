@@ -41,7 +41,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 pub use dial::{Addresses, DialError, Dialer, OwnAddress, Resolve, tune};
-pub use footing::Footing;
+pub use footing::{Footing, Loss};
 pub use forbidden::{MAX_PAGE, Page};
 pub use handshake::{Answer, Connected, Tunnel};
 pub use histogram::Histogram;

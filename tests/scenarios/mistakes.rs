@@ -1,6 +1,6 @@
 //! A mistake of ours while one client is served: it is that client's end, and nobody else's.
 
-use hallpass::listener::{Listener, Places, Room};
+use hallpass::listener::{Accepted, Listener, Places, Room};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -15,7 +15,8 @@ async fn a_panic_ends_one_client_and_gives_its_place_back() {
     // Were a place lost with each mistake, there would be none for the last client.
     let places = Places::new(2);
     let all = places.clone();
-    let serve = move |mut stream: TcpStream, _| {
+    let serve = move |client: Accepted| {
+        let mut stream = client.stream;
         let place = all.take().unwrap();
         async move {
             let mut first = [0];

@@ -5,6 +5,7 @@ mod attempt;
 mod request;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +14,12 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 use super::routing::{Course, Wanted};
-use super::{Client, Next, Phase, Proxy, Shared, Story, pump, reached, respond, tunnel};
+use super::{Client, Next, Phase, Proxy, Shared, Story, pump, respond, tunnel};
 use crate::address::Target;
 use crate::audit::End;
-use crate::http1::{Body, ReadError, RequestHead, ResponseHead};
-use crate::relay::{Doubted, doubt_peer, reset_on_close, watch_peer};
-use crate::upstream::{BodyHint, ConnectCause, ConnectError, Lease, Verdict, reaches_origin};
+use crate::http1::{Body, ReadError, RequestHead, ResponseHead, Wire};
+use crate::relay::{Doubted, Relay, doubt_peer, reset_on_close, watch_peer};
+use crate::upstream::{BodyHint, ConnectCause, ConnectError, Lease, Loss, Verdict, reaches_origin};
 use attempt::{Attempt, Sending};
 use pump::{Replay, client_end};
 use request::Request;
@@ -145,12 +146,14 @@ impl<'a> Forward<'a> {
                     attempt = Box::pin(sending.run(
                         &mut self.client.wire, &mut lease, &mut self.body, &mut self.replay, &mut self.story,
                     )) => attempt,
-                    () = reached(&mut shared.phase, Phase::Ending) => Attempt::Cut(End::Drained),
                     never = trusted_again(doubted.as_ref(), self.course.proxy.keepalive) => match never {},
-                    () = footing.lost() => {
-                        sending.ends_by_close.store(true, Ordering::Relaxed);
-                        Attempt::Cut(End::UpstreamReset)
-                    }
+                    lost = footing.lost() => match lost {
+                        Loss::Relay => Attempt::Cut(End::Drained),
+                        Loss::Address => {
+                            sending.ends_by_close.store(true, Ordering::Relaxed);
+                            Attempt::Cut(End::UpstreamReset)
+                        }
+                    },
                 };
                 (attempt, sending.ends_by_close.into_inner())
             };
@@ -198,7 +201,7 @@ impl<'a> Forward<'a> {
                     }
                     return Next::Close;
                 }
-                Attempt::Switching(head) => return self.switch(lease, head, shared).await,
+                Attempt::Switching(head) => return self.switch(lease, head).await,
                 Attempt::Cut(end) => {
                     if ends_by_close {
                         reset_on_close(&self.client.wire.stream);
@@ -322,11 +325,11 @@ impl<'a> Forward<'a> {
     }
 
     /// `101 Switching Protocols`: from here on the connection is the other protocol's.
-    async fn switch(mut self, mut lease: Lease, head: ResponseHead, shared: &mut Shared) -> Next {
+    async fn switch(mut self, mut lease: Lease, head: ResponseHead) -> Next {
         self.course.proxy.upstreams.settle(&mut lease, head.status);
         self.story.answered(head.status);
         let client = &mut self.client.wire;
-        let mut upstream = lease.wire;
+        let upstream = lease.wire;
         watch_peer(&client.stream, self.course.proxy.keepalive);
         if client.stream.write_all(&head.to_bytes()).await.is_err() {
             return self.end(End::ClientReset);
@@ -335,12 +338,12 @@ impl<'a> Forward<'a> {
         watch_peer(upstream.stream.tcp(), proxy.keepalive);
         let mut footing = proxy.upstreams.live.footing(upstream.stream.tcp());
         let listed = self.story.opened(&self.client.peer);
-        let client = &mut self.client.wire;
-        let (traffic, phase) = (&listed.traffic, &mut shared.phase);
-        let outcome = tunnel::relay_on(&mut footing, client, &mut upstream, proxy.relay, traffic, phase).await;
-        self.story.record.bytes_up += outcome.bytes_up;
-        self.story.record.bytes_down += outcome.bytes_down;
-        self.end(tunnel::ending(outcome.end))
+        let Wire { stream, buffer } = &mut self.client.wire;
+        let client = Wire { stream, buffer: std::mem::take(buffer) };
+        let mut relay = Relay::new(client, upstream, proxy.relay, &listed.traffic);
+        let end = poll_fn(|cx| tunnel::poll_relay(&mut relay, &mut footing, &listed.traffic, cx)).await;
+        self.story.carried(&relay);
+        self.end(tunnel::ending(end))
     }
 
     async fn fail(mut self, failure: Failure) -> Next {
