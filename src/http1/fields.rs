@@ -1,5 +1,7 @@
 //! Header fields in the order and case they came in, and the rules for which of them may pass a proxy.
 
+use std::ops::Range;
+
 /// Fields that belong to one connection (RFC 9110 §7.6.1), or to the exchange between us and a neighbour.
 const HOP_BY_HOP: [&str; 10] = [
     "connection",
@@ -17,30 +19,64 @@ const HOP_BY_HOP: [&str; 10] = [
 /// Naming these in `Connection` would let a sender delete what frames or routes the message.
 const NEVER_BY_CONNECTION: [&str; 5] = ["host", "content-length", "transfer-encoding", "via", "expect"];
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a field stands in the text of all.
+#[derive(Debug, Clone)]
 struct Field {
-    name: String,
-    value: Vec<u8>,
+    name: Range<usize>,
+    value: Range<usize>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fields(Vec<Field>);
+/// Most heads fit into as much as is allocated for their first field.
+const USUAL_FIELDS: usize = 12;
+const USUAL_NAMES: usize = 128;
+const USUAL_VALUES: usize = 256;
+
+/// The names stand in one piece of memory and the values in another: two allocations for each field were the most of what a
+/// head cost.
+#[derive(Debug, Clone, Default)]
+pub struct Fields {
+    list: Vec<Field>,
+    names: String,
+    values: Vec<u8>,
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Fields {}
 
 impl Fields {
-    pub fn push(&mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) {
-        self.0.push(Field { name: name.into(), value: value.into() });
+    pub fn push(&mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) {
+        if self.list.capacity() == 0 {
+            self.list.reserve(USUAL_FIELDS);
+            self.names.reserve(USUAL_NAMES);
+            self.values.reserve(USUAL_VALUES);
+        }
+        let (name_at, value_at) = (self.names.len(), self.values.len());
+        self.names.push_str(name.as_ref());
+        self.values.extend_from_slice(value.as_ref());
+        self.list.push(Field { name: name_at..self.names.len(), value: value_at..self.values.len() });
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|field| (field.name.as_str(), field.value.as_slice()))
+        self.list.iter().map(|field| (&self.names[field.name.clone()], &self.values[field.value.clone()]))
+    }
+
+    /// Keeps those whose name is wanted.
+    fn retain(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        let names = &self.names;
+        self.list.retain(|field| is_wanted(&names[field.name.clone()]));
     }
 
     /// All values of a field, line by line.
@@ -70,7 +106,7 @@ impl Fields {
     }
 
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|field| !field.name.eq_ignore_ascii_case(name));
+        self.retain(|own| !own.eq_ignore_ascii_case(name));
     }
 
     /// Takes away what must not pass a proxy: the fixed set and everything `Connection` names.
@@ -80,23 +116,14 @@ impl Fields {
             .chain(self.list("proxy-connection"))
             .filter(|name| !NEVER_BY_CONNECTION.contains(&name.as_str()))
             .collect();
-        self.0.retain(|field| {
-            let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+        self.retain(|own| {
+            let is = |name: &str| own.eq_ignore_ascii_case(name);
             !HOP_BY_HOP.iter().any(|name| is(name)) && !named.iter().any(|name| is(name))
         });
     }
-
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        for field in &self.0 {
-            out.extend_from_slice(field.name.as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(&field.value);
-            out.extend_from_slice(b"\r\n");
-        }
-    }
 }
 
-impl<N: Into<String>, V: Into<Vec<u8>>> FromIterator<(N, V)> for Fields {
+impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Self {
         let mut all = Self::default();
         fields.into_iter().for_each(|(name, value)| all.push(name, value));

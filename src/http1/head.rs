@@ -1,6 +1,8 @@
 //! Request and response heads: parsed from bytes, written to bytes.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::io::Write as _;
 use std::mem::MaybeUninit;
 
 use zeroize::Zeroizing;
@@ -109,20 +111,38 @@ impl RequestHead {
 
     /// The whole head; `credentials` go into `Proxy-Authorization` and nowhere else.
     pub fn to_bytes(&self, credentials: Option<&Credentials>) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(512));
-        for part in [self.method.as_bytes(), b" ", self.target.as_bytes(), b" HTTP/1.1\r\n"] {
+        request_bytes(&self.method, &self.target, self.fields.iter(), credentials)
+    }
+}
+
+/// As [`RequestHead::to_bytes`], of parts that are not one head.
+pub fn request_bytes<'a>(
+    method: &str,
+    target: &str,
+    fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+    credentials: Option<&Credentials>,
+) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(512));
+    for part in [method.as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"] {
+        out.extend_from_slice(part);
+    }
+    write_fields(&mut out, fields);
+    if let Some(credentials) = credentials {
+        // Growing afterwards would leave a copy behind that is not wiped.
+        out.reserve(credentials.expose().len() + b"Proxy-Authorization: \r\n\r\n".len());
+        out.extend_from_slice(b"Proxy-Authorization: ");
+        out.extend_from_slice(credentials.expose());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+fn write_fields<'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = (&'a str, &'a [u8])>) {
+    for (name, value) in fields {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
             out.extend_from_slice(part);
         }
-        self.fields.write(&mut out);
-        if let Some(credentials) = credentials {
-            // Growing afterwards would leave a copy behind that is not wiped.
-            out.reserve(credentials.expose().len() + b"Proxy-Authorization: \r\n\r\n".len());
-            out.extend_from_slice(b"Proxy-Authorization: ");
-            out.extend_from_slice(credentials.expose());
-            out.extend_from_slice(b"\r\n");
-        }
-        out.extend_from_slice(b"\r\n");
-        out
     }
 }
 
@@ -175,10 +195,11 @@ impl ResponseHead {
 
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
-        out.extend_from_slice(format!("HTTP/1.1 {:03} ", self.status).as_bytes());
+        // Writing to memory does not fail.
+        let _ = write!(out, "HTTP/1.1 {:03} ", self.status);
         out.extend_from_slice(&self.reason);
         out.extend_from_slice(b"\r\n");
-        self.fields.write(&mut out);
+        write_fields(&mut out, self.fields.iter());
         out.extend_from_slice(b"\r\n");
         out
     }
@@ -206,12 +227,12 @@ fn collect(headers: &[httparse::Header<'_>]) -> Fields {
     headers.iter().filter(|h| !h.name.is_empty()).map(|h| (h.name, unfold(h.value))).collect()
 }
 
-fn unfold(value: &[u8]) -> Vec<u8> {
+fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     if !value.iter().any(|b| matches!(b, b'\r' | b'\n')) {
-        return value.trim_ascii().to_vec();
+        return value.trim_ascii().into();
     }
     let lines: Vec<&[u8]> = value.split(|b| matches!(b, b'\r' | b'\n')).map(<[u8]>::trim_ascii).collect();
-    lines.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join(&b' ')
+    lines.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join(&b' ').into()
 }
 
 /// httparse gives the phrase only when it is ASCII; proxies in other languages write Latin-1.

@@ -52,7 +52,7 @@ impl Url {
 
     /// As a proxy wants it. Written anew, so that every reader sees one host.
     pub fn absolute(&self) -> String {
-        format!("{}://{}{}", self.scheme, self.authority, self.path)
+        [&self.scheme, "://", &self.authority, &self.path].concat()
     }
 }
 

@@ -88,7 +88,7 @@ impl Sending<'_> {
             end: (!to_origin).then_some(self.handshake_timeout),
             proved: lease.proves_now(),
         };
-        let head = self.request.head_for(&lease.hop, self.ask_first).to_bytes(lease.credentials.as_ref());
+        let head = self.request.head_for(&lease.hop, self.ask_first, lease.credentials.as_ref());
         let (mut from_client, mut to_client) = client.split();
         let (wire, mut hearing) = lease.parts();
         let (mut from_upstream, mut to_upstream) = wire.split();
@@ -177,17 +177,18 @@ impl Sending<'_> {
         let in_the_way = !body_done && (!head.persists() || self.request.expects_continue);
         let keep_client = self.keep_client && !until_close && !in_the_way && (!self.was_pinned || upstream_persists);
         let chunked = matches!(body, Body::Chunked(_)) && self.request.takes_chunks();
-        let answer = self.request.answer(&head, &body, keep_client, self.pseudonym).to_bytes();
+        let (status, pins) = (head.status, self.request.binds || binds_connection(&head));
+        let answer = self.request.answer(head, &body, keep_client, self.pseudonym).to_bytes();
         self.ends_by_close.store(until_close, Ordering::Relaxed);
         let sent = &mut story.record.bytes_down;
         match pump::answer(answer, upstream, &mut body, chunked, client, sent).await {
             Ok(()) => {
                 let body_done = signals.uploaded.load(Ordering::Relaxed);
                 Attempt::Complete {
-                    status: head.status,
+                    status,
                     reusable: upstream_persists && body_done,
                     keep_client: keep_client && body_done,
-                    pins: self.request.binds || binds_connection(&head),
+                    pins,
                 }
             }
             Err(error) => Attempt::Cut(error.end()),

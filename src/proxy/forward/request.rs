@@ -1,13 +1,17 @@
 //! A client's request → the request that goes on, and an answer → the answer that goes back.
 
+use zeroize::Zeroizing;
+
 use crate::address::AddressError;
 use crate::auth::RequestLine;
+use crate::http1::head::request_bytes;
 use crate::http1::{Body, Fields, RequestHead, ResponseHead, Version};
 use crate::proxy::pump::MAX_REPLAY;
 use crate::proxy::respond::Problem;
 use crate::proxy::url::{Url, UrlError};
 use crate::proxy::{Proxy, faults};
 use crate::route::Hop;
+use crate::secret::Credentials;
 use crate::upstream::{BodyHint, reaches_origin};
 
 /// A request that may go on.
@@ -91,7 +95,7 @@ impl Request {
         if let Some(left) = hops_left {
             fields.push("Max-Forwards", left.to_string());
         }
-        fields.push("Via", format!("1.{} {pseudonym}", u8::from(self.version == Version::Http11)));
+        fields.push("Via", via(self.version, pseudonym));
         match self.body {
             Body::Length(length) => fields.push("Content-Length", length.to_string()),
             Body::Chunked(_) => fields.push("Transfer-Encoding", "chunked"),
@@ -109,28 +113,25 @@ impl Request {
         Ok(fields)
     }
 
-    /// As this hop wants it. `ask_first`: with an `Expect` of our own.
-    pub fn head_for(&self, hop: &Hop, ask_first: bool) -> RequestHead {
-        let mut fields = self.fields.clone();
-        if ask_first && !self.expects_continue {
-            fields.push("Expect", "100-continue");
-        }
-        let target = if reaches_origin(hop) {
-            if is_about_the_server(&self.line.method, &self.url) { "*".into() } else { self.url.path.clone() }
+    /// The head as this hop wants it. `ask_first`: with an `Expect` of our own.
+    pub fn head_for(&self, hop: &Hop, ask_first: bool, credentials: Option<&Credentials>) -> Zeroizing<Vec<u8>> {
+        let asks = (ask_first && !self.expects_continue).then_some(("Expect", b"100-continue".as_slice()));
+        let (target, keeps) = if reaches_origin(hop) {
+            (if is_about_the_server(&self.line.method, &self.url) { "*" } else { &self.url.path }, None)
         } else {
-            fields.push("Proxy-Connection", "Keep-Alive");
-            self.line.uri.clone()
+            (self.line.uri.as_str(), Some(("Proxy-Connection", b"Keep-Alive".as_slice())))
         };
-        RequestHead { method: self.line.method.clone(), target, version: Version::Http11, fields }
+        request_bytes(&self.line.method, target, self.fields.iter().chain(asks).chain(keeps), credentials)
     }
 
-    /// An answer as this client gets it; `chunked`: its body goes out in chunks.
-    pub fn answer(&self, head: &ResponseHead, body: &Body, keep_client: bool, pseudonym: &str) -> ResponseHead {
-        let mut answer = head.clone();
+    /// An answer as this client gets it.
+    pub fn answer(&self, head: ResponseHead, body: &Body, keep_client: bool, pseudonym: &str) -> ResponseHead {
+        let is_bound = head.status == 401 && binds_connection(&head);
+        let mut answer = head;
         answer.fields.strip_hop_by_hop();
         body.declare(&mut answer, self.takes_chunks());
-        answer.fields.push("Via", format!("1.{} {pseudonym}", u8::from(head.version == Version::Http11)));
-        if head.status == 401 && binds_connection(head) {
+        answer.fields.push("Via", via(answer.version, pseudonym));
+        if is_bound {
             answer.fields.push("Proxy-Support", "Session-Based-Authentication");
         }
         if !keep_client {
@@ -144,6 +145,15 @@ impl Request {
     pub fn takes_chunks(&self) -> bool {
         self.version == Version::Http11
     }
+}
+
+/// By which version a message came to us (RFC 9110 §7.6.3).
+fn via(version: Version, pseudonym: &str) -> String {
+    let version = match version {
+        Version::Http10 => "1.0 ",
+        Version::Http11 => "1.1 ",
+    };
+    [version, pseudonym].concat()
 }
 
 /// `OPTIONS http://host` asks about the server, `OPTIONS http://host/` about its root (RFC 9112 §3.2.4).
