@@ -1,5 +1,6 @@
 //! CONNECT and what amounts to one: a way to the target.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::greeting::Greeting;
@@ -151,8 +152,7 @@ async fn connect(
     course: &Course,
 ) -> Result<Result<Connected, ConnectError>, ReadError> {
     let mut reader = client.wire.reader();
-    let connecting = course.proxy.upstreams.tunnel(&course.route, target, fields);
-    tokio::pin!(connecting);
+    let mut connecting = pin!(course.proxy.upstreams.tunnel(&course.route, target, fields));
     tokio::select! {
         connected = &mut connecting => Ok(connected),
         left = reader.ended(MAX_EARLY) => match left {

@@ -96,7 +96,7 @@ impl Upstreams {
                 Ok(Connected::Tunnel(Tunnel { wire, hop: Hop::Direct, scheme: None }))
             }
             Hop::Upstream(endpoint) if endpoint.is_socks() => {
-                let (wire, scheme) = self.through_socks(&self.find(endpoint), patience, target).await?;
+                let (wire, scheme) = Box::pin(self.through_socks(&self.find(endpoint), patience, target)).await?;
                 Ok(Connected::Tunnel(Tunnel { wire, hop: hop.clone(), scheme }))
             }
             Hop::Upstream(endpoint) => {
@@ -112,7 +112,10 @@ impl Upstreams {
                 // The dial has its own time-out, so that a dead upstream and a slow one are told apart.
                 let begun = match idle {
                     Some(idle) => self.begin_again(upstream, key, idle, era),
-                    None => self.begin(upstream, patience, key, era).await?,
+                    None => match self.begin_at_once(upstream, patience, key, era) {
+                        Ok(begun) => begun,
+                        Err(key) => Begun::fresh(Box::pin(self.dial(upstream, patience)).await?, key, era),
+                    },
                 };
                 let (proved, began) = (AtomicBool::new(false), Instant::now());
                 let shaken = timeout(self.handshake_timeout, self.shake(upstream, begun, target, fields, &proved))
@@ -137,22 +140,23 @@ impl Upstreams {
         ConnectCause::HandshakeTimeout { limit: self.handshake_timeout, proved: proved.load(Ordering::Relaxed) }
     }
 
-    async fn begin(
+    /// On what was made ready ahead. `Err`: there is nothing.
+    fn begin_at_once(
         &self,
         upstream: &Arc<Upstream>,
         patience: Patience,
         key: PoolKey,
         era: u64,
-    ) -> Result<Begun, ConnectCause> {
+    ) -> Result<Begun, PoolKey> {
         if patience != Patience::Full {
-            return Ok(Begun::fresh(self.dial(upstream, patience).await?, key, era));
+            return Err(key);
         }
         if let Some(Opened { dialled, first, is_trial }) = self.opened(upstream, &key.origin.to_string()) {
             return Ok(Begun { waited: true, opened: Some(first), is_trial, ..Begun::fresh(dialled, key, era) });
         }
         match self.spare(upstream) {
             Some(dialled) => Ok(Begun { waited: true, ..Begun::fresh(dialled, key, era) }),
-            None => Ok(Begun::fresh(self.dial(upstream, patience).await?, key, era)),
+            None => Err(key),
         }
     }
 
@@ -227,14 +231,15 @@ impl Upstreams {
                 (begun.waited, begun.reused, begun.authenticated) = (false, false, false);
                 let action;
                 let wire = &mut begun.dialled.wire;
-                (exchange, action) = self.respond(upstream, exchange, wire, &line.method, &line, &answer).await?;
+                let responding = self.respond(upstream, exchange, wire, &line.method, &line, &answer);
+                (exchange, action) = Box::pin(responding).await?;
                 match action {
                     Action::Send(next) => credentials = Some(next),
                     Action::Reconnect | Action::Wait(_) => break,
                     Action::Refuse(refusal) => return Err(self.refused(upstream, refusal)),
                 }
             }
-            let dialled = self.dial(upstream, Patience::Full).await?;
+            let dialled = Box::pin(self.dial(upstream, Patience::Full)).await?;
             exchange.rebind(dialled.binding.clone());
             begun = Begun::fresh(dialled, begun.key, begun.era);
         }

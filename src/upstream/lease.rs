@@ -142,32 +142,56 @@ impl Upstreams {
                 Ok(Lease::bare(key, Wire::new(Stream::Tcp(stream)), false))
             }
             (Hop::Upstream(endpoint), _) if endpoint.is_socks() => {
-                let (wire, _) = self.through_socks(&self.find(endpoint), patience, origin).await?;
+                let (wire, _) = Box::pin(self.through_socks(&self.find(endpoint), patience, origin)).await?;
                 Ok(Lease::bare(key, wire, false))
             }
-            (Hop::Upstream(endpoint), idle) => {
+            (Hop::Upstream(endpoint), Some(idle)) => {
                 let upstream = &self.find(endpoint);
-                let was_idle = idle.is_some();
-                let mut lease = match idle {
-                    Some(idle) => self.reuse(upstream, key, idle),
-                    // What cannot be sent twice goes where nobody may have hung up meanwhile.
-                    None if body == BodyHint::Empty && !fresh && patience == Patience::Full => {
-                        self.fresh_or_spare(upstream, key).await?
-                    }
-                    None => self.fresh(upstream, key, patience).await?,
-                };
-                let proved = AtomicBool::new(false);
-                let prepare = async {
-                    self.open(upstream, &mut lease, line).await?;
-                    // If nobody answers, what shows the secret may have been judged all the same.
-                    lease.reused &= was_idle || !lease.proves_now();
-                    if self.needs_safe_legs(upstream, &lease, body) {
-                        self.safe_legs(upstream, &mut lease, line, &proved).await?;
-                    }
-                    Ok(lease)
-                };
-                timeout(self.handshake_timeout, prepare).await.map_err(|_| self.timed_out(&proved))?
+                let lease = self.reuse(upstream, key, idle);
+                // One that is logged in is ready.
+                if lease.authenticated {
+                    return Ok(lease);
+                }
+                Box::pin(self.make_ready(upstream, lease, true, line, body)).await
             }
+            (Hop::Upstream(endpoint), None) => {
+                let upstream = &self.find(endpoint);
+                let make = async {
+                    // What cannot be sent twice goes where nobody may have hung up meanwhile.
+                    let lease = if body == BodyHint::Empty && !fresh && patience == Patience::Full {
+                        self.fresh_or_spare(upstream, key).await?
+                    } else {
+                        self.fresh(upstream, key, patience).await?
+                    };
+                    self.make_ready(upstream, lease, false, line, body).await
+                };
+                Box::pin(make).await
+            }
+        }
+    }
+
+    /// What has to be said before the request.
+    async fn make_ready(
+        &self,
+        upstream: &Arc<Upstream>,
+        mut lease: Lease,
+        was_idle: bool,
+        line: &RequestLine,
+        body: BodyHint,
+    ) -> Result<Lease, ConnectCause> {
+        let proved = AtomicBool::new(false);
+        let prepare = async {
+            self.open(upstream, &mut lease, line).await?;
+            // If nobody answers, what shows the secret may have been judged all the same.
+            lease.reused &= was_idle || !lease.proves_now();
+            if self.needs_safe_legs(upstream, &lease, body) {
+                Box::pin(self.safe_legs(upstream, &mut lease, line, &proved)).await?;
+            }
+            Ok(())
+        };
+        match timeout(self.handshake_timeout, prepare).await {
+            Ok(prepared) => prepared.map(|()| lease),
+            Err(_) => Err(self.timed_out(&proved)),
         }
     }
 

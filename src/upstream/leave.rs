@@ -17,12 +17,16 @@ impl Upstreams {
     ) -> Result<(Exchange, Option<Credentials>), ConnectCause> {
         loop {
             let opened;
-            let (first, may_block) = (line.clone(), exchange.opening_may_block());
-            (exchange, opened) = think(exchange, may_block, move |exchange| exchange.opening(&first)).await?;
+            (exchange, opened) = if exchange.opening_may_block() {
+                let line = line.clone();
+                think(exchange, move |exchange| exchange.opening(&line)).await?
+            } else {
+                at_once(exchange, |exchange| exchange.opening(line))?
+            };
             match opened {
                 Ok(Opening::Bare) => return Ok((exchange, None)),
                 Ok(Opening::With(credentials)) => return Ok((exchange, Some(credentials))),
-                Ok(Opening::Wait(start)) => self.ask_leave(upstream, &mut exchange, start).await?,
+                Ok(Opening::Wait(start)) => Box::pin(self.ask_leave(upstream, &mut exchange, start)).await?,
                 Err(refusal) => return Err(self.refused(upstream, refusal)),
             }
         }
@@ -39,13 +43,19 @@ impl Upstreams {
     ) -> Result<(Exchange, Action), ConnectCause> {
         loop {
             let action;
-            let (challenges, line, may_block) = (challenges.to_vec(), line.clone(), exchange.answer_may_block());
-            (exchange, action) = think(exchange, may_block, move |exchange| {
-                exchange.on_challenge(challenges.iter().map(Vec::as_slice), persists, &line)
-            })
-            .await?;
+            (exchange, action) = if exchange.answer_may_block() {
+                let (challenges, line) = (challenges.to_vec(), line.clone());
+                let answer = move |exchange: &mut Exchange| {
+                    exchange.on_challenge(challenges.iter().map(Vec::as_slice), persists, &line)
+                };
+                think(exchange, answer).await?
+            } else {
+                at_once(exchange, |exchange| {
+                    exchange.on_challenge(challenges.iter().map(Vec::as_slice), persists, line)
+                })?
+            };
             match action {
-                Action::Wait(start) => self.ask_leave(upstream, &mut exchange, start).await?,
+                Action::Wait(start) => Box::pin(self.ask_leave(upstream, &mut exchange, start)).await?,
                 Action::Send(_) | Action::Reconnect | Action::Refuse(_) => return Ok((exchange, action)),
             }
         }
@@ -68,18 +78,18 @@ impl Upstreams {
 /// A message may need a ticket, a key or the disk: then off the runtime's threads, which costs more than all the rest of
 /// a step that needs none of them.
 async fn think<T: Send + 'static>(
-    mut exchange: Exchange,
-    may_block: bool,
+    exchange: Exchange,
     step: impl FnOnce(&mut Exchange) -> T + Send + 'static,
 ) -> Result<(Exchange, T), ConnectCause> {
+    let thought = tokio::task::spawn_blocking(move || at_once(exchange, step)).await;
+    thought.unwrap_or(Err(ConnectCause::Mistake))
+}
+
+/// What is left of an exchange after a panic is dropped.
+fn at_once<T>(mut exchange: Exchange, step: impl FnOnce(&mut Exchange) -> T) -> Result<(Exchange, T), ConnectCause> {
     let step = move || {
         let result = step(&mut exchange);
         (exchange, result)
     };
-    let thought = match may_block {
-        true => tokio::task::spawn_blocking(step).await.ok(),
-        // What is left of an exchange after a panic is dropped, as it is there.
-        false => catch_unwind(AssertUnwindSafe(step)).ok(),
-    };
-    thought.ok_or(ConnectCause::Mistake)
+    catch_unwind(AssertUnwindSafe(step)).map_err(|_| ConnectCause::Mistake)
 }

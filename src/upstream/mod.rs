@@ -245,7 +245,7 @@ impl Upstreams {
         };
         let dialled = tokio::select! {
             biased;
-            dialled = self.dial_to_its_end(upstream, patience) => dialled,
+            dialled = Box::pin(self.dial_to_its_end(upstream, patience)) => dialled,
             never = slow => match never {},
         };
         dialled.inspect_err(|_| self.live.doubt())

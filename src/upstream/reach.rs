@@ -60,7 +60,7 @@ impl Upstreams {
     pub(super) async fn reach_directly(&self, target: &Target) -> Result<TcpStream, DialError> {
         tokio::select! {
             biased;
-            dialled = self.dial_with_room(target, self.forbids) => dialled,
+            dialled = Box::pin(self.dial_with_room(target, self.forbids)) => dialled,
             () = self.live.left() => Err(DialError::Moved),
         }
     }

@@ -252,7 +252,8 @@ impl Upstreams {
         let key = self.key(upstream);
         let Taken { spare, missing, era } = self.live.spares().take(&key, Instant::now(), self.live.room_for_spares());
         for _ in 0..missing {
-            tokio::spawn(DialAhead { era, ..self.dial_ahead(upstream) }.run());
+            // As a pointer: what is spawned is moved a dozen times.
+            tokio::spawn(Box::pin(DialAhead { era, ..self.dial_ahead(upstream) }.run()));
         }
         spare
     }

@@ -7,6 +7,7 @@ mod request;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use super::{Client, Next, Phase, Proxy, Shared, Story, pump, respond, tunnel};
 use crate::address::Target;
 use crate::audit::End;
 use crate::http1::{Body, ReadError, RequestHead, ResponseHead, Wire};
+use crate::listener::Peer;
 use crate::relay::{Doubted, Relay, doubt_peer, reset_on_close, watch_peer};
 use crate::upstream::{BodyHint, ConnectCause, ConnectError, Lease, Loss, Verdict, reaches_origin};
 use attempt::{Attempt, Sending};
@@ -34,7 +36,8 @@ const MAX_ATTEMPTS: usize = 16;
 /// A connection that an origin authenticated for this client alone (RFC 4559 §6).
 pub(super) struct Pin {
     origin: Target,
-    lease: Lease,
+    /// Few clients have one, and then for long.
+    lease: Box<Lease>,
     /// What leads somewhere in one network leads nowhere in another.
     network: u64,
 }
@@ -60,14 +63,60 @@ pub(super) async fn serve(
     shared: &mut Shared,
     pin: &mut Option<Pin>,
 ) -> Next {
-    let story = Story::of_request(&client.peer, proxy, &head);
-    match Request::read(head, proxy) {
-        Ok(request) => Forward::begin(client, request, story, proxy, shared, pin).await,
+    let mut story = Story::of_request(&client.peer, proxy, &head);
+    let begun = match Request::read(head, proxy) {
+        Ok(request) => begin(request, &mut story, &client.peer, proxy, shared).await,
+        Err(problem) => Err(problem),
+    };
+    let (request, course) = match begun {
+        Ok(begun) => begun,
         Err(problem) => {
-            respond::refuse(client, story, &problem).await;
-            Next::Close
+            Box::pin(respond::refuse(client, story, &problem)).await;
+            return Next::Close;
+        }
+    };
+    let body = request.body.clone();
+    let mut forward = Forward { client, request, course, body, replay: Replay::default(), story };
+    match forward.run(shared, pin).await {
+        Ended::At(end) => forward.end(end),
+        Ended::Answered { keep_client: true } => {
+            forward.story.end(End::Done);
+            Next::Request
+        }
+        Ended::Answered { keep_client: false } => Box::pin(forward.close()).await,
+        Ended::Failed(failure) => Box::pin(forward.fail(failure)).await,
+    }
+}
+
+/// The way of a request that may go on.
+async fn begin(
+    request: Request,
+    story: &mut Story,
+    peer: &Peer,
+    proxy: &Arc<Proxy>,
+    shared: &mut Shared,
+) -> Result<(Request, Course), Problem> {
+    let target = &request.url.target;
+    match Course::find(&Wanted::forward(&request.url), peer, proxy, shared).await {
+        Ok(course) => {
+            story.routed(target, &course.route, &course.proxy);
+            Ok((request, course))
+        }
+        Err((none, proxy)) => {
+            story.not_routed(target, &none, &proxy);
+            Err(Problem::of_no_route(&none, target))
         }
     }
+}
+
+/// How one comes to its end.
+enum Ended {
+    /// Cut off, or it has become something else and that is over too.
+    At(End),
+    Answered {
+        keep_client: bool,
+    },
+    Failed(Failure),
 }
 
 /// One request on its way.
@@ -81,29 +130,8 @@ struct Forward<'a> {
     story: Story,
 }
 
-impl<'a> Forward<'a> {
-    async fn begin(
-        client: &'a mut Client,
-        request: Request,
-        mut story: Story,
-        proxy: &'a Arc<Proxy>,
-        shared: &mut Shared,
-        pin: &mut Option<Pin>,
-    ) -> Next {
-        let course = match Course::find(&Wanted::forward(&request.url), &client.peer, proxy, shared).await {
-            Ok(course) => course,
-            Err((none, proxy)) => {
-                story.not_routed(&request.url.target, &none, &proxy);
-                respond::refuse(client, story, &Problem::of_no_route(&none, &request.url.target)).await;
-                return Next::Close;
-            }
-        };
-        story.routed(&request.url.target, &course.route, &course.proxy);
-        let body = request.body.clone();
-        Self { client, request, course, body, replay: Replay::default(), story }.run(shared, pin).await
-    }
-
-    async fn run(mut self, shared: &mut Shared, pin: &mut Option<Pin>) -> Next {
+impl Forward<'_> {
+    async fn run(&mut self, shared: &mut Shared, pin: &mut Option<Pin>) -> Ended {
         let network = self.course.proxy.upstreams.live.network();
         let stays = |pin: &Pin| pin.origin == self.request.url.target && pin.network == network;
         let mut pinned = pin.take().filter(stays);
@@ -116,8 +144,8 @@ impl<'a> Forward<'a> {
         let was_pinned = pinned.is_some();
         let mut lease = match self.lease_anywhere(pinned, false, shared).await {
             Ok(Ok(lease)) => lease,
-            Ok(Err(failure)) => return self.fail(failure).await,
-            Err(end) => return self.end(end),
+            Ok(Err(failure)) => return Ended::Failed(failure),
+            Err(end) => return Ended::At(end),
         };
         let mut ask_first = self.request.hint == BodyHint::Long && lease.may_be_challenged();
         for _ in 0..MAX_ATTEMPTS {
@@ -160,24 +188,26 @@ impl<'a> Forward<'a> {
             self.story.record.bytes_up = self.replay.taken;
             self.story.record.scheme = lease.scheme();
             let next = match attempt {
-                Attempt::Challenged { head, body_done } => self.answer_challenge(lease, &head, body_done).await,
+                Attempt::Challenged { head, body_done } => {
+                    Box::pin(self.answer_challenge(lease, &head, body_done)).await
+                }
                 Attempt::NoAnswer(error) if lease.reused && self.can_repeat() => {
                     drop(lease);
                     if is_silence(&error) {
                         self.course.proxy.upstreams.live.drop_idle();
                     }
-                    match self.lease_anywhere(None, true, shared).await {
+                    match Box::pin(self.lease_anywhere(None, true, shared)).await {
                         Ok(next) => next,
-                        Err(end) => return self.end(end),
+                        Err(end) => return Ended::At(end),
                     }
                 }
-                Attempt::NoAnswer(error) => self.send_again(lease, error).await,
+                Attempt::NoAnswer(error) => Box::pin(self.send_again(lease, error)).await,
                 Attempt::ExpectationFailed if !self.replay.is_possible() => {
                     Err(Failure::Problem(Problem::expectation_failed()))
                 }
                 Attempt::ExpectationFailed => {
                     ask_first = false;
-                    self.lease(true).await.map_err(Failure::Connect)
+                    Box::pin(self.lease(true)).await.map_err(Failure::Connect)
                 }
                 Attempt::Complete { status, reusable, keep_client, pins } => {
                     self.course.proxy.upstreams.settle(&mut lease, status);
@@ -185,28 +215,21 @@ impl<'a> Forward<'a> {
                     // Whoever takes it from the idle ones looks at its socket.
                     let reusable = reusable && if pinned { lease.is_clean() } else { lease.wire.buffer.is_empty() };
                     if reusable && pinned {
-                        *pin = Some(Pin { origin: self.request.url.target.clone(), lease, network });
+                        let origin = self.request.url.target.clone();
+                        *pin = Some(Pin { origin, lease: Box::new(lease), network });
                     } else if reusable {
                         self.course.proxy.upstreams.give_back(lease);
                     } else {
                         drop(lease);
                     }
-                    let Self { client, story, .. } = self;
-                    story.end(End::Done);
-                    if keep_client {
-                        return Next::Request;
-                    }
-                    if client.wire.stream.shutdown().await.is_ok() {
-                        pump::linger(&mut client.wire).await;
-                    }
-                    return Next::Close;
+                    return Ended::Answered { keep_client };
                 }
-                Attempt::Switching(head) => return self.switch(lease, head).await,
+                Attempt::Switching(head) => return Ended::At(Box::pin(self.switch(lease, head)).await),
                 Attempt::Cut(end) => {
                     if ends_by_close {
                         reset_on_close(&self.client.wire.stream);
                     }
-                    return self.end(end);
+                    return Ended::At(end);
                 }
                 Attempt::TimedOut { proved } => {
                     let limit = self.course.proxy.upstreams.handshake_timeout;
@@ -218,11 +241,11 @@ impl<'a> Forward<'a> {
             };
             match next {
                 Ok(next) => lease = next,
-                Err(failure) => return self.fail(failure).await,
+                Err(failure) => return Ended::Failed(failure),
             }
         }
         let endless = crate::auth::Refusal::Endless;
-        self.fail(Failure::Problem(Problem::broken_answer(&endless))).await
+        Ended::Failed(Failure::Problem(Problem::broken_answer(&endless)))
     }
 
     /// As long as nothing has been sent, or it may be sent again, another place may mean another route.
@@ -232,7 +255,6 @@ impl<'a> Forward<'a> {
         fresh: bool,
         shared: &mut Shared,
     ) -> Result<Result<Lease, Failure>, End> {
-        let wanted = Wanted::forward(&self.request.url);
         loop {
             if self.request.url.scheme != "http" {
                 self.course.route.hops.retain(|hop| !reaches_origin(hop));
@@ -240,13 +262,15 @@ impl<'a> Forward<'a> {
             if self.course.route.hops.is_empty() {
                 return Ok(Err(Failure::Problem(Problem::only_http_directly())));
             }
-            match self.lease_unless_left(pinned.take(), fresh).await? {
+            let error = match self.lease_unless_left(pinned.take(), fresh).await? {
                 Ok(lease) => return Ok(Ok(lease)),
-                Err(error) if self.course.find_again(&error, &wanted, &self.client.peer, shared).await => {
-                    self.story.routed(&wanted.target, &self.course.route, &self.course.proxy);
-                }
-                Err(error) => return Ok(Err(Failure::Connect(error))),
+                Err(error) => error,
+            };
+            let wanted = Wanted::forward(&self.request.url);
+            if !Box::pin(self.course.find_again(&error, &wanted, &self.client.peer, shared)).await {
+                return Ok(Err(Failure::Connect(error)));
             }
+            self.story.routed(&wanted.target, &self.course.route, &self.course.proxy);
         }
     }
 
@@ -257,16 +281,15 @@ impl<'a> Forward<'a> {
         fresh: bool,
     ) -> Result<Result<Lease, ConnectError>, End> {
         let (upstreams, Request { url, line, hint, .. }) = (&self.course.proxy.upstreams, &self.request);
-        let leasing = async {
+        let mut leasing = pin!(async {
             match pinned {
-                Some(pin) => upstreams.renew(pin.lease, line).await,
+                Some(pin) => Box::pin(upstreams.renew(*pin.lease, line)).await,
                 None => upstreams.lease(&self.course.route, &url.target, line, *hint, fresh).await,
             }
-        };
+        });
         // A client that asked for the end of its connection may have ended its own side of it already.
         let watched = self.request.persists;
         let mut reader = self.client.wire.reader();
-        tokio::pin!(leasing);
         tokio::select! {
             lease = &mut leasing => Ok(lease),
             left = reader.ended(MAX_AHEAD), if watched => {
@@ -325,14 +348,14 @@ impl<'a> Forward<'a> {
     }
 
     /// `101 Switching Protocols`: from here on the connection is the other protocol's.
-    async fn switch(mut self, mut lease: Lease, head: ResponseHead) -> Next {
+    async fn switch(&mut self, mut lease: Lease, head: ResponseHead) -> End {
         self.course.proxy.upstreams.settle(&mut lease, head.status);
         self.story.answered(head.status);
         let client = &mut self.client.wire;
         let upstream = lease.wire;
         watch_peer(&client.stream, self.course.proxy.keepalive);
         if client.stream.write_all(&head.to_bytes()).await.is_err() {
-            return self.end(End::ClientReset);
+            return End::ClientReset;
         }
         let proxy = &self.course.proxy;
         watch_peer(upstream.stream.tcp(), proxy.keepalive);
@@ -343,7 +366,7 @@ impl<'a> Forward<'a> {
         let mut relay = Relay::new(client, upstream, proxy.relay, &listed.traffic);
         let end = poll_fn(|cx| tunnel::poll_relay(&mut relay, &mut footing, &listed.traffic, cx)).await;
         self.story.carried(&relay);
-        self.end(tunnel::ending(end))
+        tunnel::ending(end)
     }
 
     async fn fail(mut self, failure: Failure) -> Next {
@@ -355,6 +378,16 @@ impl<'a> Forward<'a> {
             Failure::Problem(problem) => problem,
         };
         respond::refuse(self.client, self.story, &problem).await;
+        Next::Close
+    }
+
+    /// The answer was the last one on this connection.
+    async fn close(self) -> Next {
+        let Self { client, story, .. } = self;
+        story.end(End::Done);
+        if client.wire.stream.shutdown().await.is_ok() {
+            pump::linger(&mut client.wire).await;
+        }
         Next::Close
     }
 
