@@ -7,6 +7,7 @@ mod room;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -95,14 +96,16 @@ impl Listener {
         S: Fn(Accepted) -> F + Send + 'static,
     {
         let mut clients = JoinSet::new();
+        let mut stopped = pin!(raised(&mut stop));
         loop {
+            // Whoever has left is forgotten when the next one comes: to be woken for each would cost more than it holds.
+            while clients.try_join_next().is_some() {}
             tokio::select! {
-                () = raised(&mut stop) => return clients,
-                Some(_) = clients.join_next(), if !clients.is_empty() => {}
+                () = &mut stopped => return clients,
                 accepted = self.socket.accept() => match accepted {
                     Ok((stream, addr)) => {
                         let its_room = tokio::select! {
-                            () = raised(&mut stop) => return clients,
+                            () = &mut stopped => return clients,
                             its_room = room.enter() => its_room,
                         };
                         // Who listens on one address alone knows which one it is.
