@@ -55,7 +55,7 @@ fn serve_in_runtime(files: ConfigFiles, loaded: &Loaded, log: &Log, lines: &Arc<
 }
 
 pub(super) fn start_log(config: &Config, lines: Arc<Lines>) -> Log {
-    Log::start(view(config), Arc::new(move |line| lines.push(line)))
+    Log::start(view(config), Arc::new(move |line| lines.push(&line)))
 }
 
 fn view(config: &Config) -> View {

@@ -11,7 +11,7 @@ impl Keeper for Lines {
     }
 
     fn keep(&self, line: String) {
-        self.push(line);
+        self.push(&line);
     }
 }
 

@@ -4,6 +4,7 @@
 //! loses lines, and says how many.
 
 mod file;
+mod queue;
 
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(not(unix), path = "windows.rs")]
@@ -13,12 +14,13 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use file::{Plain, Rotating};
+use queue::{Batch, Inlet, Outlet, queue};
 
 /// Lines are gathered for so long before they are written, the first after a silence aside: to wake the thread for each
 /// of them costs a request more than to make it.
@@ -101,7 +103,7 @@ struct Losses {
 /// One sink with its queue and its thread.
 #[derive(Debug)]
 struct Lane {
-    queue: SyncSender<String>,
+    queue: Inlet,
     reopen: Arc<AtomicBool>,
     /// Hears the end of the thread.
     ended: Mutex<Receiver<()>>,
@@ -129,7 +131,7 @@ impl Lines {
     }
 
     fn start(&self, output: Box<dyn Output>) -> io::Result<Lane> {
-        let (queue, lines) = sync_channel(QUEUE);
+        let (inlet, lines) = queue(QUEUE);
         let (ending, ended) = mpsc::channel();
         let reopen = Arc::new(AtomicBool::new(false));
         let mut pen =
@@ -138,7 +140,7 @@ impl Lines {
             pen.write_all(&lines);
             drop(ending);
         })?;
-        Ok(Lane { queue, reopen, ended: Mutex::new(ended) })
+        Ok(Lane { queue: inlet, reopen, ended: Mutex::new(ended) })
     }
 
     /// Lines go there from now on. Those that wait are still written by the former sink.
@@ -159,9 +161,9 @@ impl Lines {
     }
 
     /// With its line feed. Never blocks.
-    pub fn push(&self, line: String) {
+    pub fn push(&self, line: &str) {
         if let Some(lane) = &*self.lane()
-            && lane.queue.try_send(line).is_err()
+            && !lane.queue.send(line)
         {
             self.losses.all.fetch_add(1, Ordering::Relaxed);
         }
@@ -198,19 +200,18 @@ struct Pen {
 }
 
 impl Pen {
-    fn write_all(&mut self, lines: &Receiver<String>) {
-        loop {
-            let line = match lines.try_recv() {
-                Ok(line) => line,
-                Err(TryRecvError::Disconnected) => return,
-                Err(TryRecvError::Empty) => {
-                    self.tell_losses();
-                    thread::sleep(GATHERED_FOR);
-                    let Ok(line) = lines.recv() else { return };
-                    line
-                }
-            };
-            self.write(&line);
+    fn write_all(&mut self, lines: &Outlet) {
+        let mut batch = Batch::default();
+        while lines.take(&mut batch) {
+            for line in batch.lines() {
+                self.write(line);
+                lines.done_with_one();
+            }
+            if batch.is_empty() {
+                self.tell_losses();
+                thread::sleep(GATHERED_FOR);
+                lines.wait();
+            }
         }
     }
 
@@ -294,7 +295,7 @@ mod tests {
         let told = Told::default();
         let lines = lines_to(&told);
         for line in ["one\n", "fail\n", "panic\n", "two\n"] {
-            lines.push(line.into());
+            lines.push(line);
         }
         lines.finish(PATIENCE);
         assert_eq!(*told.lines.lock().unwrap(), ["one\n", "two\n"]);
@@ -307,7 +308,7 @@ mod tests {
         let lines = lines_to(&told);
         let closed = told.gate.lock().unwrap();
         for n in 0..QUEUE + 100 {
-            lines.push(format!("{n}\n"));
+            lines.push(&format!("{n}\n"));
         }
         // One may be in the hands of the thread.
         assert!((99..=100).contains(&lines.lost()), "{}", lines.lost());
@@ -320,10 +321,10 @@ mod tests {
         let (blocked, next) = (Told::default(), Told::default());
         let lines = lines_to(&blocked);
         let closed = blocked.gate.lock().unwrap();
-        lines.push("waits\n".into());
+        lines.push("waits\n");
         let lane = lines.start(Box::new(next.clone())).unwrap();
         lines.switch(Prepared(Some(lane)));
-        lines.push("goes on\n".into());
+        lines.push("goes on\n");
         lines.finish(PATIENCE);
         assert_eq!(*next.lines.lock().unwrap(), ["goes on\n"]);
         drop(closed);
@@ -335,7 +336,7 @@ mod tests {
         let lines = lines_to(&told);
         let rotation = Rotation { path: "/nowhere/at/all".into(), max_size: 4096, max_age: None, keep: 1 };
         assert!(lines.prepare(&Sink::File(rotation)).is_err());
-        lines.push("still here\n".into());
+        lines.push("still here\n");
         lines.finish(PATIENCE);
         assert_eq!(*told.lines.lock().unwrap(), ["still here\n"]);
     }
