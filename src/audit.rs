@@ -134,7 +134,7 @@ fn displayed_if_known<S: Serializer>(value: &Option<impl fmt::Display>, to: S) -
 pub trait Keeper: Send + Sync {
     /// Whether anybody wants them.
     fn is_open(&self) -> bool;
-    fn keep(&self, line: String);
+    fn keep(&self, line: &str);
 }
 
 /// The way in; cheap to clone.
@@ -154,7 +154,7 @@ impl Audit {
         let Some(keeper) = self.0.as_ref().filter(|keeper| keeper.is_open()) else { return };
         let Ok(mut line) = serde_json::to_string(record) else { return };
         line.push('\n');
-        keeper.keep(line);
+        keeper.keep(&line);
     }
 }
 

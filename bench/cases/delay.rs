@@ -168,10 +168,8 @@ impl Way {
     /// One CONNECT after the other. The figures are of all rounds at once: of one they are too few.
     fn measure(&self, bench: &Bench, case: &str, figures: impl Fn(&[Duration]) -> Vec<Measured>) {
         let times = if bench.options.short { TIMES_SHORT } else { TIMES * bench.options.rounds() };
-        match bench.block_on(connects(&self.relay, times)) {
-            Ok(times) => figures(&times).into_iter().for_each(|figure| bench.note(case, &self.relay.name, figure)),
-            Err(error) => bench.failed(case, &self.relay.name, &format!("{}: {error:#}", self.label)),
-        }
+        let outcome = bench.block_on(connects(&self.relay, times)).map(|times| figures(&times));
+        bench.note_all(case, &self.relay.name, outcome.context(self.label));
     }
 }
 

@@ -29,10 +29,7 @@ pub fn run(bench: &Bench) -> Result<()> {
             if contender.kind == Kind::Px && round > 1 {
                 continue;
             }
-            match started(bench, contender, &wish) {
-                Ok(figures) => figures.into_iter().for_each(|figure| bench.note(CASE, &contender.name, figure)),
-                Err(error) => bench.failed(CASE, &contender.name, &format!("{error:#}")),
-            }
+            bench.note_all(CASE, &contender.name, started(bench, contender, &wish));
         }
     }
     for contender in bench.contenders(&KINDS).filter(|contender| is_program(&contender.program)) {

@@ -10,8 +10,8 @@ impl Keeper for Lines {
         Lines::is_open(self)
     }
 
-    fn keep(&self, line: String) {
-        self.push(&line);
+    fn keep(&self, line: &str) {
+        self.push(line);
     }
 }
 

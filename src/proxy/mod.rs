@@ -402,7 +402,7 @@ async fn next_request(
             // In this order, so that what was asked before a drain is answered.
             biased;
             begun = begun(&mut client.wire) => begun.ok()?,
-            () = reached(&mut shared.phase, Phase::Draining) => return None,
+            () = draining(&mut shared.phase) => return None,
             () = forward::pin_lost(pin) => return None,
             () = shared.room.is_wanted() => return None,
             () = sleep(head_timeout), if client.stranger.is_some() => return None,
@@ -413,7 +413,7 @@ async fn next_request(
         biased;
         read = timeout(head_timeout, reader.request(max_head)) => read,
         // What has not been asked by now is not asked of us any more.
-        () = reached(&mut shared.phase, Phase::Draining) => return None,
+        () = draining(&mut shared.phase) => return None,
     };
     let proxy = shared.proxies.borrow().of(&client.peer);
     let problem = match read {
@@ -487,9 +487,9 @@ impl Client {
     }
 }
 
-/// Waits until the relay's life has come to `phase`.
-async fn reached(current: &mut watch::Receiver<Phase>, phase: Phase) {
-    let _ = current.wait_for(|current| *current >= phase).await;
+/// Waits until no new requests are taken.
+async fn draining(phase: &mut watch::Receiver<Phase>) {
+    let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
 }
 
 impl Proxy {
@@ -545,8 +545,8 @@ mod tests {
             true
         }
 
-        fn keep(&self, line: String) {
-            self.0.lock().unwrap().push(line);
+        fn keep(&self, line: &str) {
+            self.0.lock().unwrap().push(line.into());
         }
     }
 

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use zeroize::Zeroize as _;
 
 use super::greeting::{self, Greeting};
-use super::{Client, Door, Next, Phase, Problem, Shared, Story, connect, reached};
+use super::{Client, Door, Next, Problem, Shared, Story, connect, draining};
 use crate::address::Target;
 use crate::http1::{Fields, Wire};
 use crate::socks::server::{self, Error, Hello, LOGIN_REFUSED, LOGIN_TAKEN, METHOD, METHOD_LOGIN, Version};
@@ -27,7 +27,7 @@ pub(super) async fn serve(client: &mut Client, shared: &mut Shared) -> Next {
     let asked = tokio::select! {
         biased;
         asked = timeout(head_timeout, asked(&mut client.wire, &client.door)) => asked.unwrap_or(Err(Left::Gone)),
-        () = reached(&mut shared.phase, Phase::Draining) => Err(Left::Gone),
+        () = draining(&mut shared.phase) => Err(Left::Gone),
     };
     let proxy = shared.proxies.borrow().of(&client.peer);
     match asked {
