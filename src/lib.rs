@@ -105,7 +105,7 @@ pub mod practice;
 pub mod proxy;
 
 // Floor 2: records, secrets at rest, ways in, log-ons, where this machine is, other programs, bytes, names, where lines go,
-// what is kept, the system's proxies, how other programs are told, the log, ways out.
+// how the machine runs us, what is kept, the system's proxies, how other programs are told, the log, ways out.
 pub mod audit;
 pub mod credential;
 pub mod listener;
@@ -114,6 +114,7 @@ pub mod network;
 pub mod process;
 pub mod relay;
 pub mod resolver;
+pub mod service;
 pub mod sink;
 pub mod state;
 pub mod system_proxy;

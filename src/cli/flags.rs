@@ -1,6 +1,8 @@
 //! The flags of every command that needs the configuration.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf, absolute};
 
 use clap::Args;
 
@@ -70,6 +72,45 @@ impl Flags {
         text(&mut layer, "--log", &["log", "level"], self.log.as_ref());
         text(&mut layer, "--log-format", &["log", "format"], self.log_format.as_ref());
         layer
+    }
+}
+
+impl Flags {
+    /// The same flags as they are typed, with paths that hold in every directory.
+    pub fn arguments(&self) -> io::Result<Vec<OsString>> {
+        let mut all = Vec::new();
+        let mut add = |flag: &str, value: OsString| all.extend([flag.into(), value]);
+        if let Some(path) = &self.config {
+            add("--config", absolute(path)?.into());
+        }
+        let lists = [
+            ("--listen", &self.listen),
+            ("--upstream", &self.upstream),
+            ("--no-proxy", &self.no_proxy),
+            ("--credential-for", &self.credential_for),
+            ("--scheme", &self.scheme),
+        ];
+        for (flag, values) in lists {
+            values.iter().for_each(|value| add(flag, value.into()));
+        }
+        if let Some(pac) = &self.pac {
+            let path = Path::new(pac);
+            add("--pac", if path.is_file() { absolute(path)?.into() } else { pac.into() });
+        }
+        let texts = [
+            ("--user", &self.user),
+            ("--profile", &self.profile),
+            ("--grace", &self.grace),
+            ("--log", &self.log),
+            ("--log-format", &self.log_format),
+        ];
+        for (flag, value) in texts {
+            value.iter().for_each(|value| add(flag, value.into()));
+        }
+        if self.no_config {
+            all.push("--no-config".into());
+        }
+        Ok(all)
     }
 }
 

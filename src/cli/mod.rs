@@ -16,6 +16,7 @@ mod prompt;
 mod relay;
 mod run;
 mod serve;
+mod service;
 mod status;
 
 use std::process::ExitCode;
@@ -95,6 +96,15 @@ enum Command {
     /// Write, show or check the configuration.
     #[command(subcommand, after_help = "Example:\n  hallpass config check")]
     Config(config::Command),
+    /// Have the machine run the relay: from your log-in on, or as a service of the system.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+        hallpass service install\n  \
+        hallpass service status\n  \
+        hallpass service install --print --system"
+    )]
+    Service(service::Command),
     /// Put back the system's proxy settings when a process ends; what run --system starts by itself.
     #[command(hide = true)]
     Guard(guard::Arguments),
@@ -142,6 +152,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Login(arguments) => login::login(&arguments),
         Command::Logout(arguments) => login::logout(&arguments),
         Command::Config(command) => config::run(command),
+        Command::Service(command) => service::run(&command),
         Command::Guard(arguments) => guard::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),

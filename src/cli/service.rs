@@ -1,0 +1,140 @@
+//! `hallpass service …`: the relay as a service of this machine or of the user.
+
+mod text;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use super::flags::Flags;
+use super::output;
+use crate::config::{self, Environment};
+use crate::service::{self, Done, Leavings, Manner, Scope, Service};
+
+/// As `systemctl status` ends for a unit that does not run.
+const EXIT_NOT_RUNNING: u8 = 3;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Install the relay as a service and start it. Again with other flags, it takes them over.
+    #[command(after_help = "Examples:\n  \
+        hallpass service install\n  \
+        hallpass service install --system --config /etc/hallpass/hallpass.toml\n  \
+        hallpass service install --user --print")]
+    Install(Box<Install>),
+    /// Stop the service and remove it.
+    #[command(after_help = "Example:\n  hallpass service uninstall --purge")]
+    Uninstall(Uninstall),
+    /// Start the service that is installed.
+    #[command(after_help = "Example:\n  hallpass service start")]
+    Start(Whose),
+    /// Stop the service until it is started again, or the machine or session is.
+    #[command(after_help = "Example:\n  hallpass service stop")]
+    Stop(Whose),
+    /// Say whether the service is installed, starts by itself and runs; exits with 3 where it does not run.
+    #[command(after_help = "Example:\n  hallpass service status")]
+    Status(Whose),
+}
+
+#[derive(Debug, Args)]
+pub struct Whose {
+    /// The one of the user who is logged in [default, but for an administrator].
+    #[arg(long = "user", id = "of_user", conflicts_with = "of_system")]
+    user: bool,
+    /// The one of the machine [default for an administrator].
+    #[arg(long = "system", id = "of_system")]
+    system: bool,
+}
+
+/// The name of the account has another flag here, because `--user` says whose service it is.
+#[derive(Debug, Args)]
+#[command(mut_arg("user", |account| account.long("account").value_name("USER")))]
+pub struct Install {
+    #[command(flatten)]
+    whose: Whose,
+    /// Show what would be installed, and change nothing.
+    #[arg(long)]
+    print: bool,
+    /// Let it start with the machine or the session, and not now.
+    #[arg(long)]
+    no_start: bool,
+    /// Let the system listen and hand its sockets to the relay: whoever connects while it starts anew has to wait, and is not refused.
+    #[arg(long)]
+    sockets: bool,
+    /// Take the place of what somebody else has installed under the same name, or changed by hand.
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Args)]
+pub struct Uninstall {
+    #[command(flatten)]
+    whose: Whose,
+    /// Remove what the relay has kept, too: its record of refused log-ins, its copy of a script.
+    #[arg(long)]
+    purge: bool,
+}
+
+pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Install(arguments) => install(arguments),
+        Command::Uninstall(arguments) => Ok(told(service::uninstall(arguments.whose.scope(), &arguments.leavings())?)),
+        Command::Start(whose) => Ok(told(service::start(whose.scope())?)),
+        Command::Stop(whose) => Ok(told(service::stop(whose.scope())?)),
+        Command::Status(whose) => status(whose.scope()),
+    }
+}
+
+fn told(done: Done) -> ExitCode {
+    done.into_iter().for_each(output::say);
+    ExitCode::SUCCESS
+}
+
+impl Whose {
+    fn scope(&self) -> Scope {
+        match (self.user, self.system) {
+            (true, _) => Scope::User,
+            (false, true) => Scope::System,
+            (false, false) => service::default_scope(),
+        }
+    }
+}
+
+impl Uninstall {
+    fn leavings(&self) -> Leavings {
+        let environment = Environment::of_process();
+        let state_directory = config::state_directory(&|name| environment.get(name).map(str::to_owned));
+        Leavings { state_directory, purge: self.purge }
+    }
+}
+
+/// What is wrong with the configuration is said now, and not in a log that nobody reads.
+fn install(arguments: &Install) -> anyhow::Result<ExitCode> {
+    let grace = config::load(&arguments.flags.inputs())?.config.grace;
+    let service = Service {
+        scope: arguments.whose.scope(),
+        program: program()?,
+        arguments: arguments.flags.arguments().context("the directory we are in is gone")?,
+        grace,
+    };
+    let manner = Manner { replace: arguments.replace, only_enable: arguments.no_start, sockets: arguments.sockets };
+    if arguments.print {
+        output::say(service::definition(&service, manner)?.trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(told(service::install(&service, manner)?))
+}
+
+fn program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("cannot find our own executable")
+}
+
+fn status(scope: Scope) -> anyhow::Result<ExitCode> {
+    let status = service::status(scope)?;
+    output::say(text::of(&status, scope));
+    Ok(if status.running.is_some() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOT_RUNNING) })
+}
