@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
 
+use super::logged_in;
 use super::named::Tickets;
 use crate::address::{Endpoint, Target};
 use crate::auth::account::User;
@@ -59,7 +60,7 @@ pub struct Account {
     pub(super) tickets: Tickets,
     keytab: Option<PathBuf>,
     name: AccountName,
-    secrets: [Stored; 3],
+    secrets: [Stored; 4],
     digests: Mutex<HashMap<Endpoint, Session>>,
     /// How often a person had asked for a fresh start when what is kept was read.
     generation: Mutex<u64>,
@@ -71,6 +72,7 @@ pub(super) enum Kind {
     Password,
     NtHash,
     Keytab,
+    LogOn,
 }
 
 impl Account {
@@ -79,13 +81,14 @@ impl Account {
         let name = match (&user, &keytab) {
             (Some(user), _) => AccountName::of_user(user, realm.as_deref().or(domain.as_deref())),
             (None, Some(keytab)) => AccountName::of_keytab(&keytab.display().to_string()),
-            (None, None) => AccountName::of_keytab("that is not there"),
+            (None, None) => logged_in::name().unwrap_or_else(|| AccountName::of_keytab("that is not there")),
         };
         let path = keytab.clone();
         let secrets = [
             Stored::new(move || Ok(password()?.map(Proof::Password))),
             Stored::new(move || Ok(nt_hash()?.map(Proof::NtHash))),
             Stored::new(move || path.as_deref().map(read_keytab).transpose()),
+            Stored::new(|| logged_in::proof().map(Some)),
         ];
         Self {
             user,
@@ -120,6 +123,11 @@ impl Account {
 
     pub(super) fn has_keytab(&self) -> bool {
         self.keytab.is_some()
+    }
+
+    /// Whoever is logged in, whom the system logs on with a secret that it keeps.
+    pub(super) fn is_logged_in(&self) -> bool {
+        logged_in::KEEPS_SECRET && self.user.is_none() && self.keytab.is_none()
     }
 
     fn stored(&self, kind: Kind) -> &Stored {

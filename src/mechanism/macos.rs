@@ -8,15 +8,17 @@ use super::gss;
 pub(super) use super::gss::own;
 use super::service::Service;
 use crate::auth::account::User;
-use crate::auth::{ChannelBinding, Lacking, Mechanism, TicketLife};
+use crate::auth::lockout::Leave;
+use crate::auth::{ChannelBinding, Mechanism, MechanismError, TicketLife};
 
 pub(super) fn start(
     user: Option<&User>,
     realm: Option<&str>,
     services: &[Service],
     binding: Option<&ChannelBinding>,
-) -> Result<Box<dyn Mechanism>, Lacking> {
-    gss::start(user, realm, services, binding, name)
+    _: Option<&Leave>,
+) -> Result<Box<dyn Mechanism>, MechanismError> {
+    gss::start(user, realm, services, binding, name).map_err(MechanismError::Unavailable)
 }
 
 pub(super) fn life(user: Option<&User>, realm: Option<&str>) -> Option<TicketLife> {

@@ -1,7 +1,7 @@
 //! Where credentials live, and which upstream may receive which: implements [`Mechanisms`].
 //!
-//! Negotiate prefers the ticket that is already there (`gss`, through the system's Kerberos library); for
-//! another account it logs on by itself (`named`).
+//! Negotiate prefers the ticket that is already there (`gss`, through the system's Kerberos library, or the `packages`
+//! of Windows); for another account it logs on by itself (`named`). Windows makes NTLM for whoever is `logged_in`, too.
 
 mod account;
 mod kdc;
@@ -9,8 +9,11 @@ mod kerberos;
 mod keytab;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the library of other systems reads it by itself"))]
 mod krb5_conf;
+mod logged_in;
 mod named;
 mod ntlm;
+#[cfg_attr(not(windows), allow(dead_code, reason = "other systems have none"))]
+mod packages;
 mod recipient;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the library of other systems wants less of it"))]
 mod service;
@@ -138,14 +141,19 @@ impl Mechanisms for Identities {
         }
     }
 
-    /// The others are made of a secret that was read before, by code of our own.
+    /// The others are made of a secret that was read before, by code of our own; but for whoever is logged in.
     fn may_block(&self, start: Start) -> bool {
-        start.means() == Scheme::Negotiate
+        match start.means() {
+            Scheme::Negotiate => true,
+            Scheme::Ntlm => self.grants.iter().any(|grant| grant.account.is_logged_in()),
+            Scheme::Digest | Scheme::Basic => false,
+        }
     }
 
     fn stake(&self, start: Start, upstream: &Endpoint) -> Result<Arc<dyn Stake>, MechanismError> {
         let account = &self.granted(upstream)?.account;
         let kinds: &[Kind] = match start.means() {
+            Scheme::Negotiate | Scheme::Ntlm if account.is_logged_in() => &[Kind::LogOn],
             Scheme::Negotiate if account.has_keytab() => &[Kind::Keytab],
             Scheme::Negotiate | Scheme::Digest | Scheme::Basic => &[Kind::Password],
             Scheme::Ntlm => &[Kind::NtHash, Kind::Password],
@@ -209,9 +217,9 @@ impl Grant {
         let mut reasons = Vec::new();
         // A keytab without a user is an identity of its own.
         if account.user.is_some() || !account.has_keytab() {
-            match ticket::start(account.user.as_ref(), account.realm.as_deref(), &services, binding) {
-                Ok(mechanism) => return Ok(mechanism),
-                Err(reason) => reasons.push(reason),
+            match ticket::start(account.user.as_ref(), account.realm.as_deref(), &services, binding, leave) {
+                Err(MechanismError::Unavailable(reason)) => reasons.push(reason),
+                decided => return decided,
             }
         }
         if account.user.is_some() || account.has_keytab() {
@@ -232,31 +240,43 @@ impl Grant {
         binding: Option<&ChannelBinding>,
         leave: Option<&Leave>,
     ) -> Result<Box<dyn Mechanism>, MechanismError> {
+        let spn = service::for_ntlm(upstream, self.spn.as_deref());
+        if self.account.is_logged_in() {
+            return match leave.map(Leave::proof) {
+                Some(Proof::LogOn(_)) => {
+                    let messages = logged_in::ntlm(&spn, binding).map_err(MechanismError::Unavailable)?;
+                    Ok(Box::new(ntlm::Ntlm::new(scheme, messages)))
+                }
+                Some(Proof::Password(_) | Proof::NtHash(_) | Proof::Keytab(_)) | None => {
+                    Err(MechanismError::NeedsLeave)
+                }
+            };
+        }
         let user = self.user()?;
         let hash = match leave.map(Leave::proof) {
             Some(Proof::NtHash(hash)) => {
                 NtHash::parse(hash.expose()).map_err(|error| MechanismError::Unavailable(error.to_string().into()))?
             }
             Some(Proof::Password(password)) => NtHash::of_password(password.expose()),
-            Some(Proof::Keytab(_)) | None => return Err(MechanismError::NeedsLeave),
+            Some(Proof::Keytab(_) | Proof::LogOn(_)) | None => return Err(MechanismError::NeedsLeave),
         };
-        let spn = service::for_ntlm(upstream, self.spn.as_deref());
-        Ok(Box::new(ntlm::Ntlm::new(scheme, user, hash, &spn, binding.cloned())))
+        let messages = ntlm::Named::new(user, hash, &spn, binding.cloned());
+        Ok(Box::new(ntlm::Ntlm::new(scheme, Box::new(messages))))
     }
 
     fn user_and_password(&self, leave: Option<&Leave>) -> Result<(&User, Secret), MechanismError> {
         let user = self.user()?;
         match leave.map(Leave::proof) {
             Some(Proof::Password(password)) => Ok((user, password.clone())),
-            Some(Proof::NtHash(_) | Proof::Keytab(_)) | None => Err(MechanismError::NeedsLeave),
+            Some(Proof::NtHash(_) | Proof::Keytab(_) | Proof::LogOn(_)) | None => Err(MechanismError::NeedsLeave),
         }
     }
 
     fn user(&self) -> Result<&User, MechanismError> {
-        self.account.user.as_ref().ok_or_else(|| {
-            let why = "no user is named, and only Negotiate can do without";
-            MechanismError::Unavailable(Lacking::new(Lack::User, why))
-        })
+        self.account
+            .user
+            .as_ref()
+            .ok_or_else(|| MechanismError::Unavailable(Lacking::new(Lack::User, logged_in::NO_USER)))
     }
 }
 

@@ -242,6 +242,7 @@ impl Key {
             Proof::Password(password) => Ok(Self::Password(password.clone())),
             Proof::Keytab(bytes) => Keytab::parse(bytes).map(Self::Keytab).ok_or("the keytab is no keytab".into()),
             Proof::NtHash(_) => Err("an NT hash is of no use with Kerberos here".into()),
+            Proof::LogOn(_) => Err("the system keeps the secret of whoever is logged in to itself".into()),
         }
     }
 

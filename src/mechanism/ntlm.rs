@@ -16,12 +16,26 @@ const WINDOWS_EPOCH: Duration = Duration::from_secs(11_644_473_600);
 pub(super) struct Ntlm {
     /// The word in the header: NTLM or Negotiate.
     scheme: Scheme,
+    messages: Box<dyn Messages>,
+    state: State,
+}
+
+/// Who makes the two messages of one handshake.
+pub(super) trait Messages: Send {
+    /// The same each time.
+    fn negotiate(&mut self) -> Result<Vec<u8>, MechanismError>;
+
+    /// What answers the server's challenge.
+    fn authenticate(&mut self, challenge: &[u8]) -> Result<Zeroizing<Vec<u8>>, MechanismError>;
+}
+
+/// Made here, for an account whose secret is known.
+pub(super) struct Named {
     user: String,
     domain: Option<String>,
     hash: NtHash,
     spn: String,
     binding: Option<ChannelBinding>,
-    state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,18 +47,24 @@ enum State {
     Authenticated,
 }
 
-impl Ntlm {
-    pub(super) fn new(scheme: Scheme, user: &User, hash: NtHash, spn: &str, binding: Option<ChannelBinding>) -> Self {
+impl Named {
+    pub(super) fn new(user: &User, hash: NtHash, spn: &str, binding: Option<ChannelBinding>) -> Self {
         // Servers find a UPN by its whole text, in no domain.
         let (user, domain) = match (&user.domain, &user.realm) {
             (Some(domain), _) => (user.name.clone(), Some(domain.clone())),
             (None, Some(_)) => (user.to_string(), Some(String::new())),
             (None, None) => (user.name.clone(), None),
         };
-        Self { scheme, user, domain, hash, spn: spn.into(), binding, state: State::New }
+        Self { user, domain, hash, spn: spn.into(), binding }
+    }
+}
+
+impl Messages for Named {
+    fn negotiate(&mut self) -> Result<Vec<u8>, MechanismError> {
+        Ok(negotiate())
     }
 
-    fn authenticate(&self, challenge: &[u8]) -> Result<Zeroizing<Vec<u8>>, MechanismError> {
+    fn authenticate(&mut self, challenge: &[u8]) -> Result<Zeroizing<Vec<u8>>, MechanismError> {
         let logon = Logon {
             user: &self.user,
             domain: self.domain.as_deref(),
@@ -57,6 +77,12 @@ impl Ntlm {
             NtlmError::TooLong(_) | NtlmError::BadHash => MechanismError::Unavailable(error.to_string().into()),
         })
     }
+}
+
+impl Ntlm {
+    pub(super) fn new(scheme: Scheme, messages: Box<dyn Messages>) -> Self {
+        Self { scheme, messages, state: State::New }
+    }
 
     fn answer(&mut self, token: &[u8]) -> Result<Leg, MechanismError> {
         let malformed = |error: spnego::Malformed| MechanismError::BadChallenge(error.to_string());
@@ -67,13 +93,14 @@ impl Ntlm {
                 if oid == spnego::NTLMSSP.0 && self.state == State::Negotiated =>
             {
                 self.state = State::NegotiatedAgain;
-                return Ok(self.leg(&spnego::response(&negotiate()), false));
+                let again = self.messages.negotiate()?;
+                return Ok(self.leg(&spnego::response(&again), false));
             }
             Answer::Response { .. } | Answer::Other(_) => {
                 return Err(MechanismError::BadChallenge("the upstream answered NTLM with something else".into()));
             }
         };
-        let message = self.authenticate(message)?;
+        let message = self.messages.authenticate(message)?;
         self.state = State::Authenticated;
         let token = if wrapped { Zeroizing::new(spnego::response(&message)) } else { message };
         Ok(self.leg(&token, true))
@@ -89,8 +116,9 @@ impl Mechanism for Ntlm {
         match self.state {
             // A token here is left over from another handshake.
             State::New => {
+                let first = self.messages.negotiate()?;
                 self.state = State::Negotiated;
-                Ok(self.leg(&negotiate(), false))
+                Ok(self.leg(&first, false))
             }
             State::Negotiated | State::NegotiatedAgain => match token_of(challenge)? {
                 Some(token) => self.answer(&token),
@@ -132,7 +160,7 @@ mod tests {
     }
 
     fn client(user: &str, hash: NtHash, binding: Option<ChannelBinding>) -> Ntlm {
-        Ntlm::new(Scheme::Ntlm, &user.parse().unwrap(), hash, "HTTP/proxy", binding)
+        Ntlm::new(Scheme::Ntlm, Box::new(Named::new(&user.parse().unwrap(), hash, "HTTP/proxy", binding)))
     }
 
     fn message(leg: &Leg) -> Vec<u8> {
@@ -226,7 +254,8 @@ mod tests {
     #[test]
     fn under_negotiate_the_messages_stand_bare() {
         let user = "alice".parse().unwrap();
-        let mut client = Ntlm::new(Scheme::Negotiate, &user, NtHash::of_password("p"), "HTTP/proxy", None);
+        let messages = Named::new(&user, NtHash::of_password("p"), "HTTP/proxy", None);
+        let mut client = Ntlm::new(Scheme::Negotiate, Box::new(messages));
         let leg = client.step(&request(), None).unwrap();
         assert!(leg.credentials.expose().starts_with(b"Negotiate TlRMTVNTUAAB"));
     }

@@ -26,6 +26,8 @@ pub enum Proof {
     NtHash(Secret),
     /// The file as it is.
     Keytab(Arc<Zeroizing<Vec<u8>>>),
+    /// Of whoever is logged in: the system keeps the secret to itself, and this tells one log-on from others.
+    LogOn(Arc<str>),
 }
 
 impl Proof {
@@ -35,6 +37,7 @@ impl Proof {
             Self::Password(secret) => [b"password", secret.expose().as_bytes()],
             Self::NtHash(secret) => [b"nt_hash", secret.expose().as_bytes()],
             Self::Keytab(bytes) => [b"keytab", bytes],
+            Self::LogOn(which) => [b"log_on", which.as_bytes()],
         }
     }
 }
