@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::auth::Scheme;
+use crate::owner::Owner;
 use crate::route::Reason;
 
 /// How a request or tunnel ended. A closed vocabulary: others count and alert on it.
@@ -63,8 +64,8 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<SocketAddr>,
     /// The user behind it, where it is on this machine.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub uid: Option<u32>,
+    #[serde(flatten)]
+    pub owner: Option<Owner>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,7 +98,7 @@ impl Record {
             time,
             id,
             client: None,
-            uid: None,
+            owner: None,
             listener: None,
             method: None,
             target: None,
@@ -175,7 +176,7 @@ mod tests {
     fn every_value_of_a_record_is_put_in_words_at_its_end() {
         let record = Record {
             client: Some("[2001:db8::1]:5".parse().unwrap()),
-            uid: Some(1000),
+            owner: Some(Owner::Uid(1000)),
             listener: Some("127.0.0.1:3128".parse().unwrap()),
             method: Some("CONNECT".into()),
             target: Some("a\"b:443".into()),

@@ -35,7 +35,7 @@
 //! | 3 `proxy`, `practice` | speak HTTP to clients; `practice` is the other side, which demo and tests judge by |
 //! | 2 `upstream`, `mechanism`, `network`, `system_proxy`, `state`, … | use sockets, files, the clock and the system |
 //! | 1 `auth`, `http1`, `route`, `socks` | think: no socket, no file, no clock; `http1` reads any stream of bytes |
-//! | 0 `address`, `secret`, `shortage` | be names and values |
+//! | 0 `address`, `owner`, `secret`, `shortage` | be names and values |
 //!
 //! What differs between systems is a file (`linux.rs`, `macos.rs`, `windows.rs`, `unix.rs`, `other.rs`) that the
 //! `mod.rs` beside it picks; `unsafe` stands nowhere else. What may block is a plain function, and floors 2 and up
@@ -128,7 +128,8 @@ pub mod http1;
 pub mod route;
 pub mod socks;
 
-// Floor 0: names of places, values that must not be seen, errors that are our own.
+// Floor 0: names of places and users, values that must not be seen, errors that are our own.
 pub mod address;
+pub mod owner;
 pub mod secret;
 pub mod shortage;

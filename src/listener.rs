@@ -17,6 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::owner::Owner;
+
 pub use places::{Place, Places};
 pub use room::Room;
 
@@ -35,13 +37,13 @@ pub struct BindError {
 }
 
 /// Who connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     pub addr: SocketAddr,
     /// The address that it connected to, also where we listen on all of them.
     pub listener: SocketAddr,
     /// The user behind it, where it is on this machine and was asked for.
-    pub uid: Option<u32>,
+    pub owner: Option<Owner>,
 }
 
 impl Peer {
@@ -111,7 +113,7 @@ impl Listener {
                         // Who listens on one address alone knows which one it is.
                         let everywhere = self.addr.ip().is_unspecified();
                         let listener = if everywhere { stream.local_addr().unwrap_or(self.addr) } else { self.addr };
-                        let peer = Peer { addr, listener, uid: None };
+                        let peer = Peer { addr, listener, owner: None };
                         clients.spawn(serve(Accepted { stream, peer, room: its_room }));
                     }
                     Err(error) => {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -12,7 +11,8 @@ use super::flags::Flags;
 use crate::config::{self, Listener, Origin};
 use crate::http1::{Body, ReadError, ResponseHead, Wire};
 use crate::network::{self, Link};
-use crate::process::{Owners, account, running_relays};
+use crate::owner::Owner;
+use crate::process::{self, Owners, account, running_relays};
 
 const MAX_HEAD: usize = 256 * 1024;
 
@@ -84,8 +84,8 @@ fn places(flags: &Flags) -> anyhow::Result<Places> {
     let mut addrs: Vec<SocketAddr> = listen.iter().filter(|addr| addr.port() != 0).copied().collect();
     // Who names an address means that one.
     let is_named = matches!(loaded.origin(&["listen"]), Origin::Flag(_)) && !addrs.is_empty();
-    if let Some(directory) = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty() && !is_named) {
-        addrs.extend(running_relays(&PathBuf::from(directory)));
+    if let Some(directory) = process::run_directory(|name| std::env::var_os(name)).filter(|_| !is_named) {
+        addrs.extend(running_relays(&directory));
     }
     let ports = addrs.iter().take(listen.len()).map(SocketAddr::port);
     let ports = ports.chain(loaded.config.listeners.iter().map(|listener| listener.port)).collect();
@@ -98,24 +98,25 @@ fn open(addrs: &[SocketAddr]) -> anyhow::Result<Option<(SocketAddr, TcpStream)>>
     for addr in addrs {
         let Ok(stream) = TcpStream::connect_timeout(&network::found_at(*addr), PATIENCE) else { continue };
         match holder(*addr) {
-            Some(uid) if !account::may_be_relied_on(uid) && !is_who_asks(uid) => others.push((addr, uid)),
+            Some(owner) if !account::may_be_relied_on(&owner) && !is_who_asks(&owner) => others.push((addr, owner)),
             Some(_) | None => return Ok(Some((*addr, stream))),
         }
     }
-    let Some((addr, uid)) = others.first() else { return Ok(None) };
-    let name = account::name_of(*uid).map(|name| format!(" ({name})")).unwrap_or_default();
+    let Some((addr, owner)) = others.first() else { return Ok(None) };
+    let name = account::name_of(owner).map(|name| format!(" ({name})")).unwrap_or_default();
     Err(anyhow!(
-        "what listens on {addr} belongs to user {uid}{name} and not to you: start a relay of your own with --listen auto"
+        "what listens on {addr} belongs to user {owner}{name} and not to you: start a relay of your own with --listen auto"
     ))
 }
 
 /// Root by sudo acts for that user.
-fn is_who_asks(uid: u32) -> bool {
-    account::own_uid() == Some(0) && std::env::var("SUDO_UID").is_ok_and(|number| number.parse() == Ok(uid))
+fn is_who_asks(owner: &Owner) -> bool {
+    let number = || std::env::var("SUDO_UID").ok()?.parse().ok();
+    account::own() == Some(Owner::ROOT) && number().map(Owner::Uid).as_ref() == Some(owner)
 }
 
 /// Whose process listens there, where the system tells.
-fn holder(addr: SocketAddr) -> Option<u32> {
+fn holder(addr: SocketAddr) -> Option<Owner> {
     Owners::open().ok()?.of_listener(addr).ok()
 }
 

@@ -1,7 +1,6 @@
 //! `hallpass serve`: the relay in the foreground, until a signal ends it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use super::output;
 use crate::config::{self, Config, Loaded, LogFormat, Mistakes};
 use crate::daemon::{ConfigFiles, Daemon, StartError, WaysError};
 use crate::process::descriptors::raise_limit;
-use crate::process::{RunFile, Signal, Signals, State, holder_of, leave_no_core, notify};
+use crate::process::{self, RunFile, Signal, Signals, State, holder_of, leave_no_core, notify};
 use crate::proxy::Way;
 use crate::sink::{Lines, Sink};
 use crate::trace::{self, Log, View};
@@ -194,7 +193,7 @@ fn explain(error: StartError, config: &Config) -> anyhow::Error {
 
 /// Absent where there is no place for it; nothing but convenience depends on it.
 fn write_run_file(daemon: &Daemon, config: &Config) -> Option<RunFile> {
-    let directory = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty())?);
+    let directory = process::run_directory(|name| std::env::var_os(name))?;
     match RunFile::write(&directory, &daemon.addrs(), &config.files) {
         Ok(file) => Some(file),
         Err(error) => {

@@ -9,12 +9,12 @@ use super::mistake::Problem;
 use super::reader::Reader;
 use super::{Access, Users, value};
 use crate::credential::Source;
+use crate::owner::Owner;
 use crate::process::{Owners, account};
 
 /// The account that the relay runs as, and root.
 const SELF: &str = "self";
 const ANY: &str = "any";
-const ROOT: u32 = 0;
 
 /// What systemd tells every unit.
 const OF_A_UNIT: &str = "INVOCATION_ID";
@@ -45,52 +45,48 @@ fn users(reader: &mut Reader<'_>) -> Users {
     if items.is_empty() {
         reader.wrong(&path, Problem::new("this serves nobody").hint("\"self\", \"any\" or [\"alice\"]"));
     }
-    let mut users = Users { written: Vec::new(), uids: Some(Vec::new()) };
+    let mut users = Users { written: Vec::new(), owners: Some(Vec::new()) };
     for (text, origin) in items {
-        let found = reader.checked(&path, origin, uids(&text));
+        let found = reader.checked(&path, origin, owners(&text));
         users.written.push(text);
-        match (found, &mut users.uids) {
-            (Some(Some(found)), Some(uids)) => uids.extend(found),
-            (Some(None), uids) => *uids = None,
+        match (found, &mut users.owners) {
+            (Some(Some(found)), Some(owners)) => owners.extend(found),
+            (Some(None), owners) => *owners = None,
             (None, _) | (_, None) => {}
         }
     }
-    if users.uids.is_some() && !Owners::SUPPORTED {
+    if users.owners.is_some() && !Owners::SUPPORTED {
         let problem = Problem::new("this system does not tell whose a connection is");
         reader.wrong(&path, problem.hint("users = \"any\", and a token keeps others out"));
     }
     users
 }
 
-/// The numbers that one word stands for; `None`: all.
-fn uids(text: &str) -> Result<Option<Vec<u32>>, Problem> {
+/// The users that one word stands for; `None`: all.
+fn owners(text: &str) -> Result<Option<Vec<Owner>>, Problem> {
     match text {
         ANY => Ok(None),
         SELF => Ok(Some(own())),
-        number if number.bytes().all(|byte| byte.is_ascii_digit()) && !number.is_empty() => match number.parse() {
-            Ok(uid) => Ok(Some(vec![uid])),
-            Err(_) => Err(Problem::new(format!("{number} is no user's number"))),
-        },
-        name => match account::uid_of(name) {
-            Ok(Some(uid)) => Ok(Some(vec![uid])),
-            Ok(None) => Err(Problem::new(format!("there is no user {name:?}")).hint("a name as `id NAME` knows it")),
+        name => match account::find(name) {
+            Ok(Some(owner)) => Ok(Some(vec![owner])),
+            Ok(None) => Err(Problem::new(format!("there is no user {name:?}")).hint(account::HINT)),
             Err(cause) => Err(Problem::new(format!("cannot look up the user {name:?}: {cause}"))),
         },
     }
 }
 
-fn own() -> Vec<u32> {
-    let mut uids: Vec<u32> = account::own_uid().into_iter().chain([ROOT]).collect();
-    uids.dedup();
-    uids
+fn own() -> Vec<Owner> {
+    let mut owners: Vec<Owner> = account::own().into_iter().chain([account::root()]).collect();
+    owners.dedup();
+    owners
 }
 
 /// Whoever runs it and root; everybody where the system does not tell whose a connection is.
 impl Default for Users {
     fn default() -> Self {
         match Owners::SUPPORTED {
-            true => Self { written: vec![SELF.into()], uids: Some(own()) },
-            false => Self { written: vec![ANY.into()], uids: None },
+            true => Self { written: vec![SELF.into()], owners: Some(own()) },
+            false => Self { written: vec![ANY.into()], owners: None },
         }
     }
 }

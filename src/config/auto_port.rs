@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::owner::Owner;
 use crate::process::account;
 use crate::state::State;
 
@@ -19,7 +20,7 @@ const NAME: &str = "port";
 
 /// The port of the last start, or the one to begin with.
 pub fn port(state_directory: &Path) -> u16 {
-    recorded(state_directory).unwrap_or_else(|| preferred(state_directory, account::own_uid()))
+    recorded(state_directory).unwrap_or_else(|| preferred(state_directory, account::own().as_ref()))
 }
 
 fn recorded(state_directory: &Path) -> Option<u16> {
@@ -28,8 +29,9 @@ fn recorded(state_directory: &Path) -> Option<u16> {
 }
 
 /// Users begin at different ones, so that they seldom meet.
-fn preferred(state_directory: &Path, uid: Option<u32>) -> u16 {
-    let digest = Sha256::digest(format!("{uid:?} {}", state_directory.display()));
+fn preferred(state_directory: &Path, own: Option<&Owner>) -> u16 {
+    let own = own.map_or_else(|| "None".into(), |own| format!("Some({own})"));
+    let digest = Sha256::digest(format!("{own} {}", state_directory.display()));
     FIRST + u16::from_be_bytes([digest[0], digest[1]]) % COUNT
 }
 
@@ -70,7 +72,7 @@ mod tests {
     #[test]
     fn users_begin_at_different_ports() {
         let ports: std::collections::HashSet<u16> =
-            (0..50).map(|uid| preferred(Path::new("/home/x/.local/state/hallpass"), Some(uid))).collect();
+            (0..50).map(|uid| preferred(Path::new("/home/x/.local/state/hallpass"), Some(&Owner::Uid(uid)))).collect();
         assert!(ports.len() > 45, "{ports:?}");
     }
 }

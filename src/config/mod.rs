@@ -68,6 +68,7 @@ use places::machine_file;
 use crate::address::{Endpoint, Host, Target};
 use crate::auth::{Scheme, User};
 use crate::credential::Source;
+use crate::owner::Owner;
 use crate::route::DirectFallback;
 use crate::route::no_proxy::NoProxy;
 use crate::route::pattern::Pattern;
@@ -266,7 +267,7 @@ pub struct Users {
     /// As the user wrote them.
     pub written: Vec<String>,
     /// `None`: all of them.
-    pub uids: Option<Vec<u32>>,
+    pub owners: Option<Vec<Owner>>,
 }
 
 /// A further way in, on one interface.

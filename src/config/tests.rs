@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::owner::Owner;
 use crate::secret::Secret;
 
 /// A directory with a configuration file that only its owner reads.
@@ -153,7 +154,7 @@ fn every_mistake_has_its_own_words() {
             "[access]\nusers = [\"root\", \"no-such-user\"]".into(),
             "2:18: access.users: there is no user \"no-such-user\"",
         ),
-        ("[access]\nusers = [99999999999]".into(), "2:10: access.users: 99999999999 is no user's number"),
+        ("[access]\nusers = [99999999999]".into(), "2:10: access.users: there is no user \"99999999999\""),
         ("[access]\nallow = \"all\"".into(), "2:1: access.allow: \"all\" is no network"),
         ("profile = \"office\"".into(), "1:1: profile: there is no profile \"office\" (add [profiles.office])"),
         ("direct_fallback = \"on-error\"".into(), "1:1: direct_fallback: \"on-error\" is none of the choices"),
@@ -609,8 +610,8 @@ token = \"${file:/run/token}\"
 ";
     let loaded = load_with(text, &[("TOKEN", "hunter2")]).unwrap();
     let (access, listeners) = (&loaded.config.access, &loaded.config.listeners);
-    let uids = access.users.uids.as_ref().unwrap();
-    assert!(uids.contains(&0) && uids.contains(&4711), "{uids:?}");
+    let owners = access.users.owners.as_ref().unwrap();
+    assert!(owners.contains(&Owner::ROOT) && owners.contains(&Owner::Uid(4711)), "{owners:?}");
     assert_eq!(access.allow.len(), 2);
     assert_eq!(listeners[0].allow, Allow::InterfaceSubnet);
     assert_eq!(listeners[1].allow, Allow::Networks(vec!["172.17.0.0/16".parse().unwrap()]));
@@ -622,7 +623,7 @@ token = \"${file:/run/token}\"
     assert_eq!((empty.token, empty.users), (None, Users::default()));
     let any = load_with("", &[("HALLPASS_ACCESS_USERS", "any"), ("HALLPASS_ACCESS_ALLOW", "10.0.0.0/8,::1/128")]);
     let any = any.unwrap().config.access;
-    assert_eq!((any.users.uids, any.allow.len()), (None, 2));
+    assert_eq!((any.users.owners, any.allow.len()), (None, 2));
 }
 
 /// A configuration with everything that says where requests go.

@@ -103,7 +103,7 @@ impl Plan {
     fn groups(&self, links: &[Link], owners: &WhoOwns) -> Vec<Group> {
         let config = &self.config;
         let door = |way, networks: Vec<IpNet>, interface: Option<String>, token: Option<Secret>| {
-            let users = config.access.users.uids.as_deref().map(Into::into);
+            let users = config.access.users.owners.as_deref().map(Into::into);
             Arc::new(Door { way, users, networks, interface, token, owners: owners.clone() })
         };
         let allow = || config.access.allow.clone();
@@ -223,7 +223,7 @@ fn prepare_anywhere(plan: Plan, owners: &WhoOwns, open: &[Open]) -> Result<Chang
 fn is_anothers(error: &BindError, owners: &WhoOwns) -> bool {
     let in_use = error.source.kind() == io::ErrorKind::AddrInUse;
     let holder = || owners.as_ref().ok().and_then(|owners| owners.of_listener(error.addr).ok());
-    in_use && holder() != account::own_uid()
+    in_use && holder() != account::own()
 }
 
 /// Interfaces that are not there are waited for.
@@ -314,7 +314,7 @@ impl Bound {
     /// All or none, but for interfaces that are not there yet.
     pub fn new(config: &Config) -> Result<Self, WaysError> {
         let owners = who_owns();
-        if let (Err(cause), Some(_)) = (&owners, &config.access.users.uids) {
+        if let (Err(cause), Some(_)) = (&owners, &config.access.users.owners) {
             tracing::warn!("whose a connection is cannot be told here: {}", proxy::chain(&**cause));
             tracing::warn!("so all clients of this machine are refused; users = \"any\" in [access] serves them");
         }

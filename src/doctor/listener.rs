@@ -1,7 +1,7 @@
 //! Whether a relay runs, whose it is, and whether it goes by the configuration that was looked at.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::{Case, Check, Finding, Stage};
 use crate::config::Config;
 use crate::http1::{Body, ReadError, Wire};
 use crate::network::found_at;
+use crate::owner::Owner;
 use crate::process::{self, Owners, account, running_relays};
 
 pub(super) const NAME: &str = "listener";
@@ -33,7 +34,7 @@ async fn look(config: &Config) -> Finding {
     for addr in &addrs {
         let Ok(Ok(stream)) = timeout(PATIENCE, TcpStream::connect(found_at(*addr))).await else { continue };
         return match owner(*addr).await {
-            Some(uid) if !account::may_be_relied_on(uid) => foreign(*addr, uid),
+            Some(owner) if !account::may_be_relied_on(&owner) => foreign(*addr, &owner),
             Some(_) | None => match timeout(PATIENCE, page(stream)).await {
                 Ok(Ok(page)) if page["version"].is_string() && page["pid"].is_number() => {
                     of_relay(config, *addr, &page)
@@ -57,20 +58,20 @@ async fn look(config: &Config) -> Finding {
 /// Where the configuration says, and where one says itself.
 fn places(config: &Config) -> Vec<SocketAddr> {
     let mut addrs: Vec<SocketAddr> = config.listen.iter().filter(|addr| addr.port() != 0).copied().collect();
-    if let Some(directory) = config.environment.get("XDG_RUNTIME_DIR").filter(|path| !path.is_empty()) {
-        addrs.extend(running_relays(&PathBuf::from(directory)));
+    if let Some(directory) = process::run_directory(|name| config.environment.get(name).map(Into::into)) {
+        addrs.extend(running_relays(&directory));
     }
     addrs
 }
 
-async fn owner(addr: SocketAddr) -> Option<u32> {
+async fn owner(addr: SocketAddr) -> Option<Owner> {
     tokio::task::spawn_blocking(move || Owners::open().ok()?.of_listener(addr).ok()).await.ok().flatten()
 }
 
-fn foreign(addr: SocketAddr, uid: u32) -> Finding {
-    let name = account::name_of(uid).map(|name| format!(" ({name})")).unwrap_or_default();
+fn foreign(addr: SocketAddr, owner: &Owner) -> Finding {
+    let name = account::name_of(owner).map(|name| format!(" ({name})")).unwrap_or_default();
     Finding::failed(
-        format!("what listens on {addr} belongs to user {uid}{name} and not to you"),
+        format!("what listens on {addr} belongs to user {owner}{name} and not to you"),
         "start a relay of your own on a free port: hallpass serve --listen auto",
     )
 }

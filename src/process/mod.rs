@@ -8,8 +8,11 @@ pub mod identity;
 pub mod installed;
 pub mod memory;
 mod owner;
+mod ports;
 mod run_file;
 pub mod running;
+#[cfg(windows)]
+mod tcp_table;
 pub mod tree;
 
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
@@ -21,11 +24,9 @@ mod imp;
 mod signals;
 
 pub use owner::{OwnerError, Owners};
-pub use run_file::{RunFile, running_relays};
+pub use ports::{holder_of, program_of, programs_of};
+pub use run_file::{RunFile, run_directory, running_relays};
 pub use signals::{Signals, end_stdout, leave_no_core, terminal_height};
-
-use std::net::SocketAddr;
-use std::path::PathBuf;
 
 /// What a service manager wants to know of us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,20 +48,4 @@ pub fn notify(state: State) {
 pub enum Signal {
     Stop,
     Reload,
-}
-
-/// The process that listens on an address, in words; `None` where the system does not tell us.
-pub fn holder_of(addr: SocketAddr) -> Option<String> {
-    imp::holder_of(addr)
-}
-
-/// The executable behind a client's connection `from` → `to` on this machine; `None` where the system does not tell
-/// us. Reads tables of the system: for those who asked for it only.
-pub fn program_of(from: SocketAddr, to: SocketAddr) -> Option<PathBuf> {
-    imp::program_of(from, to)
-}
-
-/// The same for many connections, with one look through the tables.
-pub fn programs_of(connections: &[(SocketAddr, SocketAddr)]) -> Vec<Option<PathBuf>> {
-    imp::programs_of(connections)
 }

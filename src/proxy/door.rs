@@ -13,6 +13,7 @@ use super::{Problem, Way, faults};
 use crate::http1::Fields;
 use crate::listener::Peer;
 use crate::network;
+use crate::owner::Owner;
 use crate::process::{OwnerError, Owners};
 use crate::secret::Secret;
 
@@ -21,7 +22,7 @@ use crate::secret::Secret;
 pub struct Door {
     pub way: Way,
     /// Users of this machine; `None`: all of them.
-    pub users: Option<Arc<[u32]>>,
+    pub users: Option<Arc<[Owner]>>,
     /// Networks of others; nobody else comes by an address beyond loopback.
     pub networks: Vec<IpNet>,
     /// Where it is bound to an interface.
@@ -41,9 +42,9 @@ pub struct Stranger {
     pub remedy: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
-    User(u32),
+    User(Owner),
     /// Of this machine, and the system does not say which.
     SomeUser,
     /// The client left before the system was asked whose it was.
@@ -54,7 +55,7 @@ pub enum Who {
 impl Door {
     /// The user behind a client of this machine. The system is asked once, and at once: a moment later the client may
     /// have gone.
-    pub(super) fn owner(&self, peer: &Peer) -> Option<Result<u32, OwnerError>> {
+    pub(super) fn owner(&self, peer: &Peer) -> Option<Result<Owner, OwnerError>> {
         let is_here = !peer.is_outsider() || network::is_own_address(peer.addr.ip());
         let ask = || match &self.owners {
             Ok(owners) => owners.of(peer.addr, peer.listener),
@@ -63,15 +64,15 @@ impl Door {
         is_here.then(ask)
     }
 
-    pub(super) fn stranger(&self, peer: &Peer, owner: Option<&Result<u32, OwnerError>>) -> Option<Stranger> {
+    pub(super) fn stranger(&self, peer: &Peer, owner: Option<&Result<Owner, OwnerError>>) -> Option<Stranger> {
         match (owner, &self.users) {
             (None, _) => self.stranger_by_address(peer.addr),
             (Some(_), None) => None,
-            (Some(Ok(uid)), Some(users)) if users.contains(uid) => None,
-            (Some(Ok(uid)), Some(users)) => Some(Stranger {
-                who: Who::User(*uid),
-                cause: format!("user {uid} of this machine may not use this relay, which serves {}", listed(users)),
-                remedy: format!("add {uid} to users in [access]"),
+            (Some(Ok(owner)), Some(users)) if users.contains(owner) => None,
+            (Some(Ok(owner)), Some(users)) => Some(Stranger {
+                who: Who::User(owner.clone()),
+                cause: format!("user {owner} of this machine may not use this relay, which serves {}", listed(users)),
+                remedy: format!("add {owner} to users in [access]"),
             }),
             (Some(Err(error @ OwnerError::Gone)), Some(_)) => Some(Stranger {
                 who: Who::Nobody,
@@ -136,10 +137,8 @@ fn unavailable(error: &OwnerError) -> OwnerError {
     }
 }
 
-fn listed(users: &[u32]) -> String {
-    let words: Vec<String> =
-        users.iter().map(|uid| if *uid == 0 { "root".into() } else { format!("user {uid}") }).collect();
-    words.join(" and ")
+fn listed(users: &[Owner]) -> String {
+    users.iter().map(Owner::shown).collect::<Vec<_>>().join(" and ")
 }
 
 /// `None` for what is no Basic (RFC 7617).
@@ -167,7 +166,7 @@ mod tests {
     fn door(users: Option<&[u32]>, networks: &[&str]) -> Door {
         Door {
             way: Way::Http,
-            users: users.map(Into::into),
+            users: users.map(|users| users.iter().map(|uid| Owner::Uid(*uid)).collect()),
             networks: networks.iter().map(|network| network.parse().unwrap()).collect(),
             interface: None,
             token: Some(Secret::new("t0ken")),
@@ -177,15 +176,16 @@ mod tests {
 
     fn peer(addr: &str, listener: &str) -> Peer {
         let (addr, listener) = (addr.parse().unwrap(), listener.parse().unwrap());
-        Peer { addr, listener, uid: None }
+        Peer { addr, listener, owner: None }
     }
 
     #[test]
     fn users_of_this_machine_are_judged_by_their_number_and_others_by_their_address() {
         let door = door(Some(&[1000, 0]), &["192.0.2.0/24"]);
         let here = peer("127.0.0.1:5", "127.0.0.1:3128");
-        let who = |owner| door.stranger(&here, Some(&owner)).map(|stranger| stranger.who);
-        assert_eq!((who(Ok(1000)), who(Ok(0)), who(Ok(1001))), (None, None, Some(Who::User(1001))));
+        let who =
+            |owner: Result<u32, _>| door.stranger(&here, Some(&owner.map(Owner::Uid))).map(|stranger| stranger.who);
+        assert_eq!((who(Ok(1000)), who(Ok(0)), who(Ok(1001))), (None, None, Some(Who::User(Owner::Uid(1001)))));
         assert_eq!(who(Err(OwnerError::Gone)), Some(Who::Nobody));
         assert_eq!(who(Err(OwnerError::Unsupported)), Some(Who::SomeUser));
         for (addr, is_stranger) in [("192.0.2.7:1", false), ("[::ffff:192.0.2.7]:1", false), ("198.51.100.7:1", true)] {

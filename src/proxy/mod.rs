@@ -45,6 +45,7 @@ use crate::audit::{Audit, End, Id, Record};
 use crate::http1::{ReadError, RequestHead, ResponseHead, Version, Wire};
 use crate::listener::{Accepted, Peer, Places, Room};
 use crate::network;
+use crate::owner::Owner;
 use crate::process::OwnerError;
 use crate::relay;
 use crate::route::{NoRoute, Reason, Route, Router};
@@ -140,7 +141,7 @@ struct Client {
     door: Arc<Door>,
     doors: watch::Receiver<Arc<Door>>,
     /// The user behind it, where it was asked for.
-    owner: Option<Result<u32, OwnerError>>,
+    owner: Option<Result<Owner, OwnerError>>,
     /// It may not come in, and is told so once it has said what it wants.
     stranger: Option<Arc<Stranger>>,
 }
@@ -174,7 +175,7 @@ impl Story {
         let id = Id { relay: proxy.pseudonym.clone(), number: NEXT_ID.fetch_add(1, Ordering::Relaxed) };
         let record = Record {
             client: Some(peer.addr),
-            uid: peer.uid,
+            owner: peer.owner.clone(),
             listener: Some(peer.listener),
             ..Record::new(Timestamp::now(), id)
         };
@@ -233,7 +234,7 @@ impl Story {
     fn opened(&mut self, peer: &Peer) -> Arc<Tunnel> {
         let (target, hop) = (self.record.target.clone(), self.record.hop.clone());
         let number = self.record.id.number;
-        let tunnel = Arc::new(Tunnel::new(number, *peer, target.unwrap_or_default(), hop.unwrap_or_default()));
+        let tunnel = Arc::new(Tunnel::new(number, peer.clone(), target.unwrap_or_default(), hop.unwrap_or_default()));
         self.tally.opened(tunnel.clone());
         self.tunnel.insert(tunnel).clone()
     }
@@ -324,7 +325,7 @@ async fn begin(
     let way = door.way.clone();
     let owner = door.owner(&peer);
     let stranger = door.stranger(&peer, owner.as_ref()).map(Arc::new);
-    let peer = Peer { uid: owner.as_ref().and_then(|owner| owner.as_ref().ok().copied()), ..peer };
+    let peer = Peer { owner: owner.as_ref().and_then(|owner| owner.as_ref().ok().cloned()), ..peer };
     let mut client = Client { wire: Wire::new(stream), peer, door, doors, owner, stranger };
     // A crowd of strangers must not take the places of those who are served.
     let place = match client.stranger {
@@ -332,12 +333,12 @@ async fn begin(
         None => shared.places.take(),
     };
     if let (Some(stranger), None) = (client.stranger.clone(), &place) {
-        let (story, problem) = (Story::new(&peer, &proxy), client.turned_away(&stranger, &shared));
+        let (story, problem) = (Story::new(&client.peer, &proxy), client.turned_away(&stranger, &shared));
         Box::pin(Greeting::Silent.turn_away(&mut client, story, &problem)).await;
         return None;
     }
     let Some(place) = place else {
-        let story = Story::new(&peer, &proxy);
+        let story = Story::new(&client.peer, &proxy);
         // Before a word of theirs, only HTTP clients can be told.
         let greeting = if way == Way::Http { Greeting::Http(Version::Http11) } else { Greeting::Silent };
         Box::pin(greeting.refuse(&mut client, story, &Problem::too_many())).await;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::door::{Stranger, Who};
 use crate::listener::{Peer, Place, Places};
+use crate::owner::Owner;
 use crate::process::account;
 
 /// The same stranger is told of again after this long.
@@ -42,8 +43,8 @@ struct Known {
 /// Enough to say what was refused, whose it was and what would let it in.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Refused {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uid: Option<u32>,
+    #[serde(flatten)]
+    owner: Option<Owner>,
     client: String,
     listener: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,10 +66,10 @@ impl Refusals {
         if !tell {
             return;
         }
-        let (stranger, peer) = (stranger.clone(), *peer);
+        let (stranger, peer) = (stranger.clone(), peer.clone());
         // A name may have to come from a directory service.
         drop(tokio::task::spawn_blocking(move || {
-            let name = if let Who::User(uid) = stranger.who { account::name_of(uid) } else { None };
+            let name = if let Who::User(owner) = &stranger.who { account::name_of(owner) } else { None };
             let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
             let Stranger { cause, remedy, .. } = stranger;
             tracing::warn!(client = %peer.addr, listener = %peer.listener, "refused{name}: {cause} - {remedy}");
@@ -82,10 +83,10 @@ impl Refusals {
         let tell = before.as_ref().is_none_or(|known| now.saturating_duration_since(known.told) >= SILENCE);
         all.truncate(MOST - 1);
         all.push_front(Known {
-            who: stranger.who,
+            who: stranger.who.clone(),
             told: before.as_ref().filter(|_| !tell).map_or(now, |known| known.told),
             line: Refused {
-                uid: if let Who::User(uid) = stranger.who { Some(uid) } else { None },
+                owner: if let Who::User(owner) = &stranger.who { Some(owner.clone()) } else { None },
                 client: peer.addr.ip().to_string(),
                 listener: peer.listener.to_string(),
                 interface: interface.map(ToString::to_string),
@@ -116,14 +117,14 @@ mod tests {
     fn a_stranger_is_told_of_once_a_minute_and_always_counted() {
         let refusals = Refusals::default();
         let addr = "127.0.0.1:1".parse().unwrap();
-        let peer = Peer { addr, listener: addr, uid: None };
-        let stranger = |uid| Stranger { who: Who::User(uid), cause: "c".into(), remedy: "r".into() };
+        let peer = Peer { addr, listener: addr, owner: None };
+        let stranger = |uid| Stranger { who: Who::User(Owner::Uid(uid)), cause: "c".into(), remedy: "r".into() };
         let began = Instant::now();
         let told = [(7, 0), (7, 1), (8, 2), (7, 59), (7, 61), (7, 120), (7, 122)]
             .map(|(uid, at)| refusals.remember(&stranger(uid), &peer, None, began + Duration::from_secs(at)));
         assert_eq!(told, [true, false, true, false, true, false, true]);
-        let counts: Vec<_> = refusals.list().iter().map(|refused| (refused.uid, refused.count)).collect();
-        assert_eq!(counts, [(Some(7), 6), (Some(8), 1)]);
+        let counts: Vec<_> = refusals.list().iter().map(|refused| (refused.owner.clone(), refused.count)).collect();
+        assert_eq!(counts, [(Some(Owner::Uid(7)), 6), (Some(Owner::Uid(8)), 1)]);
         for uid in 100..300 {
             refusals.remember(&stranger(uid), &peer, None, began);
         }

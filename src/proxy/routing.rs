@@ -107,7 +107,8 @@ impl Proxy {
         }
         // Scripts that hang must not take the threads that log-ins need.
         let Ok(_turn) = self.decisions.acquire().await else { return Err(failed("the relay is ending")) };
-        let (router, wanted, peer, tally) = (Arc::clone(&self.router), wanted.clone(), *peer, self.tally.clone());
+        let (router, wanted, peer, tally) =
+            (Arc::clone(&self.router), wanted.clone(), peer.clone(), self.tally.clone());
         let decided = tokio::task::spawn_blocking(move || {
             let program = if asks_for_program { process::program_of(peer.addr, peer.listener) } else { None };
             let began = Instant::now();
@@ -222,7 +223,7 @@ impl Proxy {
     /// The way of a request of a client on this machine, program unknown.
     pub async fn explain(&self, wanted: &Wanted) -> Decision {
         let nobody = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-        let peer = Peer { addr: nobody, listener: nobody, uid: None };
+        let peer = Peer { addr: nobody, listener: nobody, owner: None };
         if self.objection(&wanted.target).is_some() {
             let text = format!("{} is this relay itself", wanted.target).into();
             return Decision { hops: Vec::new(), reason: Reason { kind: ReasonKind::Own, text } };

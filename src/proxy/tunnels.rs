@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::listener::Peer;
+use crate::owner::Owner;
 use crate::process;
 use crate::relay::Traffic;
 
@@ -37,10 +38,11 @@ impl Tunnel {
     fn json(&self, pseudonym: &str) -> Value {
         let now = Timestamp::now();
         let age = self.traffic.age();
-        json!({
+        let owner = self.peer.owner.as_ref();
+        let mut told = json!({
             "id": format!("{pseudonym}-{}", self.number),
             "client": self.peer.addr.to_string(),
-            "uid": self.peer.uid,
+            "uid": owner.and_then(Owner::uid),
             "program": self.program.get().and_then(Option::as_deref),
             "target": &*self.target,
             "hop": &*self.hop,
@@ -49,7 +51,11 @@ impl Tunnel {
             "bytes_up": self.traffic.up(),
             "bytes_down": self.traffic.down(),
             "idle_seconds": self.traffic.silent_for().as_secs(),
-        })
+        });
+        if let Some(sid) = owner.and_then(Owner::sid) {
+            told["sid"] = sid.into();
+        }
+        told
     }
 }
 
@@ -94,9 +100,9 @@ mod tests {
     #[tokio::test]
     async fn of_a_crowd_the_most_recently_active_are_told_of_and_all_are_counted() {
         let addr = "192.0.2.1:1".parse().unwrap();
-        let peer = Peer { addr, listener: addr, uid: None };
+        let peer = Peer { addr, listener: addr, owner: None };
         let all: Vec<_> =
-            (0..500).map(|number| Arc::new(Tunnel::new(number, peer, "t:1".into(), "direct".into()))).collect();
+            (0..500).map(|number| Arc::new(Tunnel::new(number, peer.clone(), "t:1".into(), "direct".into()))).collect();
         std::thread::sleep(Duration::from_millis(2));
         let told = json(all, "relay").await;
         assert_eq!(told["count"], 500);

@@ -142,7 +142,7 @@ impl Further {
 
 fn names(redactor: Redactor, config: &Config) -> Redactor {
     let mut redactor = redactor.with_config(config);
-    account::own_uid().and_then(account::name_of).iter().for_each(|user| redactor.user(user));
+    account::own().and_then(|own| account::name_of(&own)).iter().for_each(|user| redactor.user(user));
     network::snapshot().dns_suffixes.iter().for_each(|suffix| redactor.host(suffix));
     redactor
 }

@@ -37,7 +37,7 @@ const STARTERS: [&str; 24] = [
 ];
 
 pub(super) fn programs() -> Option<Vec<Program>> {
-    let own = account::own_uid()?;
+    let own = account::own()?.uid()?;
     let entries = fs::read_dir("/proc").ok()?;
     let mut programs: Vec<Program> = entries
         .flatten()

@@ -5,16 +5,28 @@ use std::io;
 use nix::unistd::{Uid, User};
 use rustix::process::{geteuid, getppid};
 
-pub(super) fn uid_of(name: &str) -> io::Result<Option<u32>> {
-    Ok(User::from_name(name)?.map(|user| user.uid.as_raw()))
+use crate::owner::Owner;
+
+pub(super) const HINT: &str = "a name as `id NAME` knows it, or a number";
+
+/// A number need not be anybody's yet.
+pub(super) fn find(written: &str) -> io::Result<Option<Owner>> {
+    if !written.is_empty() && written.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(written.parse().ok().map(Owner::Uid));
+    }
+    Ok(User::from_name(written)?.map(|user| Owner::Uid(user.uid.as_raw())))
 }
 
-pub(super) fn name_of(uid: u32) -> Option<String> {
-    User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
+pub(super) fn name_of(owner: &Owner) -> Option<String> {
+    User::from_uid(Uid::from_raw(owner.uid()?)).ok().flatten().map(|user| user.name)
 }
 
-pub(super) fn own_uid() -> Option<u32> {
-    Some(geteuid().as_raw())
+pub(super) fn own() -> Option<Owner> {
+    Some(Owner::Uid(geteuid().as_raw()))
+}
+
+pub(super) fn root() -> Owner {
+    Owner::ROOT
 }
 
 pub(super) fn is_child_of_init() -> bool {

@@ -12,6 +12,7 @@ use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with};
 
 use super::OwnerError;
+use crate::owner::Owner;
 
 pub(super) const SUPPORTED: bool = true;
 
@@ -63,15 +64,15 @@ impl Owners {
         Ok(Self(Mutex::new(Line { socket, sequence: 0 })))
     }
 
-    pub fn of(&self, from: SocketAddr, to: SocketAddr) -> Result<u32, OwnerError> {
+    pub fn of(&self, from: SocketAddr, to: SocketAddr) -> Result<Owner, OwnerError> {
         let (state, uid) = self.ask(from, to)?;
-        if state == TCP_LISTEN { Err(OwnerError::Gone) } else { Ok(uid) }
+        if state == TCP_LISTEN { Err(OwnerError::Gone) } else { Ok(Owner::Uid(uid)) }
     }
 
-    pub fn of_listener(&self, addr: SocketAddr) -> Result<u32, OwnerError> {
+    pub fn of_listener(&self, addr: SocketAddr) -> Result<Owner, OwnerError> {
         let nobody: IpAddr = if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let (state, uid) = self.ask(addr, SocketAddr::new(nobody, 0))?;
-        if state == TCP_LISTEN { Ok(uid) } else { Err(OwnerError::Gone) }
+        if state == TCP_LISTEN { Ok(Owner::Uid(uid)) } else { Err(OwnerError::Gone) }
     }
 
     /// The state and the owner of the socket at `from`.
@@ -163,9 +164,10 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::{OwnerError, Owners};
+    use crate::owner::Owner;
 
-    fn ourselves() -> u32 {
-        rustix::process::geteuid().as_raw()
+    fn ourselves() -> Owner {
+        Owner::Uid(rustix::process::geteuid().as_raw())
     }
 
     #[test]

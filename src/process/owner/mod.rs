@@ -1,13 +1,16 @@
 //! Whose a connection is: the user who opened its other end, where that end is on this machine.
 
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "other.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+#[cfg_attr(not(any(target_os = "linux", windows)), path = "other.rs")]
 mod imp;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use thiserror::Error;
+
+use crate::owner::Owner;
 
 /// Why the owner of a connection is not known.
 #[derive(Debug, Error)]
@@ -41,13 +44,13 @@ impl Owners {
     }
 
     /// The user who opened the end `from` of the connection `from` → `to`. Never waits.
-    pub fn of(&self, from: SocketAddr, to: SocketAddr) -> Result<u32, OwnerError> {
+    pub fn of(&self, from: SocketAddr, to: SocketAddr) -> Result<Owner, OwnerError> {
         let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
         self.0.of(canonical(from), canonical(to))
     }
 
     /// The user whose process listens on an address.
-    pub fn of_listener(&self, addr: SocketAddr) -> Result<u32, OwnerError> {
+    pub fn of_listener(&self, addr: SocketAddr) -> Result<Owner, OwnerError> {
         self.0.of_listener(addr)
     }
 }

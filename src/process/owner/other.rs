@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::OwnerError;
+use crate::owner::Owner;
 
 pub(super) const SUPPORTED: bool = false;
 
@@ -14,11 +15,11 @@ impl Owners {
         Err(OwnerError::Unsupported)
     }
 
-    pub fn of_listener(&self, _: SocketAddr) -> Result<u32, OwnerError> {
+    pub fn of_listener(&self, _: SocketAddr) -> Result<Owner, OwnerError> {
         Err(OwnerError::Unsupported)
     }
 
-    pub fn of(&self, _: SocketAddr, _: SocketAddr) -> Result<u32, OwnerError> {
+    pub fn of(&self, _: SocketAddr, _: SocketAddr) -> Result<Owner, OwnerError> {
         Err(OwnerError::Unsupported)
     }
 }

@@ -1,5 +1,11 @@
-//! `$XDG_RUNTIME_DIR/hallpass/<pid>.json` while we run: `{pid, listen, config}` for scripts and other commands.
+//! `$XDG_RUNTIME_DIR/hallpass/<pid>.json` while we run: `{pid, listen, config}` for scripts and other commands. On
+//! Windows it is `%LOCALAPPDATA%\hallpass\run`.
 
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(not(unix), path = "windows.rs")]
+mod imp;
+
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -7,15 +13,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::identity;
+
 /// Removed when dropped.
 #[derive(Debug)]
 pub struct RunFile(PathBuf);
 
 impl RunFile {
-    /// `runtime_dir` is `$XDG_RUNTIME_DIR`.
-    pub fn write(runtime_dir: &Path, listen: &[SocketAddr], config: &[PathBuf]) -> io::Result<Self> {
-        let directory = runtime_dir.join("hallpass");
-        fs::create_dir_all(&directory)?;
+    /// In [`run_directory`]. What relays that were killed have left there goes.
+    pub fn write(directory: &Path, listen: &[SocketAddr], config: &[PathBuf]) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        sweep(directory);
         let file = Self(directory.join(format!("{}.json", std::process::id())));
         file.say(listen, config)?;
         Ok(file)
@@ -31,14 +39,33 @@ impl RunFile {
     }
 }
 
+/// Where they stand, by the variables of whoever asks; `None` where there is no place for them.
+pub fn run_directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let parent = variable(imp::PARENT).filter(|path| !path.is_empty())?;
+    Some(PathBuf::from(parent).join(imp::BELOW))
+}
+
 /// Where the relays of this user say that they listen, the newest first. One that was killed left its file behind.
-pub fn running_relays(runtime_dir: &Path) -> Vec<SocketAddr> {
-    let entries = fs::read_dir(runtime_dir.join("hallpass")).into_iter().flatten().flatten();
-    let files = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "json"));
+pub fn running_relays(directory: &Path) -> Vec<SocketAddr> {
     let mut files: Vec<_> =
-        files.map(|path| (fs::metadata(&path).and_then(|file| file.modified()).ok(), path)).collect();
+        files(directory).map(|path| (fs::metadata(&path).and_then(|file| file.modified()).ok(), path)).collect();
     files.sort();
     files.iter().rev().flat_map(|(_, path)| addrs_in(path)).collect()
+}
+
+fn files(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "json"))
+}
+
+fn sweep(directory: &Path) {
+    for file in files(directory) {
+        let pid = file.file_stem().and_then(|name| name.to_str()?.parse().ok());
+        if pid.is_some_and(|pid| identity::started(pid).is_none()) {
+            // Another relay that begins may have been faster.
+            let _gone_already = fs::remove_file(&file);
+        }
+    }
 }
 
 fn addrs_in(path: &Path) -> Vec<SocketAddr> {
@@ -70,6 +97,12 @@ mod tests {
             "{text}"
         );
         assert_eq!(running_relays(dir.path()), ["127.0.0.1:3128".parse().unwrap()]);
+        let other = dir.path().join("1.json");
+        let left = dir.path().join(format!("{}.json", u32::MAX / 2));
+        fs::write(&other, "{}").unwrap();
+        fs::write(&left, "{}").unwrap();
+        sweep(dir.path());
+        assert!(other.exists() && !left.exists(), "only a process that has ended leaves anything");
         file.say(&["127.0.0.1:3129".parse().unwrap()], &[]).unwrap();
         assert_eq!(running_relays(dir.path()), ["127.0.0.1:3129".parse().unwrap()]);
         let path = file.0.clone();

@@ -342,7 +342,8 @@ fn caption(count: u64, told: usize) -> String {
 fn row(tunnel: &Value, html: &mut String) {
     let program = tunnel["program"].as_str().map(|path| path.rsplit(['/', '\\']).next().unwrap_or(path));
     let client = program.unwrap_or_else(|| word(&tunnel["client"]));
-    let user = tunnel["uid"].as_u64().map(|uid| format!(", user {uid}")).unwrap_or_default();
+    let user = tunnel["uid"].as_u64().map(|uid| uid.to_string());
+    let user = user.as_deref().or(tunnel["sid"].as_str()).map(|user| format!(", user {user}")).unwrap_or_default();
     let full = format!(
         "{}{user}{}",
         word(&tunnel["client"]),

@@ -129,9 +129,9 @@ fn adapt(loaded: &Loaded, places: &Places) -> Config {
     config.listeners.clear();
     config.tunnels.clear();
     config.access.allow.clear();
-    if let (Some(uid), true) = (account::own_uid(), Owners::open().is_ok()) {
+    if let (Some(own), true) = (account::own(), Owners::open().is_ok()) {
         // Root may be asked to run a part of what the program does, and can do anything anyway.
-        config.access.users = Users { written: vec!["self".into()], uids: Some(vec![uid, 0]) };
+        config.access.users = Users { written: vec!["self".into()], owners: Some(vec![own, account::root()]) };
     }
     config.audit.to = match config.audit.to {
         AuditTo::Stderr => places.records.clone().map_or(AuditTo::Off, AuditTo::File),
