@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hallpass::address::Target;
-use hallpass::config::{Config, Environment, Files, Inputs, Layer, load};
+use hallpass::config::{Config, Environment, Files, Inputs, Layer, PolicyPlace, load};
 use hallpass::daemon::survey;
 use hallpass::doctor::{Case, Preset, Probing, Recorder, Redactor, State, examine, probes};
 use hallpass::http1::Fields;
@@ -106,6 +106,7 @@ impl World {
             files: Files::Only(self.config_file(upstream)),
             environment: Environment::from_pairs([("HOME", home)]),
             flags: Layer::default(),
+            policy: PolicyPlace::Nowhere,
         };
         load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0)).config
     }

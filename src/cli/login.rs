@@ -159,7 +159,7 @@ fn stands_before(credential: &Credential, loaded: &Loaded) -> Option<String> {
     keys.into_iter().find_map(|key| match loaded.origin(&["credentials", &credential.name, key]) {
         Origin::Default => None,
         Origin::Variable(name) => Some(name),
-        origin @ (Origin::File { .. } | Origin::Flag(_)) => Some(format!("{key} ({origin})")),
+        origin @ (Origin::File { .. } | Origin::Flag(_) | Origin::Managed(_)) => Some(format!("{key} ({origin})")),
     })
 }
 

@@ -66,6 +66,13 @@ impl Environment {
         Self { values, not_text: Vec::new() }
     }
 
+    /// As if a variable had not been set.
+    pub fn without(&self, name: &str) -> Self {
+        let mut environment = self.clone();
+        environment.values.remove(name);
+        environment
+    }
+
     fn ours(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         all.filter(|(name, _)| name.starts_with(PREFIX))

@@ -18,7 +18,7 @@ pub fn read(path: &Path, text: &str, mistakes: &mut Vec<Mistake>) -> Layer {
     read_keys(path, text, keys::find, mistakes)
 }
 
-fn read_keys(path: &Path, text: &str, find: fn(&[&str]) -> Found, mistakes: &mut Vec<Mistake>) -> Layer {
+pub(super) fn read_keys(path: &Path, text: &str, find: fn(&[&str]) -> Found, mistakes: &mut Vec<Mistake>) -> Layer {
     let mut file = File { path, text, find, broken: BTreeSet::new(), layer: Layer::default(), mistakes };
     let mut readable = text.to_owned();
     while let Some(line) = file.pass(&readable) {

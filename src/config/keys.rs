@@ -117,6 +117,15 @@ pub fn find(path: &[&str]) -> Found {
     find_in(KEYS, path)
 }
 
+/// The key as it stands in the list of all keys, with `*` and `#`.
+pub fn pattern(path: &[&str]) -> Option<&'static str> {
+    let fits = |key: &&&'static str| {
+        let parts: Vec<&str> = key.split('.').collect();
+        parts.len() == path.len() && leads(path, &parts)
+    };
+    KEYS.iter().find(fits).copied()
+}
+
 pub(super) fn find_in(keys: &[&str], path: &[&str]) -> Found {
     let mut keys = keys.iter().map(|key| key.split('.').collect::<Vec<_>>());
     let Some(key) = keys.find(|key| leads(path, key)) else { return Found::Unknown };

@@ -53,6 +53,12 @@ pub struct Entry {
     pub origin: Origin,
 }
 
+impl Entry {
+    pub fn path(&self) -> Vec<&str> {
+        self.path.iter().map(String::as_str).collect()
+    }
+}
+
 /// The keys of one file, of the environment or of the command line, or of all of them merged; in the order written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Layer {
@@ -109,6 +115,22 @@ impl Layer {
         for Entry { path, value, origin } in higher.entries {
             self.set(&path.iter().map(String::as_str).collect::<Vec<_>>(), value, origin);
         }
+    }
+
+    /// Puts a lower layer beneath: what is there already stays, and stays first.
+    pub fn add_below(&mut self, mut lower: Self) {
+        lower.entries.retain(|entry| !self.has_tables_above(&entry.path()) && self.get(&entry.path()).is_none());
+        self.entries.append(&mut lower.entries);
+    }
+
+    /// A list of tables counts as a whole.
+    fn has_tables_above(&self, path: &[&str]) -> bool {
+        (1..path.len()).any(|length| self.get(&path[..length]).is_some_and(|entry| entry.value == Value::Tables))
+    }
+
+    /// The first entry that is the key, or stands in the table, of this name.
+    pub fn first_in(&self, prefix: &[&str]) -> Option<&Entry> {
+        self.entries.iter().find(|entry| starts(&entry.path, prefix))
     }
 }
 

@@ -5,10 +5,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::build;
-use super::environment::{self, CONFIG, Environment, NO_CONFIG};
+use super::environment::{self, CONFIG, Environment, NO_CONFIG, PASSWORD};
 use super::file;
-use super::layer::Layer;
+use super::layer::{Layer, Value};
 use super::mistake::{Mistake, Mistakes, Origin, Problem};
+use super::policy::{Policy, PolicyPlace, Stripped};
 use super::reader::Reader;
 use super::shortcut;
 use super::{Config, machine_file, others_may_write, show, user_file};
@@ -26,16 +27,18 @@ pub enum Files {
     Nothing,
 }
 
-/// Everything a configuration is made from. Loading again reads the files again and nothing else.
+/// Everything a configuration is made from. Loading again reads the files and the policy again and nothing else.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     pub files: Files,
     pub environment: Environment,
     pub flags: Layer,
+    pub policy: PolicyPlace,
 }
 
 impl Inputs {
-    /// The process's environment and the usual places, unless `--config` or `--no-config` say otherwise.
+    /// The process's environment, the usual places unless `--config` or `--no-config` say otherwise, and the policy of
+    /// this machine, whatever they say.
     pub fn new(config: Option<PathBuf>, no_config: bool, flags: Layer) -> Self {
         let environment = Environment::of_process();
         let config = config.or_else(|| environment.get(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from));
@@ -48,7 +51,7 @@ impl Inputs {
                 Files::Standard { machine: machine_file(&variable), user: user_file(&variable) }
             }
         };
-        Self { files, environment, flags }
+        Self { files, environment, flags, policy: PolicyPlace::System }
     }
 }
 
@@ -59,12 +62,30 @@ pub struct Loaded {
     /// Nothing is wrong, but something is hardly meant.
     pub warnings: Vec<Mistake>,
     layer: Layer,
+    policy: Policy,
+    /// Where a value stood that a higher one has replaced.
+    overridden: Vec<(Vec<String>, Origin)>,
 }
 
 impl Loaded {
     /// Where the value of a key stands.
     pub fn origin(&self, path: &[&str]) -> Origin {
         self.layer.get(path).map_or(Origin::Default, |entry| entry.origin.clone())
+    }
+
+    /// Who locks a key, where a policy does.
+    pub fn lock(&self, path: &[&str]) -> Option<&Origin> {
+        self.policy.lock(path)
+    }
+
+    /// Where values of a key stood that do not count, the lowest first.
+    pub fn overridden(&self, path: &[&str]) -> impl Iterator<Item = &Origin> {
+        self.overridden.iter().filter(move |(replaced, _)| replaced.iter().eq(path)).map(|(_, origin)| origin)
+    }
+
+    /// Where a policy was found.
+    pub fn policies(&self) -> &[String] {
+        &self.policy.found
     }
 
     /// The effective configuration as a file that gives the same one, each value with its origin, no secret in it.
@@ -83,30 +104,76 @@ impl Loaded {
     }
 }
 
+/// What can be said of a configuration whether it is right or not.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    /// With the default where a value is wrong.
+    pub loaded: Loaded,
+    pub mistakes: Vec<Mistake>,
+}
+
 /// Blocks on files. Secrets are not read.
 pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
-    let mut mistakes = Vec::new();
-    let mut layer = Layer::default();
-    let mut read = Vec::new();
+    let Examined { loaded, mistakes } = examine(inputs);
+    if mistakes.is_empty() { Ok(loaded) } else { Err(Mistakes(mistakes)) }
+}
+
+/// The same, for whoever wants to know more than the mistakes.
+pub fn examine(inputs: &Inputs) -> Examined {
+    let (mut mistakes, mut warnings, mut read) = (Vec::new(), Vec::new(), Vec::new());
+    let policy = Policy::read(&inputs.policy, &mut mistakes, &mut warnings);
+    // Its tables come first, so that nobody changes their order.
+    let mut pile = Pile { layer: policy.locked.clone(), overridden: Vec::new() };
+    let mut is_recommended = policy.recommended.clone();
     for (path, kind) in candidates(&inputs.files) {
+        if kind != Kind::Machine {
+            pile.cover(std::mem::take(&mut is_recommended));
+        }
         if let Some(text) = text_of(&path, kind, &mut mistakes) {
-            layer.cover(file::read(&path, &text, &mut mistakes));
+            let mut layer = file::read(&path, &text, &mut mistakes);
+            warnings.extend(policy.strip(&mut layer).iter().map(Stripped::passed_over));
+            pile.cover(layer);
             read.push(path);
         }
     }
-    layer.cover(environment::read(&inputs.environment, &mut mistakes));
-    layer.cover(inputs.flags.clone());
-    shortcut::apply(&mut layer, &inputs.environment, &mut mistakes);
+    pile.cover(is_recommended);
+    for mut layer in [environment::read(&inputs.environment, &mut mistakes), inputs.flags.clone()] {
+        mistakes.extend(policy.strip(&mut layer).iter().map(Stripped::refused));
+        pile.cover(layer);
+    }
+    let Pile { mut layer, overridden } = pile;
+    let refused = policy.refuse_shortcuts(&mut layer, &inputs.environment);
+    let has_no_password = refused.iter().any(|mistake| mistake.origin == Origin::Variable(PASSWORD.into()));
+    mistakes.extend(refused);
+    match has_no_password {
+        true => shortcut::apply(&mut layer, &inputs.environment.without(PASSWORD), &mut mistakes),
+        false => shortcut::apply(&mut layer, &inputs.environment, &mut mistakes),
+    }
+    layer.cover(policy.locked.clone());
+    mistakes.append(&mut policy.sweep(&mut layer));
     let mut reader = Reader::new(&layer, &inputs.environment);
     let state = super::state_directory(&|name| inputs.environment.get(name).map(str::to_owned));
     let config = build::build(&mut reader, read, state);
     mistakes.append(&mut reader.mistakes);
-    let warnings = reader.warnings;
-    if mistakes.is_empty() {
-        return Ok(Loaded { config, warnings, layer });
-    }
+    warnings.append(&mut reader.warnings);
     mistakes.sort_by(|a, b| a.origin.cmp(&b.origin));
-    Err(Mistakes(mistakes))
+    Examined { loaded: Loaded { config, warnings, layer, policy, overridden }, mistakes }
+}
+
+/// The layers so far, and what is no more to be seen in them.
+struct Pile {
+    layer: Layer,
+    overridden: Vec<(Vec<String>, Origin)>,
+}
+
+impl Pile {
+    fn cover(&mut self, higher: Layer) {
+        for entry in &higher.entries {
+            let below = self.layer.get(&entry.path()).filter(|below| below.value != Value::Named);
+            self.overridden.extend(below.map(|below| (below.path.clone(), below.origin.clone())));
+        }
+        self.layer.cover(higher);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

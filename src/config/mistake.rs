@@ -16,6 +16,8 @@ pub enum Origin {
     /// An environment variable.
     Variable(String),
     Flag(&'static str),
+    /// A place of managed policy that is no file with lines: a value of the registry, a key of a property list.
+    Managed(String),
     /// Nowhere.
     Default,
 }
@@ -26,6 +28,7 @@ impl fmt::Display for Origin {
             Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
             Self::Variable(name) => f.write_str(name),
             Self::Flag(name) => f.write_str(name),
+            Self::Managed(place) => f.write_str(place),
             Self::Default => f.write_str("default"),
         }
     }
@@ -69,10 +72,12 @@ impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
             Origin::Default => f.write_str("configuration: ")?,
-            origin @ (Origin::File { .. } | Origin::Variable(_) | Origin::Flag(_)) => write!(f, "{origin}: ")?,
+            origin @ (Origin::File { .. } | Origin::Variable(_) | Origin::Flag(_) | Origin::Managed(_)) => {
+                write!(f, "{origin}: ")?
+            }
         }
         // A variable or flag already names the key.
-        if matches!(self.origin, Origin::File { .. } | Origin::Default) && !self.key.is_empty() {
+        if matches!(self.origin, Origin::File { .. } | Origin::Managed(_) | Origin::Default) && !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
         f.write_str(&self.problem.message)?;

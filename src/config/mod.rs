@@ -5,6 +5,8 @@
 //! HALLPASS_* ─▶ environment ─▶ layer (the higher replaces whole keys) ─▶ shortcut ─▶ build ─▶ Config
 //! flags ──────────────┘                       all mistakes at once ◀──────────────────┘
 //! ```
+//!
+//! Managed policy (`policy`) stands above the flags where it locks, and below the user's file where it recommends.
 
 mod admission;
 pub mod auto_port;
@@ -22,6 +24,7 @@ mod load;
 mod mistake;
 mod no_proxy;
 mod pac;
+mod policy;
 mod profiles;
 mod reader;
 mod rules;
@@ -56,13 +59,14 @@ use ipnet::IpNet;
 pub use draft::write_private;
 pub use environment::Environment;
 pub use layer::{Layer, Value};
-pub use load::{Files, Inputs, Loaded, load};
+pub use load::{Examined, Files, Inputs, Loaded, examine, load};
 pub use mistake::{Mistake, Mistakes, Origin, Problem};
 pub use places::{state_directory, user_file};
+pub use policy::{Key as RegistryKey, PolicyPlace, RegistryValue, Statement};
 pub use schema::schema;
 pub use stamps::Stamps;
 
-use access::{create_private, others_may_write};
+use access::{create_private, others_may_write, others_than_root_may_write};
 use places::machine_file;
 
 use crate::address::{Endpoint, Host, Target};

@@ -64,6 +64,9 @@ pub(super) fn place(text: &str, origin: &Origin) -> Result<PacPlace, Problem> {
         _ if text.starts_with("~/") => {
             Err(Problem::new("~ is not expanded").hint(format!("write \"${{env:HOME}}{}\"", &text[1..])))
         }
+        _ if matches!(origin, Origin::Managed(_)) && Path::new(text).is_relative() => {
+            Err(Problem::new("a policy names whole paths").hint(PLACES))
+        }
         _ => Ok(PacPlace::File(beside(text, origin))),
     }
 }
@@ -72,7 +75,7 @@ pub(super) fn place(text: &str, origin: &Origin) -> Result<PacPlace, Problem> {
 fn beside(text: &str, origin: &Origin) -> PathBuf {
     match origin {
         Origin::File { path, .. } => path.parent().unwrap_or(Path::new("")).join(text),
-        Origin::Variable(_) | Origin::Flag(_) | Origin::Default => text.into(),
+        Origin::Variable(_) | Origin::Flag(_) | Origin::Managed(_) | Origin::Default => text.into(),
     }
 }
 

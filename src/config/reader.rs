@@ -80,10 +80,13 @@ impl<'a> Reader<'a> {
         let (text, origin) = self.scalar(path)?;
         let base = match &origin {
             Origin::File { path, .. } => path.parent().map(Path::to_path_buf),
-            Origin::Variable(_) | Origin::Flag(_) | Origin::Default => None,
+            Origin::Variable(_) | Origin::Flag(_) | Origin::Managed(_) | Origin::Default => None,
         };
         let problem = if text.is_empty() {
             Problem::new("the path is empty")
+        } else if matches!(origin, Origin::Managed(_)) && Path::new(&text).is_relative() {
+            // It would lead to whatever the directory has in which somebody starts us.
+            Problem::new("a policy names whole paths").hint("from the root on")
         } else if text.starts_with("~/") {
             Problem::new("~ is not expanded").hint(format!("write \"${{env:HOME}}{}\"", &text[1..]))
         } else {
@@ -119,6 +122,13 @@ impl<'a> Reader<'a> {
                 let problem = Problem::new("a plain-text secret in a file that others can read")
                     .hint(format!("chmod 600 {}, or \"${{file:/path}}\"", file.display()));
                 self.wrong(path, problem);
+            }
+            (Source::Literal(_), Origin::Managed(_)) => {
+                let problem = Problem::new("a plain-text secret in a policy that everybody can read");
+                self.wrong(
+                    path,
+                    problem.hint("\"${file:/path}\", password_command, or leave it out for hallpass login"),
+                );
             }
             (Source::File(file), _) => self.check_private(path, file),
             _ => {}

@@ -56,6 +56,7 @@ fn place(number: &str, origin: &Origin) -> String {
             let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
             format!("rule {number} at line {line} of {file}")
         }
+        Origin::Managed(_) => format!("rule {number} of the policy"),
         Origin::Variable(_) | Origin::Flag(_) | Origin::Default => format!("rule {number}"),
     }
 }

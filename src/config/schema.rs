@@ -8,6 +8,7 @@ use super::keys;
 use super::layer::{Layer, Value};
 use super::load::{Files, Inputs, Loaded, load};
 use super::mistake::{Mistakes, Origin};
+use super::policy::PolicyPlace;
 use super::upstreams::{CANONICALIZE, CHANNEL_BINDINGS};
 use super::{Environment, show};
 
@@ -117,6 +118,11 @@ fn shape(key: &str) -> Option<Shape> {
         | "audit.to" => Shape::Text,
         _ => return None,
     })
+}
+
+/// Whether the key is true or false.
+pub(super) fn is_switch(path: &[&str]) -> bool {
+    keys::pattern(path).and_then(shape).is_some_and(|shape| matches!(shape, Shape::Switch))
 }
 
 impl Shape {
@@ -230,7 +236,12 @@ impl Defaults {
         {
             flags.set(&path, Value::Text(text.into()), origin.clone());
         }
-        let loaded = load(&Inputs { files: Files::Nothing, environment: Environment::default(), flags })?;
+        let loaded = load(&Inputs {
+            files: Files::Nothing,
+            environment: Environment::default(),
+            flags,
+            policy: PolicyPlace::Nowhere,
+        })?;
         let shown = toml::from_str(&show::toml(&loaded)).unwrap_or_default();
         Ok(Self { loaded, shown })
     }

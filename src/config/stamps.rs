@@ -7,10 +7,15 @@ use std::time::SystemTime;
 
 use super::Inputs;
 use super::load::candidates;
+use super::policy::Statement;
 
 /// Equal as long as nobody touched a file. No order in time is made of it: clocks jump.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stamps(Vec<Option<Stamp>>);
+pub struct Stamps {
+    files: Vec<Option<Stamp>>,
+    /// What the policy says, whole: a registry has no stamps, and a policy is small.
+    policy: Vec<Statement>,
+}
 
 /// A file that is renamed over another one was created at another time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +29,7 @@ impl Inputs {
     /// Of all files that would be read, those included that are not there. Blocks as little as a file system can.
     pub fn stamps(&self) -> Stamps {
         let paths: Vec<PathBuf> = candidates(&self.files).into_iter().map(|(path, _)| path).collect();
-        Stamps(paths.iter().map(|path| stamp(path)).collect())
+        Stamps { files: paths.iter().map(|path| stamp(path)).collect(), policy: self.policy.statements() }
     }
 }
 
@@ -32,8 +37,16 @@ impl Stamps {
     /// There is nothing left in a file that held something `before`.
     pub fn have_emptied_since(&self, before: &Self) -> bool {
         let length = |stamp: &Option<Stamp>| stamp.as_ref().map(|stamp| stamp.length);
-        let pairs = before.0.iter().zip(&self.0);
-        pairs.into_iter().any(|(before, now)| length(before) > Some(0) && length(now) == Some(0))
+        let mut pairs = before.files.iter().zip(&self.files);
+        let has_emptied = pairs.any(|(before, now)| length(before) > Some(0) && length(now) == Some(0));
+        // Else a policy that is being written would unlock everything for a moment.
+        has_emptied || before.policy.iter().any(|said| !said.is_blank() && self.says_nothing_at(&said.place()))
+    }
+}
+
+impl Stamps {
+    fn says_nothing_at(&self, place: &str) -> bool {
+        self.policy.iter().any(|now| now.is_blank() && now.place() == place)
     }
 }
 
@@ -45,14 +58,15 @@ fn stamp(path: &Path) -> Option<Stamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, Files, Layer};
+    use crate::config::{Environment, Files, Layer, PolicyPlace};
 
     #[test]
     fn whatever_is_done_to_a_file_shows() {
         let directory = tempfile::tempdir().unwrap();
         let (machine, user) = (directory.path().join("machine"), directory.path().join("user"));
         let files = Files::Standard { machine, user: Some(user.clone()) };
-        let inputs = Inputs { files, environment: Environment::default(), flags: Layer::default() };
+        let policy = PolicyPlace::Nowhere;
+        let inputs = Inputs { files, environment: Environment::default(), flags: Layer::default(), policy };
         let write = |path: &Path, text: &str| fs::write(path, text).unwrap();
         let mut seen = vec![inputs.stamps()];
         let mut must_differ = |what: &str| {

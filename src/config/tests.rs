@@ -22,7 +22,7 @@ fn written(text: &str) -> (TempDir, PathBuf) {
 
 fn inputs(files: Files, environment: &[(&str, &str)]) -> Inputs {
     let environment = Environment::from_pairs(environment.iter().copied());
-    Inputs { files, environment, flags: Layer::default() }
+    Inputs { files, environment, flags: Layer::default(), policy: PolicyPlace::Nowhere }
 }
 
 fn load_with(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, Mistakes> {

@@ -18,6 +18,13 @@ pub fn others_may_write(path: &Path) -> bool {
     open(path) || path.parent().is_some_and(open)
 }
 
+/// The same where whoever runs the program counts as another, too.
+pub fn others_than_root_may_write(path: &Path) -> bool {
+    let open =
+        |path: &Path| fs::metadata(path).is_ok_and(|found| is_open(found.uid(), found.gid(), found.mode(), ROOT));
+    open(path) || path.parent().is_some_and(open)
+}
+
 fn is_open(owner: u32, group: u32, mode: u32, ourselves: u32) -> bool {
     let by_owner = owner != ROOT && owner != ourselves;
     let by_group = mode & WRITE_BY_GROUP != 0 && group != ROOT;

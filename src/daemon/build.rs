@@ -344,7 +344,7 @@ mod tests {
     use super::*;
     use crate::address::{Endpoint, Protocol, Target};
     use crate::auth::{Mechanisms, Start};
-    use crate::config::{Environment, Files, Inputs, Layer, load};
+    use crate::config::{Environment, Files, Inputs, Layer, PolicyPlace, load};
 
     fn config(patterns: &str) -> Config {
         let directory = tempfile::tempdir().unwrap();
@@ -355,7 +355,12 @@ mod tests {
              [credentials.bob]\nuser = 'CORP\\bob'\npassword_command = [\"true\"]\n"
         );
         std::fs::write(&path, text).unwrap();
-        let inputs = Inputs { files: Files::Only(path), environment: Environment::default(), flags: Layer::default() };
+        let inputs = Inputs {
+            files: Files::Only(path),
+            environment: Environment::default(),
+            flags: Layer::default(),
+            policy: PolicyPlace::Nowhere,
+        };
         load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0)).config
     }
 

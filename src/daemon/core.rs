@@ -138,7 +138,7 @@ fn asks_alike(one: &Config, other: &Config) -> bool {
 mod tests {
     use super::*;
     use crate::audit::Audit;
-    use crate::config::{Environment, Files, Inputs, Layer, load};
+    use crate::config::{Environment, Files, Inputs, Layer, PolicyPlace, load};
     use crate::route::profile::Choice;
 
     fn config(text: &str) -> Config {
@@ -146,7 +146,12 @@ mod tests {
         let path = directory.path().join("hallpass.toml");
         let upstream = "[upstreams.u]\nurl = \"http://u.test:1\"\n";
         std::fs::write(&path, format!("{text}\n{upstream}")).unwrap();
-        let inputs = Inputs { files: Files::Only(path), environment: Environment::default(), flags: Layer::default() };
+        let inputs = Inputs {
+            files: Files::Only(path),
+            environment: Environment::default(),
+            flags: Layer::default(),
+            policy: PolicyPlace::Nowhere,
+        };
         load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0)).config
     }
 

@@ -294,7 +294,7 @@ async fn sweep(live: Arc<Live>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, Files, Inputs, Layer, load};
+    use crate::config::{Environment, Files, Inputs, Layer, PolicyPlace, load};
     use crate::proxy::Wanted;
 
     #[tokio::test]
@@ -305,7 +305,12 @@ mod tests {
                     [[listeners]]\ninterface = \"lo\"\nport = 1080\n\
                     [[tunnels]]\nlisten = \"127.0.0.1:8025\"\ntarget = \"mail.test:25\"\n";
         std::fs::write(&path, text).unwrap();
-        let inputs = Inputs { files: Files::Only(path), environment: Environment::default(), flags: Layer::default() };
+        let inputs = Inputs {
+            files: Files::Only(path),
+            environment: Environment::default(),
+            flags: Layer::default(),
+            policy: PolicyPlace::Nowhere,
+        };
         let config = load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0)).config;
         let proxy = survey(&config).await.unwrap();
         for (asked, reason) in [

@@ -143,7 +143,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::{Environment, Files, Inputs, Layer, load};
+    use crate::config::{Environment, Files, Inputs, Layer, PolicyPlace, load};
     use crate::doctor::State;
 
     #[test]
@@ -151,8 +151,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("hallpass.toml");
         std::fs::write(&path, "").unwrap();
-        let inputs =
-            Inputs { files: Files::Only(path.clone()), environment: Environment::default(), flags: Layer::default() };
+        let inputs = Inputs {
+            files: Files::Only(path.clone()),
+            environment: Environment::default(),
+            flags: Layer::default(),
+            policy: PolicyPlace::Nowhere,
+        };
         let config = load(&inputs).unwrap().config;
         let addr = "127.0.0.1:3128".parse().unwrap();
         let page = |files: Value, loaded: &str, problem: Value| {

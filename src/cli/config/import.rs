@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::place;
 use crate::cli::output;
 use crate::config::import::{self, Imported, Tool};
-use crate::config::{self, Environment, Files, Inputs, Layer, Mistake, Mistakes};
+use crate::config::{self, Environment, Files, Inputs, Layer, Mistake, Mistakes, PolicyPlace};
 
 #[derive(Debug, Args)]
 pub struct Import {
@@ -102,7 +102,12 @@ fn checked(imported: &Imported) -> anyhow::Result<String> {
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let path = directory.path().join("hallpass.toml");
     config::write_private(&path, &draft, false).context("cannot write a temporary file")?;
-    let inputs = Inputs { files: Files::Only(path), environment: Environment::default(), flags: Layer::default() };
+    let inputs = Inputs {
+        files: Files::Only(path),
+        environment: Environment::default(),
+        flags: Layer::default(),
+        policy: PolicyPlace::Nowhere,
+    };
     let loaded = config::load(&inputs).map_err(|mistakes| does_not_fit(&mistakes))?;
     let profiles = place::office_and_home(&loaded.config);
     let parts = [settings.top(), place::TEMPLATE.into(), settings.tables(), profiles];

@@ -9,7 +9,7 @@ use clap::Args;
 use super::{DemoOptions, RelayWish, demo, offer};
 use crate::auth::{Scheme, UnknownScheme};
 use crate::cli::output;
-use crate::config::{self, AuditTo, Environment, Files, Inputs, Layer};
+use crate::config::{self, AuditTo, Environment, Files, Inputs, Layer, PolicyPlace};
 use crate::daemon::Daemon;
 use crate::process;
 
@@ -49,7 +49,12 @@ pub async fn start_relay(wish: RelayWish) -> anyhow::Result<(SocketAddr, Daemon)
         ("HALLPASS_PASSWORD", wish.password.expose()),
         ("HALLPASS_SCHEME", &wish.scheme.token().to_lowercase()),
     ]);
-    let mut loaded = config::load(&Inputs { files: Files::Nothing, environment, flags: Layer::default() })?;
+    let mut loaded = config::load(&Inputs {
+        files: Files::Nothing,
+        environment,
+        flags: Layer::default(),
+        policy: PolicyPlace::Nowhere,
+    })?;
     // Its records would run through the story.
     loaded.config.audit.to = AuditTo::Off;
     let daemon = Daemon::start(&loaded.config)?;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use hallpass::config::{Config, Environment, Files, Inputs, Layer, Loaded, Mistakes, Origin, load};
+use hallpass::config::{Config, Environment, Files, Inputs, Layer, Loaded, Mistakes, Origin, PolicyPlace, load};
 use hallpass::credential::Source;
 use tempfile::TempDir;
 
@@ -48,7 +48,7 @@ fn loaded(text: &str) -> Result<Loaded, Mistakes> {
 
 fn inputs(path: &Path) -> Inputs {
     let environment = Environment::from_pairs([("HOME", "/nonexistent"), ("PW", "hunter2-of-the-environment")]);
-    Inputs { files: Files::Only(path.into()), environment, flags: Layer::default() }
+    Inputs { files: Files::Only(path.into()), environment, flags: Layer::default(), policy: PolicyPlace::Nowhere }
 }
 
 fn shown_means_the_same(first: &Loaded, text: &str) {

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hallpass::config::{Config, Environment, Files, Inputs, Layer, load};
+use hallpass::config::{Config, Environment, Files, Inputs, Layer, PolicyPlace, load};
 use hallpass::daemon::{Daemon, StartError};
 use hallpass::practice::{
     Account, Accounts, CorporateProxy, Gate, Logons, Names, Offer, Origin, OriginOptions, Place, ProxyOptions, Tls,
@@ -121,7 +121,8 @@ impl RelayPlan {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let environment = Environment::from_pairs(variables);
-        let inputs = Inputs { files: Files::Only(path), environment, flags: Layer::default() };
+        let inputs =
+            Inputs { files: Files::Only(path), environment, flags: Layer::default(), policy: PolicyPlace::Nowhere };
         let mut config = load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0)).config;
         config.splices = !self.copies && std::env::var_os("HALLPASS_SPLICE").is_none_or(|splice| splice != "off");
         config

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::{Scheme, User};
 use crate::cli::flags::Flags;
-use crate::config::{self, Config, Environment, Files, Inputs, Layer, Loaded, Mistakes, Origin, Value};
+use crate::config::{self, Config, Environment, Files, Inputs, Layer, Loaded, Mistakes, Origin, PolicyPlace, Value};
 use crate::credential::Source;
 use crate::route::no_proxy::NoProxy;
 use crate::secret::Secret;
@@ -82,6 +82,7 @@ impl Draft {
             files: Files::Nothing,
             environment: Environment::of_process().of_others(),
             flags: self.layer.clone(),
+            policy: PolicyPlace::Nowhere,
         };
         config::load(&inputs)
     }
