@@ -600,3 +600,47 @@ fn what_is_silent_on_the_relays_port_is_waited_for_a_few_seconds() {
     assert!(status.error.contains("does not answer within 3 s"), "{}", status.error);
     assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_tries_shows_the_password_once_and_its_exit_code_says_what_became_of_it() {
+    let newcomer = Newcomer::new();
+    let office = Office::of(&newcomer, &[Offer::Ntlm]).await;
+    let flags = ["--no-config", "--upstream", &office.address(), "--user", &newcomer.user];
+    let check = |password: &str, more: &[&str]| {
+        let mut command = newcomer.hallpass(&[&["config", "check"], &flags[..], more].concat());
+        said(command.env("HALLPASS_PASSWORD", password), "")
+    };
+    let without = check("wrong", &[]);
+    assert_eq!(
+        (without.code, office.logons()),
+        (Some(0), (0, 0)),
+        "nothing is sent unless asked for: {}",
+        without.error
+    );
+
+    let good = check(PASSWORD, &["--try"]);
+    assert_eq!((good.code, office.logons()), (Some(0), (1, 0)), "{}", good.error);
+    assert!(good.out.contains("It works: ") && good.out.contains("to api.anthropic.com:443 (NTLM)"), "{}", good.out);
+
+    let bad = check("wrong", &["--try", "www.anthropic.com:443"]);
+    assert_eq!((bad.code, office.logons()), (Some(1), (1, 1)), "{}", bad.out);
+    assert!(bad.error.contains(&format!("did not accept the password of {} (NTLM)", newcomer.user)), "{}", bad.error);
+    let again = check("wrong", &["--try"]);
+    assert_eq!((again.code, office.logons()), (Some(1), (1, 1)), "the record of the first trial counts");
+    assert!(again.error.contains("Nothing was tried"), "{}", again.error);
+    assert!(![good.out, bad.error, again.error].concat().contains(PASSWORD));
+
+    let forbidden = check(PASSWORD, &["--try", "denied.anthropic.com:443"]);
+    assert_eq!(forbidden.code, Some(0), "the password is good: {}", forbidden.error);
+    assert!(forbidden.out.contains("but this target is forbidden (403)"), "{}", forbidden.out);
+
+    let direct = check(PASSWORD, &["--no-proxy", "anthropic.com", "--try"]);
+    assert_eq!(direct.code, Some(1), "{}", direct.out);
+    assert!(direct.error.contains("No proxy was tried"), "{}", direct.error);
+    drop(office);
+    let gone = check(PASSWORD, &["--try"]);
+    assert_eq!(gone.code, Some(1), "{}", gone.out);
+    assert!(gone.error.contains("cannot be used"), "{}", gone.error);
+    let mistaken = check(PASSWORD, &["--grace", "5", "--try"]);
+    assert_eq!(mistaken.code, Some(2), "{}", mistaken.error);
+}

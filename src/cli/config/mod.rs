@@ -5,15 +5,15 @@ mod init;
 mod place;
 mod schema;
 mod show;
+mod trial;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::flags::Flags;
 use super::output;
-use crate::config::{self, Config, Loaded};
+use crate::config::{Config, Loaded};
 use crate::credential::Source;
 
 #[derive(Debug, Subcommand)]
@@ -33,8 +33,10 @@ pub enum Command {
     #[command(after_help = "Example:\n  hallpass config show --config hallpass.toml")]
     Show(show::Show),
     /// Say everything that is wrong with the configuration.
-    #[command(after_help = "Example:\n  hallpass config check --config hallpass.toml")]
-    Check(Flags),
+    #[command(after_help = "Examples:\n  \
+        hallpass config check --config hallpass.toml\n  \
+        hallpass config check --try example.com:443")]
+    Check(trial::Check),
     /// Print the JSON Schema of hallpass.toml, by which editors complete and check it.
     #[command(after_help = "Example:\n  \
         hallpass config schema > hallpass.schema.json\n\n\
@@ -47,7 +49,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Init(arguments) => return init::run(&arguments),
         Command::Import(arguments) => import::run(&arguments)?,
         Command::Show(arguments) => show::run(&arguments)?,
-        Command::Check(flags) => check(&config::load(&flags.inputs())?),
+        Command::Check(arguments) => return trial::run(&arguments),
         Command::Schema => schema::run()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -58,10 +58,9 @@ pub fn judge(trial: &Trial, target: &Target, account: &Account) -> (Outcome, Str
             format!("It works: {hop} let us through to {target} and asked for no log-in."),
         ),
         Trial::Answered { hop, scheme, status } => answered(&hop.to_string(), *scheme, *status, target, account),
-        Trial::Direct(why) => (
-            Outcome::Direct,
-            format!("No proxy was tried: {target} is reached directly ({why}). --try-target names another target."),
-        ),
+        Trial::Direct(why) => {
+            (Outcome::Direct, format!("No proxy was tried: {target} is reached directly ({why}). Try another target."))
+        }
         Trial::NoWay(why) => (Outcome::OutOfReach, format!("There is no way to {target}: {why}.")),
         Trial::Failed(error) => failed(error, account),
     }

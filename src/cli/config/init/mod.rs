@@ -1,6 +1,6 @@
 //! `hallpass config init`: looks around, asks what it cannot find, tries it, and writes a configuration file.
 
-mod attempt;
+pub(super) mod attempt;
 mod closing;
 mod dialog;
 mod draft;
@@ -26,7 +26,10 @@ use crate::process;
 use dialog::{Dialog, Keep, Settled};
 
 /// What a trial found out about a secret is written down a little later.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Where nothing else is named: what most people want the proxy for.
+pub(super) const TRY_TARGET: &str = "api.anthropic.com:443";
 
 #[derive(Debug, Args)]
 pub struct Init {
@@ -39,7 +42,7 @@ pub struct Init {
     #[arg(long)]
     no_try: bool,
     /// The tunnel by which it is tried.
-    #[arg(long, value_name = "HOST:PORT", default_value = "api.anthropic.com:443", value_parser = target)]
+    #[arg(long, value_name = "HOST:PORT", default_value = TRY_TARGET, value_parser = target)]
     try_target: Target,
     /// Read the password from stdin, one line, and never ask.
     #[arg(long)]
@@ -49,7 +52,7 @@ pub struct Init {
     template: bool,
 }
 
-fn target(text: &str) -> Result<Target, AddressError> {
+pub(super) fn target(text: &str) -> Result<Target, AddressError> {
     Target::parse(text, Some(443))
 }
 
