@@ -695,3 +695,73 @@ fn a_clock_that_jumps_by_years_harms_nothing() {
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(2), "{took:?}");
 }
+
+/// The status of the answer to whoever shows this token.
+fn with_token(addr: SocketAddr, token: &str) -> u16 {
+    let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let login = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("x:{token}"));
+    let (_, answer) = ask(addr, &format!("CONNECT {at} HTTP/1.1\r\nProxy-Authorization: Basic {login}\r\n\r\n"));
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_token_is_replaced_without_a_restart_and_the_former_one_counts_as_long_as_it_stands_beside_it() {
+    let home = tempfile::tempdir().unwrap();
+    let token = home.path().join("token");
+    let put = |text: &str| {
+        let new = home.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        fs::rename(&new, &token).unwrap();
+    };
+    put("first\n");
+    let config = format!("{ANYWHERE}[access]\nusers = \"any\"\ntoken = \"${{file:{}}}\"\n", token.display());
+    let mut serving = Serving::start(&config);
+    let addr = serving.addr();
+    // 502: it was let in, and nobody listens where it wants to go.
+    assert_eq!((with_token(addr, "first"), with_token(addr, "second")), (502, 407));
+    put("second\nfirst\n");
+    until("the second token is known", || with_token(addr, "second") == 502);
+    assert_eq!(with_token(addr, "first"), 502);
+    put("second\n");
+    until("the first token is unknown", || with_token(addr, "first") == 407);
+    assert_eq!((with_token(addr, "second"), with_token(addr, "")), (502, 407));
+    serving.says("a file of the configuration, or one that it names, has changed");
+    serving.says("reloaded");
+    serving.signal("TERM");
+    assert_eq!(serving.end().0, Some(0));
+}
+
+fn is_ready(addr: SocketAddr) -> bool {
+    let (_, answer) = ask(addr, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    answer.starts_with("HTTP/1.1 200 ")
+}
+
+#[test]
+fn whoever_leaves_says_so_and_lets_clients_in_until_balancers_have_noticed() {
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connect = format!("CONNECT {} HTTP/1.1\r\n\r\n", target.local_addr().unwrap());
+    let mut serving = Serving::start(&format!("{ANYWHERE}drain_delay = \"60s\"\ngrace = \"60s\"\n"));
+    let addr = serving.addr();
+    assert!(is_ready(addr));
+    serving.signal("TERM");
+    serving.says("clients are still let in for 60 s");
+    assert!(!is_ready(addr));
+    let (_tunnel, answer) = ask(addr, &connect);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    serving.signal("TERM");
+    let (code, took) = serving.end();
+    assert_eq!(code, Some(0));
+    assert!(took < PATIENCE, "a second signal cuts both times short: {took:?}");
+
+    let mut serving = Serving::start(&format!("{ANYWHERE}drain_delay = \"300ms\"\ngrace = \"60s\"\n"));
+    let addr = serving.addr();
+    let (mut client, _) = ask(addr, &connect);
+    serving.signal("TERM");
+    until("nobody is let in any more", || TcpStream::connect(addr).is_err());
+    client.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    let cut = client.read(&mut [0]).unwrap_err().kind();
+    assert_eq!(cut, std::io::ErrorKind::WouldBlock, "the tunnel has its grace after that");
+    serving.signal("TERM");
+    assert_eq!(serving.end().0, Some(0));
+}

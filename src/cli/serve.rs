@@ -24,8 +24,9 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     leave_no_core();
     let inputs = flags.inputs();
-    let files = ConfigFiles::new(inputs.clone());
+    let mut files = ConfigFiles::new(inputs.clone());
     let loaded = config::load(&inputs)?;
+    files.follow(&loaded.config);
     let lines = Arc::new(Lines::new("lines of the log"));
     lines.switch(lines.prepare(&Sink::Stderr).context("cannot start the log")?);
     let log = start_log(&loaded.config, lines.clone());
@@ -93,10 +94,12 @@ async fn serve(mut files: ConfigFiles, loaded: &Loaded, log: &Log, lines: &Arc<L
                 }
             },
             () = files.changed() => {
-                tracing::info!("a file of the configuration has changed");
-                match files.load_when_whole().await {
+                tracing::info!("a file of the configuration, or one that it names, has changed");
+                let read = files.load_when_whole().await;
+                let renewed = files.take_renewed();
+                match read {
                     // An editor that saves what nobody changed costs no ticket and no connection.
-                    Ok(same) if same.config == *daemon.config() => daemon.reject(Vec::new()),
+                    Ok(same) if !renewed && same.config == *daemon.config() => daemon.reject(Vec::new()),
                     read => reload(&mut daemon, read, log, run_file.as_ref()),
                 }
             }

@@ -24,6 +24,7 @@ pub fn read(reader: &mut Reader<'_>) -> Access {
         users: users(reader),
         token: token(reader, &["access", "token"]),
         allow: reader.list(&["access", "allow"], value::network).unwrap_or_default(),
+        metrics: reader.list(&["access", "metrics"], value::network).unwrap_or_default(),
     }
 }
 

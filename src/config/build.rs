@@ -10,7 +10,7 @@ use super::mistake::Problem;
 use super::reader::Reader;
 use super::{
     Audit, AuditTo, Config, ConnectPort80, DEFAULT_AUDIT_KEEP, DEFAULT_AUDIT_MAX_AGE, DEFAULT_AUDIT_MAX_SIZE,
-    DEFAULT_CONNECT_TIMEOUT, DEFAULT_GRACE, DEFAULT_HALF_CLOSE_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT,
+    DEFAULT_CONNECT_TIMEOUT, DEFAULT_DRAIN_DELAY, DEFAULT_GRACE, DEFAULT_HALF_CLOSE_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT,
     DEFAULT_HEAD_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_KEEPALIVE, DEFAULT_LISTEN, DEFAULT_MAX_CLIENTS,
     DEFAULT_MAX_HEAD, DEFAULT_WARM_HANDSHAKES, Level, Log, LogFormat, Profile, ProfileChoice, Routing, Upstream,
     admission, auto_port, credentials, keys, listeners, no_proxy, pac, profiles, rules, tunnels, upstreams, value,
@@ -84,6 +84,7 @@ pub fn build(reader: &mut Reader<'_>, files: Vec<PathBuf>, state_directory: Opti
             .unwrap_or(DirectFallback::PacUnreachable),
         pac: pac::settings(reader),
         grace: reader.parsed(&["grace"], value::duration).unwrap_or(DEFAULT_GRACE),
+        drain_delay: reader.parsed(&["drain_delay"], value::duration).unwrap_or(DEFAULT_DRAIN_DELAY),
         connect_timeout: reader.parsed(&["connect_timeout"], timeout).unwrap_or(DEFAULT_CONNECT_TIMEOUT),
         handshake_timeout: reader.parsed(&["handshake_timeout"], timeout).unwrap_or(DEFAULT_HANDSHAKE_TIMEOUT),
         head_timeout: reader.parsed(&["head_timeout"], timeout).unwrap_or(DEFAULT_HEAD_TIMEOUT),

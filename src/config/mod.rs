@@ -64,7 +64,7 @@ pub use mistake::{Mistake, Mistakes, Origin, Problem};
 pub use places::{state_directory, user_file};
 pub use policy::{Key as RegistryKey, PolicyPlace, RegistryValue, Statement};
 pub use schema::schema;
-pub use stamps::Stamps;
+pub use stamps::{Stamps, version};
 
 use access::{create_private, others_may_write, others_than_root_may_write};
 use places::machine_file;
@@ -89,6 +89,8 @@ pub const DEFAULT_LISTEN: [SocketAddr; 2] = [
 ];
 /// How long tunnels may live on after SIGTERM.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+/// How long, after SIGTERM, clients are still let in while `/readyz` says that they should go elsewhere.
+pub const DEFAULT_DRAIN_DELAY: Duration = Duration::ZERO;
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// All legs with one upstream.
 pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -145,6 +147,8 @@ pub struct Config {
     pub direct_fallback: DirectFallback,
     pub pac: PacSettings,
     pub grace: Duration,
+    /// What a balancer needs to notice that we are leaving.
+    pub drain_delay: Duration,
     pub connect_timeout: Duration,
     pub handshake_timeout: Duration,
     pub head_timeout: Duration,
@@ -263,6 +267,8 @@ pub struct Access {
     pub token: Option<Source>,
     /// Networks whose clients may come by addresses of `listen` and of tunnels beyond loopback.
     pub allow: Vec<IpNet>,
+    /// Networks that may read `/metrics` there, whether their clients may use the relay or not.
+    pub metrics: Vec<IpNet>,
 }
 
 /// Users of this machine.

@@ -54,7 +54,7 @@ fn shape(key: &str) -> Option<Shape> {
     };
     Some(match key {
         "listen" => list(Shape::Either(vec![port(), Shape::Text])),
-        "grace" => Shape::Duration,
+        "grace" | "drain_delay" => Shape::Duration,
         "connect_timeout" | "handshake_timeout" | "head_timeout" | "half_close_timeout" => Shape::Duration,
         "idle_timeout" | "keepalive" | "audit.max_age" => Shape::DurationOrOff,
         "pac.refresh" | "pac.timeout" => Shape::Duration,
@@ -84,6 +84,7 @@ fn shape(key: &str) -> Option<Shape> {
         | "never_direct"
         | "no_proxy"
         | "access.allow"
+        | "access.metrics"
         | "rules.#.hosts"
         | "rules.#.cidr"
         | "rules.#.programs"

@@ -78,6 +78,7 @@ impl<'a> Out<'a> {
         let or_off = |duration: Option<_>| text(duration.map_or_else(|| "off".into(), show_duration));
         self.put(&["listen"], if config.listen_auto { text("auto") } else { list(&config.listen) });
         self.put(&["grace"], time(config.grace));
+        self.put(&["drain_delay"], time(config.drain_delay));
         self.put(&["connect_timeout"], time(config.connect_timeout));
         self.put(&["handshake_timeout"], time(config.handshake_timeout));
         self.put(&["head_timeout"], time(config.head_timeout));
@@ -115,6 +116,7 @@ impl<'a> Out<'a> {
             self.secret(&["access", "token"], token);
         }
         self.put(&["access", "allow"], list(&access.allow));
+        self.put(&["access", "metrics"], list(&access.metrics));
     }
 
     fn ways_in(&mut self, config: &Config) {

@@ -2,12 +2,15 @@
 //! has appeared where none was.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::Inputs;
 use super::load::candidates;
 use super::policy::Statement;
+use super::{Config, Credential, Inputs};
+use crate::credential::Source;
 
 /// Equal as long as nobody touched a file. No order in time is made of it: clocks jump.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub struct Stamps {
 }
 
 /// A file that is renamed over another one was created at another time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Stamp {
     modified: Option<SystemTime>,
     created: Option<SystemTime>,
@@ -29,11 +32,16 @@ impl Inputs {
     /// Of all files that would be read, those included that are not there. Blocks as little as a file system can.
     pub fn stamps(&self) -> Stamps {
         let paths: Vec<PathBuf> = candidates(&self.files).into_iter().map(|(path, _)| path).collect();
-        Stamps { files: paths.iter().map(|path| stamp(path)).collect(), policy: self.policy.statements() }
+        Stamps { policy: self.policy.statements(), ..Stamps::of(&paths) }
     }
 }
 
 impl Stamps {
+    /// Of files that a configuration names.
+    pub fn of(paths: &[PathBuf]) -> Self {
+        Self { files: stamps(paths), policy: Vec::new() }
+    }
+
     /// There is nothing left in a file that held something `before`.
     pub fn have_emptied_since(&self, before: &Self) -> bool {
         let length = |stamp: &Option<Stamp>| stamp.as_ref().map(|stamp| stamp.length);
@@ -48,6 +56,39 @@ impl Stamps {
     fn says_nothing_at(&self, place: &str) -> bool {
         self.policy.iter().any(|now| now.is_blank() && now.place() == place)
     }
+}
+
+/// A number that is another one once somebody has touched one of the files. Blocks as `stamps` does.
+pub fn version(paths: &[PathBuf]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    stamps(paths).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Config {
+    /// Besides the configuration itself: what is read once and kept for as long as the configuration counts.
+    pub fn named_files(&self) -> Vec<PathBuf> {
+        let tokens = iter::once(&self.access.token).chain(self.listeners.iter().map(|listener| &listener.token));
+        let mut files: Vec<PathBuf> = tokens.flatten().filter_map(Source::file).collect();
+        files.extend(self.credentials.iter().flat_map(|credential| credential.files()));
+        for upstream in &self.upstreams {
+            let client = upstream.client.iter().flat_map(|client| [&client.certificate, &client.key]);
+            files.extend(upstream.ca_file.iter().chain(client).cloned());
+        }
+        files
+    }
+}
+
+impl Credential {
+    /// That hold its secrets.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let sources = [&self.secret, &self.nt_hash].into_iter().flatten();
+        sources.filter_map(Source::file).chain(self.keytab.clone()).collect()
+    }
+}
+
+fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {
+    paths.iter().map(|path| stamp(path)).collect()
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {

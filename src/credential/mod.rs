@@ -95,6 +95,15 @@ impl Source {
         Ok(secret)
     }
 
+    /// The file that holds it, if one does.
+    pub fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(path.clone()),
+            Self::Systemd { name, directory } => systemd_file(name, directory.as_deref()).ok(),
+            Self::Literal(_) | Self::Variable { .. } | Self::Command(_) | Self::Store(_) => None,
+        }
+    }
+
     fn read_file(&self, path: &Path) -> Result<Secret, SecretError> {
         let failed = |cause| SecretError::File { path: path.into(), cause };
         let file = File::open(path).map_err(failed)?;

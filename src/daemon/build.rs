@@ -1,6 +1,7 @@
 //! A valid configuration → everything a request needs.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -15,7 +16,7 @@ use crate::audit::Audit;
 use crate::auth::Scheme;
 use crate::config::{self, Config, ConnectPort80, Credential};
 use crate::credential::Source;
-use crate::mechanism::{Account, Canonicalize, Grant, Identities, Outside, ReadSecret, Recipient, Settings};
+use crate::mechanism::{Account, Canonicalize, Grant, Identities, Outside, ReadSecret, Recipient, Settings, Version};
 use crate::proxy::{Proxy, Standing, Tally, is_this_machine};
 use crate::relay;
 use crate::resolver;
@@ -314,6 +315,7 @@ fn settings(credential: &Credential, domain: Option<String>) -> Settings {
         password: reader(credential.secret.as_ref()),
         nt_hash: reader(credential.nt_hash.as_ref()),
         keytab: credential.keytab.clone(),
+        version: version(credential.files()),
         realm: credential.realm.clone(),
         kdc: credential.kdc.clone(),
         domain,
@@ -324,6 +326,11 @@ fn settings(credential: &Credential, domain: Option<String>) -> Settings {
 fn reader(source: Option<&Source>) -> ReadSecret {
     let source = source.cloned();
     Arc::new(move || source.as_ref().map(Source::read).transpose().map_err(|error| error.to_string()))
+}
+
+/// Nothing to look at is always the same.
+fn version(files: Vec<PathBuf>) -> Version {
+    Arc::new(move || config::version(&files))
 }
 
 fn own_address(listening: &Listening) -> OwnAddress {

@@ -19,6 +19,7 @@ mod ways;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -74,6 +75,7 @@ pub enum StartError {
 pub struct Daemon {
     ways: Arc<Mutex<Ways>>,
     grace: Duration,
+    drain_delay: Duration,
     kept: Kept,
     configuration: watch::Sender<Configuration>,
     core: Arc<Core>,
@@ -141,6 +143,7 @@ impl Daemon {
             replanned,
             following: tokio::spawn(lasting("the care for interfaces", follow)),
             grace: config.grace,
+            drain_delay: config.drain_delay,
             kept,
             configuration,
             core,
@@ -212,13 +215,16 @@ impl Daemon {
             None => self.kept.records.reopen(),
         }
         self.grace = config.grace;
+        self.drain_delay = config.drain_delay;
         self.reloaded.notify_one();
         Ok(())
     }
 
-    /// Closes the listening sockets, sends idle clients away, gives the rest the grace, ends. `hurry` cuts the
-    /// grace short.
+    /// Tells balancers to go elsewhere, closes the listening sockets, sends idle clients away, gives the rest the grace, ends.
+    /// `hurry` cuts all of that short.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
+        let mut hurry = pin!(hurry);
+        let grace = if self.leave(hurry.as_mut()).await { self.grace } else { Duration::ZERO };
         self.following.abort();
         let closing = lock(&self.ways).close_all();
         self.phase.send_replace(Phase::Draining);
@@ -228,8 +234,8 @@ impl Daemon {
         let mut clients = closing.clients().await;
         tokio::select! {
             () = all_gone(&mut clients) => {}
-            () = sleep(self.grace) => {}
-            () = hurry => {}
+            () = sleep(grace) => {}
+            () = hurry, if !grace.is_zero() => {}
         }
         self.phase.send_replace(Phase::Ending);
         self.core.live().end();
@@ -240,6 +246,21 @@ impl Daemon {
         let _ = self.following.await;
         let records = self.kept.records;
         let _ = tokio::task::spawn_blocking(move || records.finish(LAST_WORDS)).await;
+    }
+}
+
+impl Daemon {
+    /// Serves on until whoever sends clients here has seen that it should not. `false`: there is no time for that.
+    async fn leave(&self, hurry: Pin<&mut impl Future<Output = ()>>) -> bool {
+        if self.drain_delay.is_zero() {
+            return true;
+        }
+        tracing::info!("clients are still let in for {} s", self.drain_delay.as_secs_f64());
+        self.phase.send_replace(Phase::Leaving);
+        tokio::select! {
+            () = sleep(self.drain_delay) => true,
+            () = hurry => false,
+        }
     }
 }
 

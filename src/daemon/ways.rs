@@ -104,7 +104,8 @@ impl Plan {
         let config = &self.config;
         let door = |way, networks: Vec<IpNet>, interface: Option<String>, token: Option<Secret>| {
             let users = config.access.users.owners.as_deref().map(Into::into);
-            Arc::new(Door { way, users, networks, interface, token, owners: owners.clone() })
+            let metrics = config.access.metrics.clone();
+            Arc::new(Door { way, users, networks, interface, token, metrics, owners: owners.clone() })
         };
         let allow = || config.access.allow.clone();
         let mut groups =

@@ -20,6 +20,9 @@ use crate::secret::Secret;
 /// is for people and never holds the secret. May block (a command, a key store).
 pub type ReadSecret = Arc<dyn Fn() -> Result<Option<Secret>, String> + Send + Sync>;
 
+/// Differs once a file that the secrets of an account are read from is another one. May block.
+pub type Version = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 /// What the configuration says about an account.
 pub struct Settings {
     /// `None`: the identity that is already logged in.
@@ -27,6 +30,7 @@ pub struct Settings {
     pub password: ReadSecret,
     pub nt_hash: ReadSecret,
     pub keytab: Option<PathBuf>,
+    pub version: Version,
     /// The Kerberos realm, where it is neither in the user name nor in `krb5.conf`.
     pub realm: Option<String>,
     /// KDCs of that realm, instead of those that `krb5.conf` and DNS name.
@@ -45,6 +49,7 @@ impl Default for Settings {
             password: nothing.clone(),
             nt_hash: nothing,
             keytab: None,
+            version: Arc::new(|| 0),
             realm: None,
             kdc: Vec::new(),
             domain: None,
@@ -61,6 +66,9 @@ pub struct Account {
     keytab: Option<PathBuf>,
     name: AccountName,
     secrets: [Stored; 4],
+    version: Version,
+    /// Of the files, when what is kept was read.
+    seen: Mutex<Option<u64>>,
     digests: Mutex<HashMap<Endpoint, Session>>,
     /// How often a person had asked for a fresh start when what is kept was read.
     generation: Mutex<u64>,
@@ -77,7 +85,7 @@ pub(super) enum Kind {
 
 impl Account {
     pub fn new(settings: Settings) -> Self {
-        let Settings { user, password, nt_hash, keytab, realm, kdc, domain, apart } = settings;
+        let Settings { user, password, nt_hash, keytab, version, realm, kdc, domain, apart } = settings;
         let name = match (&user, &keytab) {
             (Some(user), _) => AccountName::of_user(user, realm.as_deref().or(domain.as_deref())),
             (None, Some(keytab)) => AccountName::of_keytab(&keytab.display().to_string()),
@@ -101,6 +109,8 @@ impl Account {
                 None => name,
             },
             secrets,
+            version,
+            seen: Mutex::default(),
             digests: Mutex::default(),
             generation: Mutex::default(),
         }
@@ -114,6 +124,26 @@ impl Account {
             self.secrets.iter().for_each(Stored::forget);
             self.tickets.forget();
         }
+    }
+
+    /// A file that is being written cannot be read, or holds something else a moment later: so what is kept stays until
+    /// all that was changed is read.
+    fn freshen(&self) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = (self.version)();
+        if *seen == Some(version) {
+            return;
+        }
+        if seen.is_some() {
+            for stored in &self.secrets {
+                let before = stored.known();
+                let Ok(now) = before.as_ref().map_or(Ok(None), |_| stored.get_anew()) else { return };
+                if now != before {
+                    self.tickets.forget();
+                }
+            }
+        }
+        *seen = Some(version);
     }
 
     pub(super) fn digest(&self, upstream: &Endpoint, client_nonce: &ClientNonce) -> Session {
@@ -190,6 +220,10 @@ impl Stake for AccountStake {
             self.account.tickets.forget();
         }
         Ok(proof)
+    }
+
+    fn freshen(&self) {
+        self.account.freshen();
     }
 
     fn renew(&self, generation: u64) {
@@ -329,6 +363,34 @@ mod tests {
         let stake = AccountStake::new(&made, &[Kind::Password]);
         assert!(stake.read().is_ok());
         assert_eq!(stake.known(), None);
+    }
+
+    #[test]
+    fn another_file_is_read_before_what_was_read_is_used_again_and_half_of_one_loses_nothing() {
+        let file: Arc<Mutex<(u64, Result<&str, &str>)>> = Arc::new(Mutex::new((1, Ok("old"))));
+        let (read, looked_at) = (file.clone(), file.clone());
+        let reads = Arc::new(AtomicUsize::new(0));
+        let counted = reads.clone();
+        let account = Account::new(Settings {
+            password: Arc::new(move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+                let content = read.lock().unwrap().1;
+                content.map(|text| Some(Secret::new(text))).map_err(str::to_string)
+            }),
+            version: Arc::new(move || looked_at.lock().unwrap().0),
+            ..Settings::default()
+        });
+        let stake = AccountStake::new(&Arc::new(account), &[Kind::Password]);
+        stake.freshen();
+        assert_eq!((stake.known(), stake.read()), (None, Ok(password("old"))), "nothing is read ahead");
+        stake.freshen();
+        assert_eq!(reads.load(Ordering::Relaxed), 1, "nobody touched it");
+        *file.lock().unwrap() = (2, Err("it is empty"));
+        stake.freshen();
+        assert_eq!(stake.known(), Some(password("old")));
+        *file.lock().unwrap() = (2, Ok("new"));
+        stake.freshen();
+        assert_eq!(stake.known(), Some(password("new")), "although its time is that of the half of it");
     }
 
     #[test]

@@ -38,7 +38,7 @@ use macos as ticket;
 #[cfg(windows)]
 use windows as ticket;
 
-pub use account::{Account, ReadSecret, Settings};
+pub use account::{Account, ReadSecret, Settings, Version};
 pub use recipient::{Pattern, Recipient};
 pub use service::{Canonicalize, UnknownCanonicalize};
 

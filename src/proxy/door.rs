@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 
 use super::{Problem, Way, faults};
 use crate::http1::Fields;
@@ -27,7 +27,10 @@ pub struct Door {
     pub networks: Vec<IpNet>,
     /// Where it is bound to an interface.
     pub interface: Option<String>,
+    /// One a line: clients of the former one have time to learn the next.
     pub token: Option<Secret>,
+    /// Those who may read figures by an address beyond loopback.
+    pub metrics: Vec<IpNet>,
     /// `Err`: the system does not say whose a connection is, and why not.
     pub owners: Result<Arc<Owners>, Arc<OwnerError>>,
 }
@@ -104,6 +107,11 @@ impl Door {
         })
     }
 
+    pub(super) fn shows_metrics_to(&self, addr: SocketAddr) -> bool {
+        let ip = addr.ip().to_canonical();
+        self.metrics.iter().any(|network| network.contains(&ip))
+    }
+
     /// Whether the client has shown the token, or none is wanted. Any user name will do; people also put the token in
     /// its place.
     pub(super) fn is_opened_by(&self, fields: &Fields) -> bool {
@@ -154,9 +162,10 @@ fn says(user: &[u8], password: &[u8], token: &Secret) -> bool {
     is(password, token) || (password.is_empty() && is(user, token))
 }
 
-/// Takes as long for a wrong one as for the right one of its length.
-fn is(shown: &[u8], token: &Secret) -> bool {
-    shown.ct_eq(token.expose().as_bytes()).into()
+/// Takes as long for a wrong one as for the right one of its length. An empty line is no token.
+fn is(shown: &[u8], tokens: &Secret) -> bool {
+    let tokens = tokens.expose().lines().filter(|token| !token.is_empty());
+    tokens.fold(Choice::from(0), |found, token| found | shown.ct_eq(token.as_bytes())).into()
 }
 
 #[cfg(test)]
@@ -170,6 +179,7 @@ mod tests {
             networks: networks.iter().map(|network| network.parse().unwrap()).collect(),
             interface: None,
             token: Some(Secret::new("t0ken")),
+            metrics: Vec::new(),
             owners: Err(Arc::new(OwnerError::Unsupported)),
         }
     }
@@ -202,6 +212,23 @@ mod tests {
         assert_eq!(door.stranger(&here, Some(&Err(OwnerError::Unsupported))), None);
         let stranger = door.stranger(&peer("192.0.2.7:1", "192.0.2.1:3128"), None);
         assert_eq!(stranger.map(|stranger| stranger.who), Some(Who::Address("192.0.2.7".parse().unwrap())));
+    }
+
+    #[test]
+    fn each_line_of_a_token_opens_and_an_empty_one_does_not() {
+        for (tokens, shown, opens) in [
+            ("new\nold", "new", true),
+            ("new\r\nold\r\n", "new", true),
+            ("new\n\nold", "old", true),
+            ("new\n\nold", "", false),
+            ("\n", "", false),
+            (" new \n", "new", false),
+            ("new\nold", "new\nold", false),
+            ("new\nold", "ne", false),
+        ] {
+            let door = Door { token: Some(Secret::new(tokens)), ..door(None, &[]) };
+            assert_eq!(door.is_opened_by_login(b"x", shown.as_bytes()), opens, "{tokens:?} {shown:?}");
+        }
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
+use super::door::{Door, Stranger};
 use super::routing::settled;
 use super::{Client, Next, Phase, Proxy, Shared, Story, faults, metrics, page, respond, status};
 use crate::address::Target;
 use crate::audit::{Audit, End};
 use crate::http1::{Body, RequestHead, ResponseHead, Version};
+use crate::listener::Peer;
 use crate::route::own_pac;
 use respond::Problem;
 
@@ -20,15 +22,24 @@ const FOR_EVERYBODY: [&str; 2] = ["/healthz", "/proxy.pac"];
 const FOR_OUTSIDERS: [&str; 3] = ["/healthz", "/readyz", "/proxy.pac"];
 
 /// Looked at again and again.
-const TO_BE_WATCHED: [&str; 3] = ["/", "/status", "/metrics"];
+const TO_BE_WATCHED: [&str; 3] = ["/", "/status", METRICS];
+
+const METRICS: &str = "/metrics";
 
 /// Not meant for another server.
 pub(super) fn is_origin_form(head: &RequestHead) -> bool {
     head.method != "CONNECT" && (head.target.starts_with('/') || head.target == "*")
 }
 
-pub(super) fn is_for_everybody(head: &RequestHead) -> bool {
-    is_origin_form(head) && FOR_EVERYBODY.contains(&path(head))
+/// What somebody who may not use the relay may ask for all the same.
+pub(super) fn is_for_stranger(head: &RequestHead, stranger: &Stranger, door: &Door, peer: &Peer) -> bool {
+    let path = path(head);
+    (stranger.is_of_this_machine() && FOR_EVERYBODY.contains(&path)) || is_for_scraper(path, door, peer)
+}
+
+/// Figures are shown to other machines only where somebody said to which.
+fn is_for_scraper(path: &str, door: &Door, peer: &Peer) -> bool {
+    path == METRICS && door.shows_metrics_to(peer.addr)
 }
 
 fn path(head: &RequestHead) -> &str {
@@ -43,18 +54,22 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
         return Next::Close;
     }
     let page = match (path(head), phase) {
-        (path, _) if client.peer.is_outsider() && !FOR_OUTSIDERS.contains(&path) => {
+        (path, _)
+            if client.peer.is_outsider()
+                && !FOR_OUTSIDERS.contains(&path)
+                && !is_for_scraper(path, &client.door, &client.peer) =>
+        {
             respond::refuse(client, story, &Problem::no_page()).await;
             return Next::Close;
         }
         ("/healthz", _) => Page::text("alive\n"),
         ("/readyz", Phase::Serving) => Page::text("ready\n"),
-        ("/readyz", Phase::Draining | Phase::Ending) => {
+        ("/readyz", Phase::Leaving | Phase::Draining | Phase::Ending) => {
             Page { status: 503, reason: "Service Unavailable", ..Page::text("draining\n") }
         }
         ("/", _) => page(&status::json(proxy, phase, shared).await),
         ("/status", _) => Page::new("application/json", format!("{:#}\n", status::json(proxy, phase, shared).await)),
-        ("/metrics", _) => Page::new(metrics::MEDIA_TYPE, metrics::text(proxy, shared)),
+        (METRICS, _) => Page::new(metrics::MEDIA_TYPE, metrics::text(proxy, shared)),
         ("/proxy.pac", _) => {
             // Browsers keep it for hours, so it waits for what is known of the place.
             let proxy = settled(proxy, shared).await;

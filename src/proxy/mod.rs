@@ -106,6 +106,8 @@ pub enum Way {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     Serving,
+    /// The same as before, but whoever sends clients here should stop doing so.
+    Leaving,
     /// No new requests; tunnels live on.
     Draining,
     /// The grace is over.
@@ -468,7 +470,7 @@ impl Client {
     fn objection(&self, head: &RequestHead, is_inside: bool, shared: &Shared) -> Option<Problem> {
         let is_page = !is_inside && local::is_origin_form(head);
         match &self.stranger {
-            Some(stranger) if !(is_page && stranger.is_of_this_machine() && local::is_for_everybody(head)) => {
+            Some(stranger) if !(is_page && local::is_for_stranger(head, stranger, &self.door, &self.peer)) => {
                 Some(self.turned_away(stranger, shared))
             }
             Some(_) => None,

@@ -86,6 +86,7 @@ pub(super) async fn json(proxy: &Proxy, phase: Phase, shared: &Shared) -> Value 
         "started": format!("{:.0}", tally.began),
         "phase": match phase {
             Phase::Serving => "serving",
+            Phase::Leaving => "leaving",
             Phase::Draining => "draining",
             Phase::Ending => "ending",
         },

@@ -166,6 +166,29 @@ def strangers(t):
             equal(tunnel(m.host, "outside.test:80", to=to), 200, f"root to {to}")
 
 
+SCRAPER = f'[access]\nmetrics = ["10.99.0.0/16"]\n'
+
+
+@test("a scraper whose network may read figures reads them and nothing else, and whoever may not does not", stage="places")
+def scraper(t):
+    with machines(t) as m:
+        m.plug()
+        relay = Relay(t, m, SCRAPER + LISTENER)
+        equal(tunnel(m.guest, "outside.test:80"), 200, "a client")
+        equal(page(m.guest, "/metrics"), 404, "a client that is served, but not with figures")
+        m.guest.ip("addr add 10.99.0.2/32 dev host", f"route replace {HOST}/32 dev host src 10.99.0.2")
+        m.host.ip("route add 10.99.0.2/32 dev guests")
+        for path, status in (("/metrics", 200), ("/metrics?x", 200), ("/status", 403), ("/", 403), ("/readyz", 403), ("/metricsx", 403)):
+            equal(page(m.guest, path), status, path)
+        equal(page(m.guest, "/metrics", host="localhost"), 421, "a Host that is not ours from there")
+        equal(tunnel(m.guest, "outside.test:80"), 403, "a tunnel")
+        equal(ask(m.guest, "GET http://outside.test/metrics HTTP/1.1\r\nHost: outside.test\r\n\r\n"), 403, "another server's")
+        with m.guest.connect(HOST, PORT) as connection:
+            connection.sendall(f"GET /metrics HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+            text = connection.makefile("rb").read().decode()
+        assert "\nhallpass_tunnels_open 0\n" in text, text
+
+
 def as_stranger(m, target, to):
     """The status that a process of another user gets."""
     read, write = os.pipe()

@@ -480,7 +480,7 @@ async fn where_the_record_cannot_be_written_one_trial_is_still_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_who_stores_or_removes_a_password_has_the_former_one_used_no_more_although_it_is_still_good() {
+async fn a_password_that_is_replaced_or_removed_on_demand_is_used_no_more_although_it_is_still_good() {
     for removed in [false, true] {
         for request in [CONNECT, GET] {
             let state = tempfile::tempdir().unwrap();
@@ -488,15 +488,19 @@ async fn a_person_who_stores_or_removes_a_password_has_the_former_one_used_no_mo
             let office = office([Offer::Ntlm], state.path()).password(&words).start().await;
             assert_eq!(count(&parallel(&office.relay, request, 20).await, 200), 20);
             match removed {
-                true => fs::remove_file(&path).unwrap(),
+                true => {
+                    fs::remove_file(&path).unwrap();
+                    assert_eq!(ask(&office.relay, request).await, 200, "nobody has said anything");
+                }
                 false => fs::write(&path, "another").unwrap(),
             }
-            assert_eq!(ask(&office.relay, request).await, 200, "nobody has said anything");
             State::at(Some(state.path().join("hallpass"))).raise_generation().unwrap();
             // A request that logs on may see it before the connections that are open are dropped.
             soon("all", async { while count(&parallel(&office.relay, request, 20).await, 407) < 20 {} }).await;
             let before = office.logons();
-            assert_eq!(before.rejected, u64::from(!removed), "{request:.8}");
+            // Once as it was found, and once more because somebody asked for it.
+            let wanted = if removed { 0..=0 } else { 1..=2 };
+            assert!(wanted.contains(&before.rejected), "{request:.8} {before:?}");
             assert_eq!(count(&parallel(&office.relay, request, 20).await, 407), 20);
             assert_eq!(office.logons(), before, "removed: {removed} {request:.8}");
         }

@@ -31,6 +31,7 @@ mod places;
 mod port_80;
 mod refusals;
 mod reuse;
+mod rotation;
 mod routes;
 mod rules;
 mod secrets;

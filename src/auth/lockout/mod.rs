@@ -61,6 +61,10 @@ pub trait Stake: Send + Sync {
     /// Reads it anew: it may have been changed. What was derived from another one is forgotten. May block.
     fn read_anew(&self) -> Result<Proof, MechanismError>;
 
+    /// What was read from a file that holds something else by now is read anew, and what was derived from it forgotten. May
+    /// block.
+    fn freshen(&self);
+
     /// What was read, and derived from it, before a person asked for a fresh start for the so manieth time is forgotten.
     /// Does not block.
     fn renew(&self, generation: u64);

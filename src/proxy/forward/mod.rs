@@ -149,7 +149,8 @@ impl Forward<'_> {
         };
         let mut ask_first = self.request.hint == BodyHint::Long && lease.may_be_challenged();
         for _ in 0..MAX_ATTEMPTS {
-            let draining = *shared.phase.borrow() >= Phase::Draining;
+            // The next request had better come by another way than this connection.
+            let leaving = *shared.phase.borrow() > Phase::Serving;
             let (upstream, keepalive) = (lease.wire.stream.tcp(), self.course.proxy.keepalive);
             let doubted = if lease.reused && self.request.hint == BodyHint::Empty {
                 doubt_peer(upstream, keepalive)
@@ -162,7 +163,7 @@ impl Forward<'_> {
                     request: &self.request,
                     pseudonym: &self.course.proxy.pseudonym,
                     ask_first,
-                    keep_client: self.request.persists && !draining,
+                    keep_client: self.request.persists && !leaving,
                     was_pinned,
                     handshake_timeout: self.course.proxy.upstreams.handshake_timeout,
                     lockout: self.course.proxy.upstreams.live.lockout(),

@@ -33,6 +33,9 @@ pub(super) struct Account {
     /// One at a time looks on disk.
     pub loading: Arc<AsyncMutex<()>>,
     pub read_anew: Option<Duration>,
+    /// One at a time looks at files, and nobody passes meanwhile.
+    pub freshening: Arc<AsyncMutex<()>>,
+    pub freshened: Option<Duration>,
     pub generation: u64,
     /// The upstream that was the last to reject.
     pub rejected_by: Option<String>,
@@ -91,6 +94,8 @@ impl Account {
             places: Arc::new(Notify::new()),
             loading: Arc::default(),
             read_anew: None,
+            freshening: Arc::default(),
+            freshened: None,
             generation,
             rejected_by: None,
         }

@@ -40,6 +40,10 @@ const GENERATION_AGE: Duration = Duration::from_secs(1);
 /// A secret that was refused is read anew no more often: a program may have to be run for it.
 const READ_ANEW: Duration = Duration::from_secs(2);
 
+/// The files of secrets are looked at no more often. Whoever changes a password in the directory and in the file needs
+/// longer than this from the one to the other.
+const FRESH: Duration = Duration::from_millis(100);
+
 /// Who waits looks again after this, also when nobody gives a place back.
 const GLANCE: Duration = Duration::from_millis(500);
 
@@ -186,6 +190,7 @@ impl Lockout {
             // changing a secret never has the former one tried once more.
             let generation = shared.generation().0;
             stake.renew(generation);
+            shared.freshen(stake).await;
             let proof = match stake.known() {
                 Some(proof) => proof,
                 None => read(stake, |stake| stake.read()).await.map_err(NoLeave::Unreadable)?,
@@ -364,6 +369,29 @@ impl Shared {
             let mut generation = self.generation();
             generation.0 = generation.0.max(seen);
         }
+    }
+
+    /// A secret whose file was changed is not shown any more, whether it was good or not.
+    async fn freshen(&self, stake: &Arc<dyn Stake>) {
+        let key = stake.account().key();
+        let freshening = self.with(key, |account| account.freshening.clone()).unwrap_or_default();
+        if !self.may_be_stale(key) {
+            return;
+        }
+        let _one_at_a_time = freshening.lock().await;
+        if !self.may_be_stale(key) {
+            return;
+        }
+        let now = self.now().moment;
+        let looking = stake.clone();
+        let _what_was_kept_is_kept = spawn_blocking(move || looking.freshen()).await;
+        self.with(key, |account| account.freshened = Some(now));
+    }
+
+    fn may_be_stale(&self, key: &str) -> bool {
+        let now = self.now().moment;
+        let last = self.with(key, |account| account.freshened).flatten();
+        last.is_none_or(|last| now.saturating_sub(last) >= FRESH)
     }
 
     /// Whether a secret that was refused is another one by now.

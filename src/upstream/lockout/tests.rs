@@ -56,6 +56,8 @@ impl Stake for Account {
         Ok(proof)
     }
 
+    fn freshen(&self) {}
+
     fn renew(&self, generation: u64) {
         if self.generation.fetch_max(generation, Ordering::SeqCst) < generation {
             *self.kept.lock().unwrap() = None;
