@@ -1,6 +1,7 @@
 //! Listening sockets: bind, accept, bound the number of clients. Knows no HTTP.
 
 mod device;
+mod inherited;
 mod places;
 mod room;
 
@@ -19,6 +20,7 @@ use tokio::time::sleep;
 
 use crate::owner::Owner;
 
+pub use inherited::{InheritError, Inherited};
 pub use places::{Place, Places};
 pub use room::Room;
 
@@ -83,6 +85,11 @@ impl Listener {
         let socket = bind_one(addr, device).map_err(failed)?;
         let addr = socket.local_addr().map_err(failed)?;
         Ok(Self { socket, addr })
+    }
+
+    /// A socket that listens already.
+    fn of(socket: Socket, addr: SocketAddr) -> io::Result<Self> {
+        Ok(Self { socket: TcpListener::from_std(socket.into())?, addr })
     }
 
     /// With the kernel's choice where port 0 was asked for.

@@ -12,7 +12,7 @@ use crate::config::{self, Listener, Origin};
 use crate::http1::{Body, ReadError, ResponseHead, Wire};
 use crate::network::{self, Link};
 use crate::owner::Owner;
-use crate::process::{self, Owners, account, running_relays};
+use crate::process::{Owners, account, run_directories, running_relays};
 
 const MAX_HEAD: usize = 256 * 1024;
 
@@ -84,8 +84,9 @@ fn places(flags: &Flags) -> anyhow::Result<Places> {
     let mut addrs: Vec<SocketAddr> = listen.iter().filter(|addr| addr.port() != 0).copied().collect();
     // Who names an address means that one.
     let is_named = matches!(loaded.origin(&["listen"]), Origin::Flag(_)) && !addrs.is_empty();
-    if let Some(directory) = process::run_directory(|name| std::env::var_os(name)).filter(|_| !is_named) {
-        addrs.extend(running_relays(&directory));
+    if !is_named {
+        let directories = run_directories(&|name| std::env::var(name).ok());
+        addrs.extend(directories.iter().flat_map(|directory| running_relays(directory)));
     }
     let ports = addrs.iter().take(listen.len()).map(SocketAddr::port);
     let ports = ports.chain(loaded.config.listeners.iter().map(|listener| listener.port)).collect();

@@ -6,23 +6,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tracing::Level;
 
 use super::flags::Flags;
 use super::output;
 use crate::config::{self, Config, Loaded, LogFormat, Mistakes};
-use crate::daemon::{ConfigFiles, Daemon, StartError, WaysError};
+use crate::daemon::{ConfigFiles, Daemon, Pulse, StartError, WaysError};
+use crate::listener::Inherited;
 use crate::process::descriptors::raise_limit;
-use crate::process::{self, RunFile, Signal, Signals, State, holder_of, leave_no_core, notify};
-use crate::proxy::Way;
+use crate::process::{self, RunFile, Signal, Signals, State, holder_of, leave_no_core, notify, own_run_directory};
+use crate::proxy::{Proxy, Way};
 use crate::sink::{Lines, Sink};
 use crate::trace::{self, Log, View};
 
 /// What was said last is worth this much waiting for a reader of the log.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// Of the time that the watchdog waits, this much may pass between two signs of life: one that comes late is not the last.
+const SIGNS_PER_WAIT: u32 = 3;
+
 pub fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     leave_no_core();
+    let inherited = Inherited::of_process()?;
     let inputs = flags.inputs();
     let mut files = ConfigFiles::new(inputs.clone());
     let loaded = config::load(&inputs)?;
@@ -33,7 +40,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     let _flushed = Flushed(lines.clone());
     trace::report_panics();
     raise_limit();
-    serve_in_runtime(files, &loaded, &log, &lines)?;
+    serve_in_runtime(files, &loaded, &log, &lines, inherited)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -46,9 +53,15 @@ impl Drop for Flushed {
     }
 }
 
-fn serve_in_runtime(files: ConfigFiles, loaded: &Loaded, log: &Log, lines: &Arc<Lines>) -> anyhow::Result<()> {
+fn serve_in_runtime(
+    files: ConfigFiles,
+    loaded: &Loaded,
+    log: &Log,
+    lines: &Arc<Lines>,
+    inherited: Inherited,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let served = runtime.block_on(serve(files, loaded, log, lines));
+    let served = runtime.block_on(serve(files, loaded, log, lines, inherited));
     // A name that is being resolved or a command that is being waited for must not hold up the end.
     runtime.shutdown_background();
     served
@@ -74,16 +87,27 @@ fn view(config: &Config) -> View {
     View { level, format, colours: output::stderr_takes_colours() }
 }
 
-async fn serve(mut files: ConfigFiles, loaded: &Loaded, log: &Log, lines: &Arc<Lines>) -> anyhow::Result<()> {
+async fn serve(
+    mut files: ConfigFiles,
+    loaded: &Loaded,
+    log: &Log,
+    lines: &Arc<Lines>,
+    inherited: Inherited,
+) -> anyhow::Result<()> {
     // Before anybody can learn that we run: a signal sent then must not kill us.
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let started = Daemon::start_with(&loaded.config, lines.clone());
+    let started = Daemon::start_on(&loaded.config, lines.clone(), inherited);
     let mut daemon = started.map_err(|error| explain(error, &loaded.config))?;
     announce(&daemon, loaded);
     let run_file = write_run_file(&daemon, &loaded.config);
     notify(State::Ready);
+    let _living = process::watchdog().map(|wait| Aborted(tokio::spawn(live(daemon.pulse(), wait / SIGNS_PER_WAIT))));
+    let mut snapshots = daemon.snapshots();
+    let mut said = String::new();
     loop {
+        describe(&daemon, &snapshots.borrow_and_update().clone(), &mut said);
         tokio::select! {
+            _ = snapshots.changed() => {}
             signal = signals.next() => match signal {
                 Signal::Stop => break,
                 Signal::Reload => {
@@ -105,11 +129,41 @@ async fn serve(mut files: ConfigFiles, loaded: &Loaded, log: &Log, lines: &Arc<L
             }
         }
     }
-    notify(State::Stopping);
+    notify(State::Stopping(daemon.config().grace));
     tracing::info!("stopping");
     daemon.stop(stop_again(&mut signals)).await;
     drop(run_file);
     Ok(())
+}
+
+/// Ends with what it belongs to.
+struct Aborted(JoinHandle<()>);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Tells the manager that waits for it that the relay works, for as long as it does.
+async fn live(pulse: Pulse, pause: Duration) {
+    loop {
+        if pulse.beat().await {
+            process::alive();
+        }
+        sleep(pause).await;
+    }
+}
+
+/// Tells the manager in words what the relay does, whenever that is something else.
+fn describe(daemon: &Daemon, snapshot: &Proxy, said: &mut String) {
+    let addrs: Vec<String> = daemon.addrs().iter().map(ToString::to_string).collect();
+    let profile = snapshot.standing.profile.as_ref().map(|name| format!(", profile {name}")).unwrap_or_default();
+    let text = format!("listening on {}{profile}", addrs.join(", "));
+    if *said != text {
+        process::describe(&text);
+        *said = text;
+    }
 }
 
 async fn stop_again(signals: &mut Signals) {
@@ -196,7 +250,7 @@ fn explain(error: StartError, config: &Config) -> anyhow::Error {
 
 /// Absent where there is no place for it; nothing but convenience depends on it.
 fn write_run_file(daemon: &Daemon, config: &Config) -> Option<RunFile> {
-    let directory = process::run_directory(|name| std::env::var_os(name))?;
+    let directory = own_run_directory(&|name| std::env::var(name).ok())?;
     match RunFile::write(&directory, &daemon.addrs(), &config.files) {
         Ok(file) => Some(file),
         Err(error) => {

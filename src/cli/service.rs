@@ -5,12 +5,12 @@ mod text;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
 use super::flags::Flags;
 use super::output;
-use crate::config::{self, Environment};
+use crate::config::{self, Environment, Inputs};
 use crate::service::{self, Done, Leavings, Manner, Scope, Service};
 
 /// As `systemctl status` ends for a unit that does not run.
@@ -112,21 +112,42 @@ impl Uninstall {
     }
 }
 
-/// What is wrong with the configuration is said now, and not in a log that nobody reads.
+/// Whether the configuration is right for the service only the service itself can tell, in its own name and place; so it
+/// is not refused here, and what the service says when it starts is told.
 fn install(arguments: &Install) -> anyhow::Result<ExitCode> {
-    let grace = config::load(&arguments.flags.inputs())?.config.grace;
-    let service = Service {
-        scope: arguments.whose.scope(),
-        program: program()?,
-        arguments: arguments.flags.arguments().context("the directory we are in is gone")?,
-        grace,
-    };
+    let (scope, flags) = (arguments.whose.scope(), &arguments.flags);
     let manner = Manner { replace: arguments.replace, only_enable: arguments.no_start, sockets: arguments.sockets };
+    let inputs = Inputs::of_service(flags.config.clone(), flags.no_config, flags.layer(), scope == Scope::User);
+    let (listen, grace) = match config::load(&inputs) {
+        Ok(loaded) => (loaded.config.listen, loaded.config.grace),
+        Err(mistakes) if manner.sockets => return Err(mistakes.into()),
+        Err(mistakes) => {
+            if arguments.print || arguments.no_start {
+                output::complain(format_args!(
+                    "as far as can be seen from here, the relay would not start:\n{mistakes}"
+                ));
+            }
+            (config::DEFAULT_LISTEN.into(), config::DEFAULT_GRACE)
+        }
+    };
+    if manner.sockets && listen.iter().any(|addr| addr.port() == 0) {
+        bail!("--sockets needs a port that is known before the relay starts: listen = \"127.0.0.1:3128\"");
+    }
+    let arguments_of_serve = flags.arguments().context("the directory we are in is gone")?;
+    let service = Service { scope, program: program()?, arguments: arguments_of_serve, listen, grace };
     if arguments.print {
         output::say(service::definition(&service, manner)?.trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    Ok(told(service::install(&service, manner)?))
+    let done = service::install(&service, manner)?;
+    let ours = Environment::of_process().our_names();
+    if !ours.is_empty() {
+        output::complain(format_args!(
+            "the service does not see {} of this shell: write the values into the configuration file",
+            ours.join(", ")
+        ));
+    }
+    Ok(told(done))
 }
 
 fn program() -> anyhow::Result<PathBuf> {

@@ -1,7 +1,9 @@
 //! The tables `[credentials.NAME]`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::expand;
 use super::layer::{Item, Value};
 use super::mistake::Problem;
 use super::reader::Reader;
@@ -16,6 +18,9 @@ const NT_HASH_DIGITS: usize = 32;
 
 /// What proves who the user is.
 const SECRETS: [&str; 4] = ["password", "password_command", "nt_hash", "keytab"];
+
+/// Where the credentials of the machine's unit are, as all see it.
+const OUTSIDE: &str = "/run/credentials/hallpass.service";
 
 pub fn read(reader: &mut Reader<'_>) -> Vec<Arc<Credential>> {
     let names = reader.layer.names("credentials");
@@ -32,7 +37,7 @@ fn credential(reader: &mut Reader<'_>, name: &str) -> Credential {
         user,
         secret: password(reader, name).or(stored),
         nt_hash: nt_hash(reader, name),
-        keytab: reader.path(&at("keytab")),
+        keytab: of_unit(reader, name).or_else(|| reader.path(&at("keytab"))),
         realm: reader.parsed(&at("realm"), realm),
         kdc: reader.list(&at("kdc"), kdc).unwrap_or_default(),
         separate_account: reader.parsed(&at("separate_account"), value::switch).unwrap_or(false),
@@ -40,6 +45,16 @@ fn credential(reader: &mut Reader<'_>, name: &str) -> Credential {
     };
     check_together(reader, &credential);
     credential
+}
+
+/// A keytab that systemd hands to the unit: its path is known inside of the unit, and others can do without.
+fn of_unit(reader: &Reader<'_>, name: &str) -> Option<PathBuf> {
+    let Value::Text(text) = &reader.layer.get(&["credentials", name, "keytab"])?.value else { return None };
+    match expand::secret(text, reader.environment) {
+        Ok(Source::Systemd { name, directory }) => Some(directory.unwrap_or_else(|| OUTSIDE.into()).join(name)),
+        Ok(Source::Literal(_) | Source::Variable { .. } | Source::File(_) | Source::Command(_) | Source::Store(_))
+        | Err(_) => None,
+    }
 }
 
 fn user(text: &str) -> Result<User, Problem> {
@@ -140,12 +155,14 @@ fn check_together(reader: &mut Reader<'_>, credential: &Credential) {
         let problem = Problem::new("a keytab needs a realm").hint("add realm = \"CORP.EXAMPLE\", or user@REALM");
         reader.wrong(&at("keytab"), problem);
     }
-    if let Some(keytab) = &credential.keytab
+    // What the unit gets is the unit's alone, and may come later.
+    let keytab = credential.keytab.as_ref().filter(|_| of_unit(reader, name).is_none());
+    if let Some(keytab) = keytab
         && !keytab.is_file()
     {
         reader.wrong(&at("keytab"), Problem::new(format!("there is no file {}", keytab.display())));
     }
-    if let Some(keytab) = &credential.keytab {
+    if let Some(keytab) = keytab {
         reader.check_private(&at("keytab"), keytab);
     }
 }

@@ -73,6 +73,11 @@ impl Environment {
         environment
     }
 
+    /// The names of the variables that are ours.
+    pub fn our_names(&self) -> Vec<String> {
+        self.ours().map(|(name, _)| name.to_owned()).collect()
+    }
+
     fn ours(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         all.filter(|(name, _)| name.starts_with(PREFIX))

@@ -40,7 +40,20 @@ impl Inputs {
     /// The process's environment, the usual places unless `--config` or `--no-config` say otherwise, and the policy of
     /// this machine, whatever they say.
     pub fn new(config: Option<PathBuf>, no_config: bool, flags: Layer) -> Self {
-        let environment = Environment::of_process();
+        Self::with(Environment::of_process(), config, no_config, flags)
+    }
+
+    /// As a service sees them that is installed here: nothing that was said to this shell alone, and the user's own file only
+    /// where it is the user's service.
+    pub fn of_service(config: Option<PathBuf>, no_config: bool, flags: Layer, of_user: bool) -> Self {
+        let mut inputs = Self::with(Environment::of_process().of_others(), config, no_config, flags);
+        if let Files::Standard { user, .. } = &mut inputs.files {
+            *user = user.take().filter(|_| of_user);
+        }
+        inputs
+    }
+
+    fn with(environment: Environment, config: Option<PathBuf>, no_config: bool, flags: Layer) -> Self {
         let config = config.or_else(|| environment.get(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from));
         let no_config = no_config || environment.get(NO_CONFIG).is_some_and(|value| ["1", "true"].contains(&value));
         let files = match config {

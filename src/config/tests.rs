@@ -288,6 +288,14 @@ fn a_file_that_holds_a_secret_is_only_taken_where_others_cannot_read_it() {
 }
 
 #[test]
+fn a_keytab_of_the_unit_is_where_the_unit_has_it_and_no_mistake_elsewhere() {
+    let text = "[credentials.c]\nuser = 'a@R'\nkeytab = '${credential:kt}'\n";
+    let keytab = |variables: &[(&str, &str)]| load_with(text, variables).unwrap().config.credentials[0].keytab.clone();
+    assert_eq!(keytab(&[("CREDENTIALS_DIRECTORY", "/run/c")]), Some("/run/c/kt".into()));
+    assert_eq!(keytab(&[]), Some("/run/credentials/hallpass.service/kt".into()));
+}
+
+#[test]
 fn basic_that_everybody_on_the_way_can_read_is_worth_a_warning() {
     for (url, schemes, warned) in [
         ("http://proxy.corp.example:1", "\"ntlm\", \"basic\"", true),

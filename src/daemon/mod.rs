@@ -8,6 +8,7 @@ mod interfaces;
 mod kept;
 mod lasting;
 mod place;
+mod pulse;
 mod record;
 mod roaming;
 mod script;
@@ -30,7 +31,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::audit::Audit;
 use crate::config::{self, Config};
-use crate::listener::{Places, Room};
+use crate::listener::{Inherited, Places, Room};
 use crate::process::descriptors;
 use crate::process::memory::give_large_blocks_back;
 use crate::proxy::{Configuration, Doubt, Kept, Phase, Proxy, Refusals, Shared, Way, chain};
@@ -42,6 +43,7 @@ use build::Fixed;
 use core::Core;
 pub use files::ConfigFiles;
 use lasting::lasting;
+pub use pulse::Pulse;
 use record::LockoutRecord;
 use roaming::Roaming;
 pub use trial::{Trial, try_out};
@@ -99,8 +101,13 @@ impl Daemon {
 
     /// `log` is the one of the process, for those who ask what it lost.
     pub fn start_with(config: &Config, log: Arc<Lines>) -> Result<Self, StartError> {
+        Self::start_on(config, log, Inherited::default())
+    }
+
+    /// Takes sockets that listen already for those of its addresses.
+    pub fn start_on(config: &Config, log: Arc<Lines>, inherited: Inherited) -> Result<Self, StartError> {
         give_large_blocks_back();
-        let bound = Bound::new(config)?;
+        let bound = Bound::new(config, inherited)?;
         let listening = Listening::default();
         listening.set(bound.addrs());
         let kept = Kept { records: Arc::new(Lines::new("audit records")), log };
@@ -163,6 +170,16 @@ impl Daemon {
     /// Every way in and its addresses: `listen`, the further listeners, the tunnels.
     pub fn ways(&self) -> Vec<(Way, Vec<SocketAddr>)> {
         lock(&self.ways).addrs()
+    }
+
+    /// For a watchdog.
+    pub fn pulse(&self) -> Pulse {
+        Pulse { core: self.core.clone(), ways: self.ways.clone() }
+    }
+
+    /// What requests go by, now and whenever that changes.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Proxy>> {
+        self.core.proxies()
     }
 
     /// What changes while the relay runs: the health of its hops, the addresses its tunnels leave from.

@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::address::is_local_ip;
 use crate::config::{self, Allow, Config, auto_port};
 use crate::credential::{SecretError, Source};
-use crate::listener::{BindError, Device, Listener};
+use crate::listener::{BindError, Device, Inherited, Listener};
 use crate::network::{self, Link};
 use crate::process::{OwnerError, Owners, account};
 use crate::proxy::{self, Door, Shared, Way};
@@ -24,6 +24,11 @@ use crate::secret::Secret;
 pub enum WaysError {
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(
+        "a socket at {addr} was handed over, where others could use the proxy in your name: let it listen on 127.0.0.1, or say \
+         who may come with allow in [access]"
+    )]
+    Stray { addr: SocketAddr },
     #[error("the token of {whose} cannot be read")]
     Token {
         whose: String,
@@ -100,12 +105,12 @@ impl Plan {
     }
 
     /// By the interfaces there are now, the main way first. One that has no address is waited for.
-    fn groups(&self, links: &[Link], owners: &WhoOwns) -> Vec<Group> {
+    fn groups(&self, links: &[Link], given: &Given) -> Vec<Group> {
         let config = &self.config;
         let door = |way, networks: Vec<IpNet>, interface: Option<String>, token: Option<Secret>| {
             let users = config.access.users.owners.as_deref().map(Into::into);
             let metrics = config.access.metrics.clone();
-            Arc::new(Door { way, users, networks, interface, token, metrics, owners: owners.clone() })
+            Arc::new(Door { way, users, networks, interface, token, metrics, owners: given.owners.clone() })
         };
         let allow = || config.access.allow.clone();
         let mut groups =
@@ -130,6 +135,8 @@ impl Plan {
             let way = Way::Tunnel(tunnel.target.clone());
             groups.push(Group { places: places(&tunnel.listen), door: door(way, allow(), None, None) });
         }
+        let strays = given.strays(&groups);
+        groups[0].places.extend(places(&strays));
         groups
     }
 }
@@ -147,10 +154,35 @@ fn on_interface(link: &Link, port: u16) -> Vec<Place> {
 
 type WhoOwns = Result<Arc<Owners>, Arc<OwnerError>>;
 
+/// What the system has given us for as long as we live.
+#[derive(Clone)]
+struct Given {
+    owners: WhoOwns,
+    inherited: Arc<Inherited>,
+}
+
+impl Given {
+    /// Sockets that were handed over and that nothing else is configured for. Whoever had the system listen there wants
+    /// the relay there: the system goes on listening in any case, and clients that nobody accepts would wait for nothing.
+    fn strays(&self, groups: &[Group]) -> Vec<SocketAddr> {
+        let is_wanted =
+            |addr: &SocketAddr| groups.iter().flat_map(|group| &group.places).any(|place| place.addr == *addr);
+        self.inherited.addrs().into_iter().filter(|addr| !is_wanted(addr)).collect()
+    }
+
+    fn listener(&self, place: &Place) -> Result<Listener, BindError> {
+        let handed = self.inherited.listener(place.addr).filter(|_| place.device.is_none());
+        match handed {
+            Some(listener) => listener.map_err(|source| BindError { addr: place.addr, source }),
+            None => Listener::bind(place.addr, place.device.as_ref()),
+        }
+    }
+}
+
 /// The sockets that are open, each served by a task of its own.
 pub(super) struct Ways {
     plan: Plan,
-    owners: WhoOwns,
+    given: Given,
     open: Vec<Open>,
     /// Of sockets that were closed, as long as they have clients.
     closed: JoinSet<()>,
@@ -199,17 +231,17 @@ pub(super) fn who_owns() -> WhoOwns {
 }
 
 /// Where the port is the user's own and taken by another one, the next free one stands in for it.
-fn prepare_anywhere(plan: Plan, owners: &WhoOwns, open: &[Open]) -> Result<Change, WaysError> {
+fn prepare_anywhere(plan: Plan, given: &Given, open: &[Open]) -> Result<Change, WaysError> {
     let config = plan.config.clone();
     let Some(wanted) = config.listen.first().map(SocketAddr::port).filter(|_| config.listen_auto) else {
-        return prepare(plan, owners, open);
+        return prepare(plan, given, open);
     };
     let mut last = None;
     for port in auto_port::candidates(wanted) {
         let there = plan.clone().at_port(port);
         let addrs = there.config.listen.clone();
-        match prepare(there, owners, open) {
-            Err(WaysError::Bind(error)) if addrs.contains(&error.addr) && is_anothers(&error, owners) => {
+        match prepare(there, given, open) {
+            Err(WaysError::Bind(error)) if addrs.contains(&error.addr) && is_anothers(&error, &given.owners) => {
                 tracing::info!("port {port} is in use by another user");
                 last = Some(error);
             }
@@ -217,7 +249,7 @@ fn prepare_anywhere(plan: Plan, owners: &WhoOwns, open: &[Open]) -> Result<Chang
             Ok(change) => return Ok(Change { own_port: Some(port), ..change }),
         }
     }
-    last.map_or_else(|| prepare(plan, owners, open), |error| Err(error.into()))
+    last.map_or_else(|| prepare(plan, given, open), |error| Err(error.into()))
 }
 
 /// A relay of the same user is no reason to start another one beside it.
@@ -228,12 +260,20 @@ fn is_anothers(error: &BindError, owners: &WhoOwns) -> bool {
 }
 
 /// Interfaces that are not there are waited for.
-fn prepare(plan: Plan, owners: &WhoOwns, open: &[Open]) -> Result<Change, WaysError> {
+fn prepare(plan: Plan, given: &Given, open: &[Open]) -> Result<Change, WaysError> {
     let links = if plan.awaits_interfaces() { network::links() } else { Vec::new() };
-    let groups = plan.groups(&links, owners);
+    let groups = plan.groups(&links, given);
+    let stray = given.strays(&plan.groups(&links, &Given { inherited: Arc::default(), ..given.clone() }));
+    if let Some(addr) = stray
+        .into_iter()
+        .find(|addr| !addr.ip().to_canonical().is_loopback())
+        .filter(|_| plan.config.access.allow.is_empty())
+    {
+        return Err(WaysError::Stray { addr });
+    }
     let mut steps = keep(&groups, open);
     for (at, group) in groups.iter().enumerate() {
-        bind_missing(at, group, &mut steps)?;
+        bind_missing(at, group, given, &mut steps)?;
         if let Some(interface) = group.door.interface.as_ref().filter(|_| group.places.is_empty()) {
             tracing::info!("{interface} has no address yet: it is listened on as soon as it has one");
         }
@@ -270,10 +310,10 @@ fn keep(groups: &[Group], open: &[Open]) -> Vec<Step> {
 }
 
 /// A machine without IPv6 (or IPv4) serves on the family it has.
-fn bind_missing(at: usize, group: &Group, steps: &mut Vec<Step>) -> Result<(), WaysError> {
+fn bind_missing(at: usize, group: &Group, given: &Given, steps: &mut Vec<Step>) -> Result<(), WaysError> {
     let mut missing = None;
     for place in left(at, group, steps) {
-        match Listener::bind(place.addr, place.device.as_ref()) {
+        match given.listener(place) {
             Ok(listener) => steps.push(bound(at, group, place, listener)),
             // It went, or its address is still being tried out; whoever follows interfaces comes back to it.
             Err(error) if place.device.is_some() && error.is_absence() => {}
@@ -308,19 +348,20 @@ fn bound(group_at: usize, group: &Group, place: &Place, listener: Listener) -> S
 /// Bound and not yet served.
 pub(super) struct Bound {
     change: Change,
-    owners: WhoOwns,
+    given: Given,
 }
 
 impl Bound {
     /// All or none, but for interfaces that are not there yet.
-    pub fn new(config: &Config) -> Result<Self, WaysError> {
+    pub fn new(config: &Config, inherited: Inherited) -> Result<Self, WaysError> {
         let owners = who_owns();
         if let (Err(cause), Some(_)) = (&owners, &config.access.users.owners) {
             tracing::warn!("whose a connection is cannot be told here: {}", proxy::chain(&**cause));
             tracing::warn!("so all clients of this machine are refused; users = \"any\" in [access] serves them");
         }
-        let change = prepare_anywhere(Plan::new(config)?, &owners, &[])?;
-        Ok(Self { change, owners })
+        let given = Given { owners, inherited: Arc::new(inherited) };
+        let change = prepare_anywhere(Plan::new(config)?, &given, &[])?;
+        Ok(Self { change, given })
     }
 
     pub fn addrs(&self) -> Vec<SocketAddr> {
@@ -330,11 +371,11 @@ impl Bound {
 
     /// From now on clients are served.
     pub fn serve(self, shared: Shared, listening: Listening) -> Ways {
-        let Self { change, owners } = self;
+        let Self { change, given } = self;
         let plan = Plan { config: change.plan.config.clone(), token: None, tokens: Vec::new() };
         let mut ways = Ways {
             plan,
-            owners,
+            given,
             open: Vec::new(),
             closed: JoinSet::new(),
             failed: Vec::new(),
@@ -354,7 +395,7 @@ impl Ways {
         if plan.config.listen_auto && self.plan.config.listen_auto {
             plan = plan.at_port(self.plan.config.listen.first().map_or(0, SocketAddr::port));
         }
-        prepare_anywhere(plan, &self.owners, &self.open)
+        prepare_anywhere(plan, &self.given, &self.open)
     }
 
     pub fn awaits_interfaces(&self) -> bool {
@@ -367,7 +408,7 @@ impl Ways {
             return false;
         }
         let links = network::links();
-        let groups = self.plan.groups(&links, &self.owners);
+        let groups = self.plan.groups(&links, &self.given);
         let mut steps = keep(&groups, &self.open);
         let mut failed = Vec::new();
         for (at, group) in groups.iter().enumerate().filter(|(_, group)| group.door.interface.is_some()) {
@@ -445,6 +486,11 @@ impl Ways {
                 while clients.join_next().await.is_some() {}
             }
         });
+    }
+
+    /// No socket is left by the task that was to serve it.
+    pub fn are_all_served(&self) -> bool {
+        self.open.iter().all(|open| !open.serving.is_finished())
     }
 
     /// Every way in and its addresses, the main one first.

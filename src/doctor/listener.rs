@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::http1::{Body, ReadError, Wire};
 use crate::network::found_at;
 use crate::owner::Owner;
-use crate::process::{self, Owners, account, running_relays};
+use crate::process::{self, Owners, account, run_directories, running_relays};
 
 pub(super) const NAME: &str = "listener";
 /// On this machine whoever does not answer within this time does not answer.
@@ -58,9 +58,8 @@ async fn look(config: &Config) -> Finding {
 /// Where the configuration says, and where one says itself.
 fn places(config: &Config) -> Vec<SocketAddr> {
     let mut addrs: Vec<SocketAddr> = config.listen.iter().filter(|addr| addr.port() != 0).copied().collect();
-    if let Some(directory) = process::run_directory(|name| config.environment.get(name).map(Into::into)) {
-        addrs.extend(running_relays(&directory));
-    }
+    let directories = run_directories(&|name| config.environment.get(name).map(str::to_owned));
+    addrs.extend(directories.iter().flat_map(|directory| running_relays(directory)));
     addrs
 }
 

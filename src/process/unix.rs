@@ -1,7 +1,11 @@
-//! Signals of Unix: TERM and INT stop, HUP reloads; how our output ends before we do; and that a crash writes no secrets to disk.
+//! Signals of Unix: TERM and INT stop, HUP reloads; how our output ends before we do; that a crash writes no secrets to
+//! disk; and who may read a file.
 
+use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal as Source, SignalKind, signal};
@@ -27,6 +31,11 @@ pub fn leave_no_core() {
     if let Err(error) = setrlimit(Resource::Core, limit) {
         tracing::debug!(%error, "cannot forbid core dumps");
     }
+}
+
+/// Whatever our umask is.
+pub fn let_all_read(path: &Path) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(0o644))
 }
 
 pub struct Signals {

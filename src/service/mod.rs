@@ -3,7 +3,12 @@
 //! Each system has its own manager of services behind the same functions. What is done is told in words, a line for
 //! each step, and what cannot be done says what to do instead.
 
-#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg(any(unix, test))]
+mod signed;
+#[cfg(any(target_os = "linux", test))]
+mod unit;
+
+#[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
 #[cfg_attr(target_os = "macos", path = "macos.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod imp;
@@ -11,6 +16,7 @@ mod imp;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +39,8 @@ pub struct Service {
     pub program: PathBuf,
     /// What follows `hallpass serve`.
     pub arguments: Vec<OsString>,
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
     /// The service's manager must have more patience than this with the end of it.
     pub grace: Duration,
 }
@@ -102,6 +110,8 @@ pub enum ServiceError {
     /// With the last words of the manager.
     #[error("{command} failed: {said}")]
     Failed { command: String, said: String },
+    #[error("it is installed and does not run: {said}")]
+    NotRunning { said: String },
     #[error("cannot {verb} {}", path.display())]
     File {
         verb: &'static str,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::source::{Token, closing, lexed, without_tests};
 
 /// What is called with words for people.
-const CALLS: [&str; 13] = [
+const CALLS: [&str; 14] = [
     "Err",
     "anyhow",
     "bail",
@@ -19,6 +19,7 @@ const CALLS: [&str; 13] = [
     "map_err",
     "ok_or",
     "ok_or_else",
+    "refused",
     "unavailable",
     "with_context",
 ];

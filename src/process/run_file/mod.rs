@@ -1,11 +1,9 @@
-//! `$XDG_RUNTIME_DIR/hallpass/<pid>.json` while we run: `{pid, listen, config}` for scripts and other commands. On
-//! Windows it is `%LOCALAPPDATA%\hallpass\run`.
+//! `<pid>.json` while we run: `{pid, listen, config}` for scripts and other commands.
 
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(not(unix), path = "windows.rs")]
 mod imp;
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -14,13 +12,16 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::identity;
+use super::signals::let_all_read;
+
+pub use imp::{own_run_directory, run_directories};
 
 /// Removed when dropped.
 #[derive(Debug)]
 pub struct RunFile(PathBuf);
 
 impl RunFile {
-    /// In [`run_directory`]. What relays that were killed have left there goes.
+    /// In [`own_run_directory`]. What relays that were killed have left there goes.
     pub fn write(directory: &Path, listen: &[SocketAddr], config: &[PathBuf]) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         sweep(directory);
@@ -35,14 +36,10 @@ impl RunFile {
         let text = json!({ "pid": std::process::id(), "listen": listen, "config": config }).to_string();
         let unfinished = self.0.with_extension("json.new");
         fs::write(&unfinished, text + "\n")?;
+        // Who may come into the directory may know where we listen.
+        let_all_read(&unfinished)?;
         fs::rename(&unfinished, &self.0)
     }
-}
-
-/// Where they stand, by the variables of whoever asks; `None` where there is no place for them.
-pub fn run_directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let parent = variable(imp::PARENT).filter(|path| !path.is_empty())?;
-    Some(PathBuf::from(parent).join(imp::BELOW))
 }
 
 /// Where the relays of this user say that they listen, the newest first. One that was killed left its file behind.

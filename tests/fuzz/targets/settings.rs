@@ -32,7 +32,9 @@ pub fn config(bytes: &[u8]) {
                         assert!((1..=lines + 1).contains(line) && *column > 0, "{mistake}")
                     }
                     Origin::Default => assert!(!mistake.key.is_empty(), "{mistake}"),
-                    origin @ (Origin::Variable(_) | Origin::Flag(_)) => panic!("{origin} was not given"),
+                    origin @ (Origin::Variable(_) | Origin::Flag(_) | Origin::Managed(_)) => {
+                        panic!("{origin} was not given")
+                    }
                 }
             }
         }
