@@ -21,8 +21,8 @@ const FOR_EVERYBODY: [&str; 2] = ["/healthz", "/proxy.pac"];
 /// All there is for other machines.
 const FOR_OUTSIDERS: [&str; 3] = ["/healthz", "/readyz", "/proxy.pac"];
 
-/// Looked at again and again.
-const TO_BE_WATCHED: [&str; 3] = ["/", "/status", METRICS];
+/// Looked at again and again, by people, scrapers and balancers.
+const TO_BE_WATCHED: [&str; 5] = ["/", "/status", METRICS, "/healthz", "/readyz"];
 
 const METRICS: &str = "/metrics";
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hallpass::practice::{Account, DigestAlgorithm, Offer};
 use tokio::task::JoinSet;
 
-use crate::support::{Office, OfficePlan, PASSWORD, Relay};
+use crate::support::{Office, OfficePlan, PASSWORD, Relay, RelayPlan};
 
 const CONNECT: &str = "CONNECT origin.practice:80 HTTP/1.1\r\nHost: origin.practice:80\r\n\r\n";
 const SCHEMES: &str = "schemes = [\"ntlm\", \"digest\", \"basic\"]";
@@ -56,7 +56,9 @@ fn write(path: &Path, password: &str) {
 }
 
 fn office(offer: Offer, state: &Path, password: &str) -> OfficePlan {
-    Office::with([offer]).upstream(SCHEMES).relay(|plan| plan.state(state)).password(password)
+    // Log-ins begun ahead hold on to a password for up to two seconds.
+    let relay = |plan: RelayPlan| plan.state(state).key("warm_handshakes = 0");
+    Office::with([offer]).upstream(SCHEMES).relay(relay).password(password)
 }
 
 fn alice(password: &str) -> [Account; 1] {
@@ -77,8 +79,7 @@ async fn a_password_that_changes_in_its_file_and_in_the_directory_costs_no_bad_l
     for offer in [Offer::Ntlm, Offer::Digest(DigestAlgorithm::Md5), Offer::Basic] {
         let state = tempfile::tempdir().unwrap();
         let mut mounted = Mounted::with(PASSWORD);
-        let plan = office(offer, state.path(), &mounted.words()).relay(|plan| plan.key("warm_handshakes = 0"));
-        let office = plan.start().await;
+        let office = office(offer, state.path(), &mounted.words()).start().await;
         assert_eq!(statuses(&office.relay, 20).await, [200; 20], "{offer:?}");
         for password in ["second", "third"] {
             mounted.put(password);
