@@ -23,7 +23,7 @@ from checks import ROOT, check, equal, hallpass
 USER = 65532
 OUTER = 400_000   # where the container's numbers begin on this machine
 CONFIG = """\
-listen = ["127.0.0.1:3128"]
+listen = ["0.0.0.0:3128"]
 grace = "1s"
 [upstreams.office]
 url = "http://127.0.0.1:8080"
@@ -33,6 +33,7 @@ user = "svc"
 password = "${file:/run/secrets/hallpass/password}"
 [access]
 users = "any"
+allow = ["10.0.0.0/8"]
 """
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
@@ -183,6 +184,12 @@ class Container:
             return state.returncode == 0 and json.loads(state.stdout)["pid"]
         return self.until("the container to run", found)
 
+    def execute(self, *command):
+        """What a command says that runs beside it."""
+        done = subprocess.run(self.crun("--cgroup-manager=disabled", "exec", "--user", f"{USER}:{USER}", self.name, *command), capture_output=True, text=True)
+        equal(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout
+
     def until(self, what, fact, seconds=20):
         end = time.monotonic() + seconds
         while not (value := fact()):
@@ -257,8 +264,13 @@ def runs():
         threading.Thread(target=refuse, args=(proxy, shown), daemon=True).start()
         for _ in range(2):
             equal(container.ask("GET", "http://example.com/"), 407, "a rejected password")
-        proxy.close()
         equal(len(shown), 1, "passwords shown")
+        # As `kubectl exec` would: how it stands, and one more try for whoever has unlocked the account.
+        status = container.execute("/usr/bin/hallpass", "status")
+        assert "svc rejected by http://127.0.0.1:8080" in status, status
+        container.execute("/usr/bin/hallpass", "status", "--retry")
+        container.until("one more try", lambda: container.ask("GET", "http://example.com/") == 407 and len(shown) == 2)
+        proxy.close()
         record = container.volume / "hallpass" / "lockout.json"
         equal((record.stat().st_uid, record.stat().st_mode & 0o777), (OUTER + USER, 0o600), "the record")
         began = time.monotonic()
@@ -266,7 +278,7 @@ def runs():
         equal(container.process.wait(20), 0, container.log.read_text())
         took = time.monotonic() - began
         log = container.log.read_text()
-        assert "listening on 127.0.0.1:3128" in log and "stopping" in log and "cannot be written" not in log, log
+        assert "listening on 0.0.0.0:3128" in log and "stopping" in log and "cannot be written" not in log, log
         written = sorted(str(path.relative_to(container.volume)) for path in container.volume.rglob("*"))
         return f"ended {took:.2f} s after SIGTERM; in its volume: {', '.join(written) or 'nothing'}"
 
