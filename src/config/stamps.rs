@@ -102,6 +102,41 @@ mod tests {
     use crate::config::{Environment, Files, Layer, PolicyPlace};
 
     #[test]
+    fn all_files_that_are_read_later_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        for name in ["keytab", "ca.pem", "me.pem", "me.key"] {
+            fs::write(at(name), "-----BEGIN CERTIFICATE-----\n").unwrap();
+            fs::set_permissions(at(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        }
+        let text = format!(
+            "[access]\ntoken = \"${{file:/t/access}}\"\n\
+             [[listeners]]\ninterface = \"lo\"\nport = 1\ntoken = \"${{file:/t/listener}}\"\n\
+             [upstreams.u]\nurl = \"https://u.test:1\"\ncredential = \"a\"\n\
+             ca_file = \"{0}/ca.pem\"\nclient_cert = \"{0}/me.pem\"\nclient_key = \"{0}/me.key\"\n\
+             [credentials.a]\nuser = \"a@R.TEST\"\npassword = \"${{file:/t/password}}\"\nkeytab = \"{0}/keytab\"\n\
+             [credentials.b]\nuser = \"b\"\nnt_hash = \"${{credential:hash}}\"\n\
+             [credentials.c]\nuser = \"c\"\npassword_command = [\"true\"]\n",
+            directory.path().display()
+        );
+        fs::write(at("hallpass.toml"), text).unwrap();
+        let environment = Environment::from_pairs([("CREDENTIALS_DIRECTORY", "/t")]);
+        let inputs = Inputs { files: Files::Only(at("hallpass.toml")), environment, flags: Layer::default() };
+        let loaded = crate::config::load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0));
+        let mut named = loaded.config.named_files();
+        named.sort();
+        let mut wanted: Vec<PathBuf> =
+            ["access", "listener", "password", "hash"].iter().map(|name| Path::new("/t").join(name)).collect();
+        wanted.extend(["keytab", "ca.pem", "me.pem", "me.key"].map(at));
+        wanted.sort();
+        assert_eq!(named, wanted);
+        let before = version(&[at("keytab")]);
+        assert_eq!(before, version(&[at("keytab")]));
+        fs::write(at("keytab"), "another").unwrap();
+        assert_ne!(before, version(&[at("keytab")]));
+    }
+
+    #[test]
     fn whatever_is_done_to_a_file_shows() {
         let directory = tempfile::tempdir().unwrap();
         let (machine, user) = (directory.path().join("machine"), directory.path().join("user"));

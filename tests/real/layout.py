@@ -19,7 +19,7 @@ ACCOUNTS = {
     **{name: f"Right-Pw-{name}" for name in (
         "wrong-ntlm", "wrong-ntlmclose", "wrong-wrap", "wrong-wraponly", "wrong-combo", "wrong-two", "wrong-basic", "wrong-kdc", "wrong-newcomer",
         "lock-ntlm", "lock-combo", "lock-basic", "lock-kdc", "lock-five", "lock-claude", "lock-changed", "lock-burst", "lock-outage",
-        "lock-retry", "lock-locked", "lock-run", "replicas-load", "replicas-changed", "replicas-rollout", "doctor-ntlm", "doctor-combo", "doctor-locked")},
+        "lock-retry", "lock-locked", "lock-run", "replicas-load", "replicas-changed", "replicas-rollout", "replicas-keytab", "doctor-ntlm", "doctor-combo", "doctor-locked")},
 }
 WITH_KEYTAB = ["alice"]
 

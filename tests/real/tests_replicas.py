@@ -12,7 +12,7 @@ import time
 import harness
 from harness import HALLPASS, ROOT, bad_logons, equal, read_head, test, unlock, wait_for
 from layout import ACCOUNTS, RAW_PORT, SQUIDS
-from tests_lockout import WRONG, change_in_directory
+from tests_lockout import WRONG, change_in_directory, works
 
 BALANCER, REPLICAS, PORT = "10.244.0.5", ("10.244.0.11", "10.244.0.12", "10.244.0.13"), 3128
 TOKEN = "t0ken-of-the-team"
@@ -325,6 +325,33 @@ def rotated(t):
             equal(tunnel.recv(4, socket.MSG_WAITALL), b"ping", "a tunnel of the beginning")
             tunnel.close()
         equal([replica.process.poll() for replica in stage.replicas.values()], [None] * 3, "nobody was restarted")
+
+
+@test("a keytab that is exchanged when the account gets another password costs no bad logon")
+def keytab(t):
+    account, path = "replicas-keytab", t.dir / "keytab"
+    def exchange(password):
+        change_in_directory(account, password)
+        subprocess.run(["samba-tool", "domain", "exportkeytab", t.dir / "next", f"--principal={account}@CORP.TEST"], check=True, capture_output=True)
+        (t.dir / "next").chmod(0o600)
+        (t.dir / "next").rename(path)
+    unlock(account)
+    exchange(ACCOUNTS[account])
+    relay = t.relay("negotiate", user=f"{account}@CORP.TEST", keytab=str(path))
+    def noticed(times):
+        wait_for("the next one to be noticed", lambda: relay.log.read_text().count("reloaded") == times)
+    assert works(t, relay), "with the first keytab"
+    shutil.copy(path, t.dir / "first")
+    exchange("Second-Pw-2")
+    # The ticket of the former one is as good as before, until what was made of that file is let go.
+    noticed(1)
+    assert works(t, relay), "with the next keytab"
+    equal(bad_logons(account), 0, "bad logons")
+    # And it is what the file holds that counts: the first one is good no more.
+    (t.dir / "first").rename(path)
+    noticed(2)
+    assert not works(t, relay), "with the former keytab"
+    equal(bad_logons(account), 1, "bad logons with the former keytab")
 
 
 # What the program that plays kubectl does: builds for real, runs the Job's own command for real, and writes down what of the relay it

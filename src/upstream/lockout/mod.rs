@@ -374,10 +374,10 @@ impl Shared {
     /// A secret whose file was changed is not shown any more, whether it was good or not.
     async fn freshen(&self, stake: &Arc<dyn Stake>) {
         let key = stake.account().key();
-        let freshening = self.with(key, |account| account.freshening.clone()).unwrap_or_default();
         if !self.may_be_stale(key) {
             return;
         }
+        let freshening = self.with(key, |account| account.freshening.clone()).unwrap_or_default();
         let _one_at_a_time = freshening.lock().await;
         if !self.may_be_stale(key) {
             return;
