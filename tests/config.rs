@@ -183,3 +183,159 @@ fn the_defaults_in_the_example_are_the_defaults() {
     assert!(!text(&shown.stdout).contains("# default"), "a key is missing in the example: {}", text(&shown.stdout));
     assert_eq!(shown_by(&["config", "show", "--config", "all.toml"]), shown_by(&["config", "show", "--no-config"]));
 }
+
+#[test]
+fn a_wrong_configuration_is_shown_with_what_is_wrong_beside_it() {
+    let home = home();
+    let text = "grace = \"5\"\nidle_timout = \"1h\"\nmax_clients = 7\n[credentials.corp]\nuser = 'CORP\\alice'\npassword = \"${file:/nowhere/secret}\"\n";
+    fs::write(home.path().join("f.toml"), text).unwrap();
+    let output = hallpass(&home, &["config", "show", "--config", "f.toml"]);
+    assert_eq!(code(&output), Some(2), "{}", text_of(&output));
+    let shown = self::text(&output.stdout);
+    let wrong = "# wrong: f.toml:1:1: grace: a duration needs a unit (write \"5s\")\n";
+    assert_eq!(shown.matches(wrong).count(), 2, "above all and beside the key: {shown}");
+    assert!(shown.contains(&format!("{wrong}grace = \"5s\"  # f.toml:1:1\n")), "{shown}");
+    assert!(
+        shown.contains("# wrong: f.toml:2:1: idle_timout: no such key") && shown.contains("max_clients = 7"),
+        "{shown}"
+    );
+    assert!(shown.contains(&format!("# hallpass {} on ", env!("CARGO_PKG_VERSION"))), "{shown}");
+    let credential =
+        "# credential corp: user CORP\\alice; secret from the file /nowhere/secret, which cannot be read: ";
+    assert!(shown.contains(credential) && shown.contains("; never tried\n"), "{shown}");
+    assert!(shown.contains("# the relay: not asked, because the configuration is wrong"), "{shown}");
+    assert!(toml::from_str::<toml::Table>(&shown).is_ok(), "{shown}");
+    assert_eq!(self::text(&output.stderr).lines().count(), 2);
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+#[test]
+fn what_replaces_what_is_told_as_text_and_as_json() {
+    let home = home();
+    let file = home.path().join(".config/hallpass/hallpass.toml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "grace = \"7s\"\n[credentials.corp]\nuser = \"alice\"\npassword_command = [\"never-run\"]\n")
+        .unwrap();
+    let output = hallpass(&home, &["config", "show", "--grace", "8s"]);
+    let shown = text(&output.stdout);
+    assert!(shown.contains(&format!("grace = \"8s\"  # --grace, instead of {}:1:1\n", file.display())), "{shown}");
+    assert!(shown.contains("# policy not there: /etc/hallpass/policy.toml\n"), "{shown}");
+    let output = hallpass(&home, &["config", "show", "--json", "--grace", "8s"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let key = |name: &str| json["keys"].as_array().unwrap().iter().find(|key| key["key"] == name).unwrap().clone();
+    let grace = key("grace");
+    assert_eq!((grace["value"].as_str(), grace["origin"].as_str()), (Some("8s"), Some("--grace")), "{grace}");
+    assert_eq!(grace["instead_of"][0], format!("{}:1:1", file.display()), "{grace}");
+    assert_eq!(key("max_clients")["value"], 10_000);
+    assert_eq!(
+        (&json["credentials"][0]["user"], &json["credentials"][0]["tried"]),
+        (&"alice".into(), &"never tried".into())
+    );
+    assert!(json["credentials"][0]["secret"].as_str().unwrap().ends_with("which is not run for this"), "{json}");
+}
+
+#[test]
+fn a_configuration_has_a_name_and_an_unknown_one_is_told_which_there_are() {
+    let home = home();
+    let directory = home.path().join(".config/hallpass");
+    fs::create_dir_all(&directory).unwrap();
+    for (name, text) in [("hallpass", "grace = \"1s\"\n"), ("office", "grace = \"2s\"\n"), ("home", "grace = 3\n")] {
+        fs::write(directory.join(format!("{name}.toml")), text).unwrap();
+    }
+    let shown = text(&hallpass(&home, &["config", "show", "--config", "office"]).stdout);
+    assert!(shown.contains(&format!("grace = \"2s\"  # {}", directory.join("office.toml").display())), "{shown}");
+    let mut by_variable = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+    by_variable.env_clear().env("HOME", home.path()).env("HALLPASS_CONFIG", "office").current_dir(home.path());
+    assert!(text(&by_variable.args(["config", "show"]).output().unwrap().stdout).contains("grace = \"2s\""));
+
+    let listed = text(&hallpass(&home, &["config", "list", "--config", "office"]).stdout);
+    let lines: Vec<&str> = listed.lines().collect();
+    let of = |name: &str| directory.join(format!("{name}.toml")).display().to_string();
+    let wanted = [
+        format!("  hallpass: ok: {}", of("hallpass")),
+        format!("  home: 1 mistake: {}", of("home")),
+        format!("* office: ok: {}", of("office")),
+    ];
+    assert_eq!(lines, wanted);
+    assert!(text(&hallpass(&home, &["config", "list"]).stdout).starts_with("* hallpass: ok: "));
+
+    let unknown = hallpass(&home, &["config", "check", "--config", "offcie"]);
+    assert_eq!(code(&unknown), Some(2));
+    let said = text(&unknown.stderr);
+    let wanted = "--config: there is no configuration \"offcie\", and no file of this name here (did you mean office? there is hallpass, home, office; looked for ";
+    assert!(said.starts_with(wanted), "{said}");
+    // A file here is meant before a name.
+    fs::write(home.path().join("office"), "grace = \"9s\"\n").unwrap();
+    assert!(text(&hallpass(&home, &["config", "show", "--config", "office"]).stdout).contains("grace = \"9s\""));
+    let written = hallpass(&home, &["config", "init", "--no-try", "--template", "--config", "new"]);
+    assert_eq!(code(&written), Some(0), "{}", text_of(&written));
+    assert!(directory.join("new.toml").exists());
+}
+
+#[test]
+fn what_is_exported_is_imported_again_and_an_untried_credential_is_not_handed_out() {
+    let home = home();
+    let text = "grace = \"7s\"\n[upstreams.office]\nurl = \"http://proxy.corp.example:8080\"\n";
+    fs::write(home.path().join("f.toml"), text).unwrap();
+    let values_of = |file: &str| values(&hallpass(&home, &["config", "show", "--config", file]).stdout);
+    for (format, name) in [("reg", "out.reg"), ("mobileconfig", "out.mobileconfig"), ("txt", "out.toml")] {
+        let output = hallpass(&home, &["config", "export", "--config", "f.toml", "--format", format, "--out", name]);
+        assert_eq!(code(&output), Some(0), "{}", text_of(&output));
+        let printed = hallpass(&home, &["config", "export", "--config", "f.toml", "--format", format]);
+        assert_eq!(printed.stdout, fs::read(home.path().join(name)).unwrap(), "{format}");
+        let back = format!("back-{format}.toml");
+        let output = hallpass(&home, &["config", "import", name, "--config", &back]);
+        assert_eq!(code(&output), Some(0), "{}", text_of(&output));
+        assert_eq!(values_of(&back), values_of("f.toml"), "{format}");
+    }
+    let with_user = [&["config", "export", "--config", "f.toml", "--format", "txt"][..], &["--user", "alice"]].concat();
+    let output = hallpass(&home, &with_user);
+    assert_eq!((code(&output), output.stdout.len()), (Some(1), 0));
+    assert!(
+        self::text(&output.stderr)
+            .contains("no proxy is known to have accepted the credential default: hallpass doctor"),
+        "{}",
+        text_of(&output)
+    );
+    let output = hallpass(&home, &[&with_user[..], &["--untried"]].concat());
+    assert_eq!(code(&output), Some(0), "{}", text_of(&output));
+    assert!(self::text(&output.stdout).contains("[credentials.default]\n"), "{}", text_of(&output));
+    // What the record of log-ins says of an accepted one.
+    let state = home.path().join(".local/state/hallpass");
+    fs::create_dir_all(&state).unwrap();
+    let entry = r#"{"digest": "00", "changes": 1, "generation": 0, "accepted": true}"#;
+    fs::write(
+        state.join("lockout.json"),
+        format!(r#"{{"accounts": {{"alice": {{"id": "0", "entries": [{entry}]}}}}}}"#),
+    )
+    .unwrap();
+    assert_eq!(code(&hallpass(&home, &with_user)), Some(0));
+    let shown = self::text(&hallpass(&home, &["config", "show", "--user", "alice"]).stdout);
+    assert!(shown.contains("; accepted by a proxy\n"), "{shown}");
+}
+
+/// The templates that are in the sources are those that the program writes.
+#[test]
+fn the_templates_of_group_policy_are_made_from_the_keys() {
+    let home = home();
+    let output = hallpass(&home, &["config", "export", "--format", "admx", "--out", "templates"]);
+    assert_eq!(code(&output), Some(0), "{}", text_of(&output));
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/policy");
+    for name in ["hallpass.admx", "en-US/hallpass.adml"] {
+        let made = fs::read_to_string(home.path().join("templates").join(name)).unwrap();
+        let kept = directory.join(name);
+        if std::env::var_os("HALLPASS_WORDS").is_some_and(|value| value == "write") {
+            fs::create_dir_all(kept.parent().unwrap()).unwrap();
+            fs::write(&kept, &made).unwrap();
+        }
+        let mend = "write it with: HALLPASS_WORDS=write cargo test --test config templates";
+        assert!(
+            fs::read_to_string(&kept).unwrap_or_default() == made,
+            "{} is not what is made: {mend}",
+            kept.display()
+        );
+    }
+}

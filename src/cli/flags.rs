@@ -10,8 +10,8 @@ use crate::config::{Inputs, Layer, Origin, Value};
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct Flags {
-    /// Read this configuration file instead of the usual ones.
-    #[arg(long, value_name = "FILE")]
+    /// Read this configuration file instead of the usual ones; a bare NAME is NAME.toml beside them.
+    #[arg(long, value_name = "FILE|NAME")]
     pub config: Option<PathBuf>,
     /// Read no configuration file.
     #[arg(long, conflicts_with = "config")]

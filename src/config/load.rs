@@ -7,18 +7,24 @@ use std::path::{Path, PathBuf};
 use super::build;
 use super::environment::{self, CONFIG, Environment, NO_CONFIG, PASSWORD};
 use super::file;
-use super::layer::{Layer, Value};
+use super::layer::{Entry, Layer, Value};
 use super::mistake::{Mistake, Mistakes, Origin, Problem};
 use super::policy::{Policy, PolicyPlace, Stripped};
 use super::reader::Reader;
 use super::shortcut;
-use super::{Config, machine_file, others_may_write, show, user_file};
+use super::{Config, export, machine_file, names, others_may_write, show, user_file};
 
 /// Which files are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Files {
     /// The machine's, then the user's on top; either may be absent.
     Standard {
+        machine: PathBuf,
+        user: Option<PathBuf>,
+    },
+    /// The same of another name; one of them must be there.
+    Named {
+        name: String,
         machine: PathBuf,
         user: Option<PathBuf>,
     },
@@ -58,7 +64,7 @@ impl Inputs {
         let no_config = no_config || environment.get(NO_CONFIG).is_some_and(|value| ["1", "true"].contains(&value));
         let files = match config {
             _ if no_config => Files::Nothing,
-            Some(path) => Files::Only(path),
+            Some(path) => names::chosen(path, &|name| environment.get(name).map(str::to_owned)),
             None => {
                 let variable = |name: &str| environment.get(name).map(str::to_owned);
                 Files::Standard { machine: machine_file(&variable), user: user_file(&variable) }
@@ -91,6 +97,11 @@ impl Loaded {
         self.policy.lock(path)
     }
 
+    /// The values as they were written.
+    pub(super) fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
     /// Where values of a key stood that do not count, the lowest first.
     pub fn overridden(&self, path: &[&str]) -> impl Iterator<Item = &Origin> {
         self.overridden.iter().filter(move |(replaced, _)| replaced.iter().eq(path)).map(|(_, origin)| origin)
@@ -106,9 +117,21 @@ impl Loaded {
         show::toml(self)
     }
 
-    /// The same without what stands nowhere.
-    pub fn written_to_toml(&self) -> String {
-        show::written(self)
+    /// Every key with what there is to say of it: its path, its value in TOML, where it stands.
+    pub fn keys(&self) -> Vec<Shown> {
+        let layer = file::read(Path::new("shown"), &show::toml(self), &mut Vec::new());
+        let is_key = |entry: &&Entry| !matches!(entry.value, Value::Named | Value::Tables);
+        let shown = |entry: &Entry| {
+            let path = entry.path();
+            Shown {
+                key: entry.path.clone(),
+                value: export::json_of(&entry.value),
+                origin: self.origin(&path),
+                locked_by: self.lock(&path).cloned(),
+                instead_of: self.overridden(&path).cloned().collect(),
+            }
+        };
+        layer.entries.iter().filter(is_key).map(shown).collect()
     }
 
     /// What differs from the defaults, as lines of a file: the keys above all tables, and the tables.
@@ -117,12 +140,30 @@ impl Loaded {
     }
 }
 
+/// What counts of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    pub key: Vec<String>,
+    /// As JSON.
+    pub value: String,
+    pub origin: Origin,
+    pub locked_by: Option<Origin>,
+    pub instead_of: Vec<Origin>,
+}
+
 /// What can be said of a configuration whether it is right or not.
 #[derive(Debug, Clone)]
 pub struct Examined {
     /// With the default where a value is wrong.
     pub loaded: Loaded,
     pub mistakes: Vec<Mistake>,
+}
+
+impl Examined {
+    /// What counts as a file, with what is wrong beside it; with or without what stands nowhere.
+    pub fn to_toml(&self, defaults: bool) -> String {
+        show::report(&self.loaded, &self.mistakes, defaults)
+    }
 }
 
 /// Blocks on files. Secrets are not read.
@@ -138,6 +179,7 @@ pub fn examine(inputs: &Inputs) -> Examined {
     // Its tables come first, so that nobody changes their order.
     let mut pile = Pile { layer: policy.locked.clone(), overridden: Vec::new() };
     let mut is_recommended = policy.recommended.clone();
+    mistakes.extend(names::unknown(&inputs.files));
     for (path, kind) in candidates(&inputs.files) {
         if kind != Kind::Machine {
             pile.cover(std::mem::take(&mut is_recommended));
@@ -200,7 +242,7 @@ pub(super) fn candidates(files: &Files) -> Vec<(PathBuf, Kind)> {
     match files {
         Files::Nothing => Vec::new(),
         Files::Only(path) => vec![(path.clone(), Kind::Named)],
-        Files::Standard { machine, user } => {
+        Files::Standard { machine, user } | Files::Named { machine, user, .. } => {
             let user = user.iter().map(|path| (path.clone(), Kind::User));
             [(machine.clone(), Kind::Machine)].into_iter().chain(user).collect()
         }

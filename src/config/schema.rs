@@ -126,6 +126,42 @@ pub(super) fn is_switch(path: &[&str]) -> bool {
     keys::pattern(path).and_then(shape).is_some_and(|shape| matches!(shape, Shape::Switch))
 }
 
+/// How an editor of policies asks for a value, and of what kind it is in the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Element {
+    /// A number, 1 or 0.
+    Switch,
+    Text,
+    /// One text of several lines.
+    Lines,
+    List,
+    Number(u64, u64),
+    Words(Vec<&'static str>),
+    /// Names of somebody's choice, each with a text.
+    Named,
+    /// Texts that are counted.
+    Numbered,
+}
+
+/// Of a key as it stands in the list of all keys.
+pub(super) fn element(key: &str) -> Element {
+    let of_shape = |shape: &Shape| match shape {
+        Shape::Text | Shape::Like(_) | Shape::Duration | Shape::DurationOrOff | Shape::Size => Element::Text,
+        Shape::Word(words) => Element::Words(words.clone()),
+        Shape::Whole(from, to) => Element::Number(*from, *to),
+        Shape::Switch => Element::Switch,
+        Shape::List(_) => Element::List,
+        Shape::Either(shapes) if shapes.iter().any(|shape| matches!(shape, Shape::List(_))) => Element::List,
+        Shape::Either(_) => Element::Text,
+    };
+    shape(key).as_ref().map_or(Element::Text, of_shape)
+}
+
+/// What the key is for.
+pub(super) fn description_of(path: &[&str]) -> Option<String> {
+    description(keys::pattern(path)?)
+}
+
 impl Shape {
     /// All that fit; one alone needs no `anyOf`.
     fn json(&self) -> Json {

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use super::build::{DIRECT_FALLBACKS, FORMATS, LEVELS, PORT_80};
 use super::expand;
 use super::load::Loaded;
-use super::mistake::Origin;
+use super::mistake::{Mistake, Origin};
 use super::upstreams::{CANONICALIZE, CHANNEL_BINDINGS};
 use super::value::{show_duration, show_size};
 use super::{Access, Allow, Audit, AuditTo, Config, Credential, Profile, ProfileChoice, Upstream};
@@ -19,9 +19,11 @@ pub fn toml(loaded: &Loaded) -> String {
     top + &tables
 }
 
-/// Only what stands somewhere, with its origin.
-pub fn written(loaded: &Loaded) -> String {
-    let (top, tables) = Out::new(loaded, false, true).all();
+/// The same of a configuration that may be wrong: what is wrong stands above the default that takes its place.
+pub fn report(loaded: &Loaded, mistakes: &[Mistake], defaults: bool) -> String {
+    let mut out = Out::new(loaded, defaults, true);
+    out.mistakes = mistakes;
+    let (top, tables) = out.all();
     top + &tables
 }
 
@@ -35,6 +37,7 @@ struct Out<'a> {
     /// With what stands nowhere.
     defaults: bool,
     origins: bool,
+    mistakes: &'a [Mistake],
     /// A table whose first key has not been written.
     pending_head: String,
     text: String,
@@ -42,7 +45,7 @@ struct Out<'a> {
 
 impl<'a> Out<'a> {
     fn new(loaded: &'a Loaded, defaults: bool, origins: bool) -> Self {
-        Self { loaded, defaults, origins, pending_head: String::new(), text: String::new() }
+        Self { loaded, defaults, origins, mistakes: &[], pending_head: String::new(), text: String::new() }
     }
 
     fn all(mut self) -> (String, String) {
@@ -314,9 +317,27 @@ impl<'a> Out<'a> {
             return;
         }
         let last = path.last().copied().unwrap_or_default();
-        let origin = if self.origins { format!("  # {origin}") } else { String::new() };
+        let origin = if self.origins { format!("  # {origin}{}", self.fate(path, &origin)) } else { String::new() };
         self.text.push_str(&std::mem::take(&mut self.pending_head));
+        let key = path.join(".");
+        for mistake in self.mistakes.iter().filter(|mistake| mistake.key == key) {
+            self.text.push_str(&format!("# wrong: {mistake}\n"));
+        }
         self.text.push_str(&format!("{before}{last} = {value}{origin}\n"));
+    }
+}
+
+impl Out<'_> {
+    /// Who locks it, and where it stands besides.
+    fn fate(&self, path: &[&str], origin: &Origin) -> String {
+        let lock = match self.loaded.lock(path) {
+            Some(by) if by == origin => ", locked".into(),
+            Some(by) => format!(", locked by {by}"),
+            None => String::new(),
+        };
+        let others: Vec<String> =
+            self.loaded.overridden(path).filter(|other| *other != origin).map(ToString::to_string).collect();
+        if others.is_empty() { lock } else { format!("{lock}, instead of {}", others.join(" and ")) }
     }
 }
 

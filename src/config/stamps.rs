@@ -121,7 +121,12 @@ mod tests {
         );
         fs::write(at("hallpass.toml"), text).unwrap();
         let environment = Environment::from_pairs([("CREDENTIALS_DIRECTORY", "/t")]);
-        let inputs = Inputs { files: Files::Only(at("hallpass.toml")), environment, flags: Layer::default() };
+        let inputs = Inputs {
+            files: Files::Only(at("hallpass.toml")),
+            environment,
+            flags: Layer::default(),
+            policy: PolicyPlace::default(),
+        };
         let loaded = crate::config::load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0));
         let mut named = loaded.config.named_files();
         named.sort();

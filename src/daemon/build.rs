@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::StartError;
+use super::record::domain_of;
 use super::script::Terms;
 use super::script_host::ScriptHost;
 use super::situation::Situation;
@@ -239,22 +240,11 @@ impl<'a> Accounts<'a> {
         Self { made: Vec::new(), all: &config.credentials }
     }
 
-    /// A user who names no domain is taken for one of the same name who does.
-    fn domain_of(&self, credential: &Credential) -> Option<String> {
-        let name = credential.user.as_ref()?.name.to_lowercase();
-        let others = self.all.iter().filter(|other| !other.separate_account);
-        let mut users = others.filter_map(|other| Some((other.user.as_ref()?, other.realm.as_ref())));
-        users.find_map(|(user, realm)| {
-            let domain = user.domain.as_ref().or(user.realm.as_ref()).or(realm)?;
-            (user.name.to_lowercase() == name).then(|| domain.clone())
-        })
-    }
-
     fn of(&mut self, credential: &'a Credential) -> Arc<Account> {
         if let Some((_, account)) = self.made.iter().find(|(seen, _)| *seen == credential) {
             return account.clone();
         }
-        let account = Arc::new(Account::new(settings(credential, self.domain_of(credential))));
+        let account = Arc::new(Account::new(settings(credential, domain_of(self.all, credential))));
         self.made.push((credential, account.clone()));
         account
     }

@@ -9,12 +9,13 @@ use clap::{Args, ValueEnum};
 
 use super::place;
 use crate::cli::output;
+use crate::config::export::{self, Half};
 use crate::config::import::{self, Imported, Tool};
-use crate::config::{self, Environment, Files, Inputs, Layer, Mistake, Mistakes, PolicyPlace};
+use crate::config::{self, Environment, Files, Inputs, Layer, Loaded, Mistake, Mistakes, PolicyPlace};
 
 #[derive(Debug, Args)]
 pub struct Import {
-    /// cntlm.conf, cntlm.ini, px.ini, a profile that sets NTLM_CREDENTIALS, or - for standard input. Without it the variables
+    /// cntlm.conf, cntlm.ini, px.ini, a profile that sets NTLM_CREDENTIALS, what config export wrote, or - for standard input. Without it the variables
     /// of this shell are read: https_proxy and its kin, no_proxy, NTLM_CREDENTIALS.
     file: Option<PathBuf>,
     /// Whose settings they are, where neither the file's name nor its content says so.
@@ -40,6 +41,9 @@ enum From {
 }
 
 pub fn run(arguments: &Import) -> anyhow::Result<()> {
+    if let Some(text) = of_ours(arguments)? {
+        return keep(arguments, &text);
+    }
     let imported = read(arguments)?;
     if imported.lines.is_empty() {
         return Err(anyhow!(
@@ -49,7 +53,15 @@ pub fn run(arguments: &Import) -> anyhow::Result<()> {
     let say: fn(&str) = if arguments.print { |line| output::complain(line) } else { |line| output::say(line) };
     imported.lines.iter().for_each(|line| say(&line.to_string()));
     say(&imported.tally().to_string());
-    let text = checked(&imported)?;
+    keep(arguments, &checked(&imported)?)?;
+    if !arguments.print {
+        next_steps(&imported);
+    }
+    Ok(())
+}
+
+/// Prints it or writes it, as is wished.
+fn keep(arguments: &Import, text: &str) -> anyhow::Result<()> {
     if arguments.print {
         output::say(text.trim_end());
         return Ok(());
@@ -58,9 +70,22 @@ pub fn run(arguments: &Import) -> anyhow::Result<()> {
     if path.exists() && !arguments.force {
         return Err(anyhow!("{} is there already; --force replaces it", path.display()));
     }
-    place::written(&path, &text)?;
-    next_steps(&imported);
-    Ok(())
+    place::written(&path, text)
+}
+
+/// What `config export` wrote: it has our own keys, so there is nothing to report line by line.
+fn of_ours(arguments: &Import) -> anyhow::Result<Option<String>> {
+    let Some(path) = arguments.file.as_ref().filter(|path| arguments.from.is_none() && *path != Path::new("-")) else {
+        return Ok(None);
+    };
+    let Some(read) = import::exported::read(path, &bytes(path)?) else { return Ok(None) };
+    let portable = read?;
+    if portable.is_empty() {
+        return Err(anyhow!("{} says nothing of hallpass", path.display()));
+    }
+    let text = export::toml(&portable, Half::Locked);
+    load_draft(&text)?;
+    Ok(Some(text))
 }
 
 fn read(arguments: &Import) -> anyhow::Result<Imported> {
@@ -98,20 +123,24 @@ fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// The text of the file, which `config check` accepts.
 fn checked(imported: &Imported) -> anyhow::Result<String> {
     let settings = &imported.settings;
-    let draft = [settings.top(), settings.tables()].join("\n");
+    let loaded = load_draft(&[settings.top(), settings.tables()].join("\n"))?;
+    let profiles = place::office_and_home(&loaded.config);
+    let parts = [settings.top(), place::TEMPLATE.into(), settings.tables(), profiles];
+    Ok(parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n"))
+}
+
+/// As `config check` reads it, and for nobody else's eyes.
+fn load_draft(draft: &str) -> anyhow::Result<Loaded> {
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let path = directory.path().join("hallpass.toml");
-    config::write_private(&path, &draft, false).context("cannot write a temporary file")?;
+    config::write_private(&path, draft, false).context("cannot write a temporary file")?;
     let inputs = Inputs {
         files: Files::Only(path),
         environment: Environment::default(),
         flags: Layer::default(),
         policy: PolicyPlace::Nowhere,
     };
-    let loaded = config::load(&inputs).map_err(|mistakes| does_not_fit(&mistakes))?;
-    let profiles = place::office_and_home(&loaded.config);
-    let parts = [settings.top(), place::TEMPLATE.into(), settings.tables(), profiles];
-    Ok(parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n"))
+    config::load(&inputs).map_err(|mistakes| does_not_fit(&mistakes))
 }
 
 /// Where the mistakes stand is of no use, as that file is gone.

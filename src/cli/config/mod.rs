@@ -1,17 +1,21 @@
 //! `hallpass config`: write, show or check the configuration.
 
+mod export;
 mod import;
 mod init;
+mod list;
 mod place;
 mod schema;
 mod show;
 mod trial;
+mod tried;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::flags::Flags;
 use super::output;
 use crate::config::{Config, Loaded};
 use crate::credential::Source;
@@ -29,7 +33,17 @@ pub enum Command {
         hallpass config import px.ini --print\n  \
         hallpass config import --from environment")]
     Import(import::Import),
-    /// Print each effective value with where it stands, secrets left out.
+    /// Hand the configuration out: as a profile for macOS, a file for the registry, templates of Group Policy, or text.
+    #[command(after_help = "Examples:\n  \
+        hallpass config export --format reg --out hallpass.reg\n  \
+        hallpass config export --format mobileconfig --out hallpass.mobileconfig\n  \
+        hallpass config export --format admx --out PolicyDefinitions\n  \
+        hallpass config export --format txt --out policy.toml")]
+    Export(export::Export),
+    /// Name the configurations that --config can choose, whether they are right, and which is in use.
+    #[command(after_help = "Example:\n  hallpass config list")]
+    List(Flags),
+    /// Print each effective value with where it stands, secrets left out: what to send to whoever is to help.
     #[command(after_help = "Example:\n  hallpass config show --config hallpass.toml")]
     Show(show::Show),
     /// Say everything that is wrong with the configuration.
@@ -48,6 +62,8 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Init(arguments) => return init::run(&arguments),
         Command::Import(arguments) => import::run(&arguments)?,
+        Command::Export(arguments) => export::run(&arguments)?,
+        Command::List(flags) => list::run(&flags),
         Command::Show(arguments) => show::run(&arguments)?,
         Command::Check(arguments) => return trial::run(&arguments),
         Command::Schema => schema::run()?,

@@ -27,7 +27,8 @@ const MAX_COPIES: usize = 1000;
 pub fn destination(named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
     let variable = |name: &str| std::env::var(name).ok();
     let by_variable = || variable("HALLPASS_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let path = named.cloned().or_else(by_variable).or_else(|| config::user_file(&variable));
+    let path = named.cloned().or_else(by_variable).map(|path| config::place_for(&path, &variable));
+    let path = path.or_else(|| config::user_file(&variable));
     path.ok_or_else(|| anyhow!("there is no home directory to write to: name a file with --config"))
 }
 

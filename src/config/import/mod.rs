@@ -5,6 +5,7 @@
 mod addresses;
 mod alpaca;
 mod cntlm;
+pub mod exported;
 mod ini;
 mod px;
 mod settings;

@@ -105,7 +105,8 @@ fn node(place: &str, within: Option<&str>, path: &[&str], value: &Value) -> Node
         Value::Real(_) => Content::Other("a fraction"),
         Value::Date(_) => Content::Other("a date"),
         Value::Data(_) => Content::Other("data"),
-        _ => Content::Other("a value of this kind"),
+        // No property list in XML has one, and no other kind is known.
+        Value::Uid(_) | _ => Content::Other("a value of this kind"),
     };
     Node::new(content, &of_key(place, path, within))
 }

@@ -44,14 +44,15 @@ fn branch(root: &str, key: &Key, mistakes: &mut Vec<Mistake>) -> Layer {
     let mut layer = Layer::default();
     if let Some((name, value)) = key.values.iter().find(|(name, _)| is_json(name)) {
         let origin = of_value(root, name);
-        match value {
-            Value::Text(text) => match json::read(text, &origin) {
-                Ok(node) => layer = node.into_layer(mistakes),
-                Err(problem) => mistakes.push(Mistake::new(origin, "", problem)),
-            },
-            Value::Number(_) | Value::List(_) | Value::Other(_) => {
-                mistakes.push(Mistake::new(origin, "", Problem::new("this wants JSON in a REG_SZ")));
-            }
+        let read = match value {
+            Value::Text(text) => json::read(text, &origin),
+            // Editors of policies write a text of several lines so.
+            Value::List(lines) => json::read(&lines.join("\n"), &origin),
+            Value::Number(_) | Value::Other(_) => Err(Problem::new("this wants JSON in a REG_SZ")),
+        };
+        match read {
+            Ok(node) => layer = node.into_layer(mistakes),
+            Err(problem) => mistakes.push(Mistake::new(origin, "", problem)),
         }
     }
     let mut single = key.clone();

@@ -42,7 +42,13 @@ impl Policy {
         let by = self.lock(&["upstreams", ANOTHER, "url"])?;
         let wanted = match &layer.get(&["upstream"])?.value {
             Value::List(items) => items.iter().map(|item| endpoint(&item.value)).collect::<Vec<_>>(),
-            _ => return Some(by),
+            Value::Text(_)
+            | Value::Number(_)
+            | Value::Switch(_)
+            | Value::Named
+            | Value::Tables
+            | Value::Other(_)
+            | Value::Broken => return Some(by),
         };
         let names = self.locked.names("upstreams");
         let url = |name: &String| self.locked.get(&["upstreams", name, "url"]).and_then(|entry| endpoint(&entry.value));

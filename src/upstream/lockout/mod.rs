@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-pub use record::Store;
+pub use record::{Store, Tried, tried};
 
 use crate::auth::lockout::{Ask, Closed, Entry, Leave, Now, Permit as _, Proof, Stake};
 use crate::auth::{MechanismError, Refusal, Scheme};

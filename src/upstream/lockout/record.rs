@@ -56,6 +56,30 @@ impl Record {
     }
 }
 
+/// What is written down of the secret of an account that was used last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// By somebody, once.
+    pub accepted: bool,
+    /// When a trial began or was rejected for the last time since it was accepted, in seconds since 1970.
+    pub failed: Option<u64>,
+    /// It was rejected. Else nobody said what became of it.
+    pub rejected: bool,
+}
+
+/// `None` where no secret of the account was ever shown to anybody.
+pub fn tried(store: &dyn Store, account: &str) -> Option<Tried> {
+    let record = Record::parse(store.read().as_deref());
+    let last = record.accounts.get(account)?.entries.last()?;
+    let failing = Some(&last.trials).filter(|trials| trials.failures > 0);
+    let failing = failing.or_else(|| last.refused_by.first().map(|(_, trials)| trials));
+    Some(Tried {
+        accepted: last.accepted,
+        failed: failing.map(|trials| trials.last),
+        rejected: failing.is_some_and(|trials| trials.rejected),
+    })
+}
+
 impl Secrets {
     pub fn put(&mut self, entry: Entry) {
         self.entries.retain(|known| known.digest != entry.digest);
@@ -116,6 +140,36 @@ mod tests {
         secrets.put(Entry::new("3".into(), 0));
         let kept: Vec<&str> = secrets.entries.iter().map(|entry| entry.digest.as_str()).collect();
         assert_eq!(kept, ["2", "4", "5", "6", "7", "8", "9", "3"]);
+    }
+
+    struct Written(Vec<u8>);
+
+    impl Store for Written {
+        fn read(&self) -> Option<Vec<u8>> {
+            Some(self.0.clone())
+        }
+
+        fn update(&self, _: &mut dyn FnMut(Option<Vec<u8>>) -> Option<Vec<u8>>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn generation(&self) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn what_became_of_the_secret_that_was_used_last_is_told() {
+        let mut record = Record::default();
+        let secrets = record.accounts.entry("alice@corp".into()).or_default();
+        secrets.put(Entry { accepted: true, ..Entry::new("first".into(), 0) });
+        let of = |record: &Record, account: &str| tried(&Written(record.to_bytes().unwrap()), account);
+        assert_eq!(of(&record, "alice@corp"), Some(Tried { accepted: true, failed: None, rejected: false }));
+        assert_eq!(of(&record, "bob@corp"), None);
+        let text = String::from_utf8(record.to_bytes().unwrap()).unwrap();
+        let failed = text.replace("\"failures\": 0", "\"failures\": 1").replace("\"last\": 0", "\"last\": 77");
+        let record = Record::parse(Some(failed.replace("\"rejected\": false", "\"rejected\": true").as_bytes()));
+        assert_eq!(of(&record, "alice@corp"), Some(Tried { accepted: true, failed: Some(77), rejected: true }));
     }
 
     #[test]
