@@ -1,0 +1,62 @@
+"""What is tested: the program, the packages that are made of it, and the variants that upgrades need. Each is made once."""
+import functools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+MADE = TARGET / "packages"
+PROGRAM = MADE / "hallpass"
+RELEASED = MADE / "released"
+
+
+def program(binary, release):
+    """Puts the program under test, without symbols, where the tests find it."""
+    if release:
+        said = subprocess.run([ROOT / "packaging/build"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        binary = Path(said.splitlines()[-1]) / "hallpass"
+    elif not binary:
+        binary = TARGET / "debug" / "hallpass"
+    for old in (RELEASED, *MADE.glob("tree-*"), *MADE.glob("deb-*"), *MADE.glob("rpm-*")):
+        shutil.rmtree(old, ignore_errors=True)
+    shutil.copy(binary, PROGRAM)
+    if not release:
+        subprocess.run(["strip", PROGRAM], check=True)
+
+
+@functools.cache
+def released():
+    """The directory that packaging/release fills."""
+    run("packaging/release", "deb", "rpm", "tar", "sbom", "licences", "source", "--binary", PROGRAM, "--out", RELEASED)
+    return RELEASED
+
+
+@functools.cache
+def tree(version):
+    """What packages of this version hold. The second version's configuration has a line more than the first's."""
+    made = MADE / f"tree-{version}"
+    run("packaging/linux/stage", made, "--binary", PROGRAM)
+    if version != "1.0.0":
+        with (made / "etc/hallpass/hallpass.toml").open("a") as file:
+            file.write(f"\n# {version} has something new.\n")
+    return made
+
+
+@functools.cache
+def package(kind, version):
+    """A deb or rpm of this version."""
+    out = MADE / f"{kind}-{version}"
+    out.mkdir()
+    # These are made to be installed once; how small they are does not matter.
+    quick = {**os.environ, "DPKG_DEB_COMPRESSOR_LEVEL": "0", "RPM_PAYLOAD": "w1.zstdio"}
+    run(f"packaging/{kind}/build", "--stage", tree(version), "--version", version, "--out", out, env=quick)
+    [made] = out.iterdir()
+    return made
+
+
+def run(command, *arguments, **more):
+    done = subprocess.run([ROOT / command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout[-3000:]}"
+    return done.stdout
