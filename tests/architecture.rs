@@ -168,8 +168,8 @@ fn check_imports(path: &str, paths: &[Found], broken: &mut Broken) {
         let (Some(wanted), true) = (wanted, wanted != Some(own)) else { continue };
         match (own, floor(own), floor(wanted)) {
             (_, _, None) => broken.add(found.line, format!("crate::{wanted} stands on no floor")),
-            ("main", ..) if wanted != "cli" => {
-                broken.add(found.line, format!("main opens cli and nothing else: {wanted}"))
+            ("main" | "bin", ..) if wanted != "cli" => {
+                broken.add(found.line, format!("{own} opens cli and nothing else: {wanted}"))
             }
             ("practice", ..) if !PRACTICE_MAY_IMPORT.contains(&wanted) => {
                 broken.add(found.line, format!("practice judges by itself, not with {wanted}"));
@@ -283,7 +283,7 @@ fn check_map(files: &[(String, String)]) -> Vec<String> {
     }
     let mut missing: Vec<&str> = files.iter().map(|(path, _)| module(path)).collect();
     missing.dedup();
-    missing.retain(|name| !["lib", "main"].contains(name) && !listed.iter().any(|token| token.is(name)));
+    missing.retain(|name| !["bin", "lib", "main"].contains(name) && !listed.iter().any(|token| token.is(name)));
     for name in missing {
         broken.add(1, format!("{name} is not in the list of modules"));
     }

@@ -18,6 +18,7 @@ mod run;
 mod serve;
 mod service;
 mod status;
+mod unseen;
 
 use std::process::ExitCode;
 
@@ -125,6 +126,12 @@ enum Command {
 /// All commands and flags there are.
 pub fn command() -> clap::Command {
     Arguments::command()
+}
+
+/// The relay without a console: what hallpassw is.
+pub fn serve_unseen() -> ExitCode {
+    guard::put_back_what_is_left();
+    unseen::run_program()
 }
 
 pub fn run() -> ExitCode {

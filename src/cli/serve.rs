@@ -19,7 +19,7 @@ use crate::process::descriptors::raise_limit;
 use crate::process::{self, RunFile, Signal, Signals, State, holder_of, leave_no_core, notify, own_run_directory};
 use crate::proxy::{Proxy, Way};
 use crate::sink::{Lines, Sink};
-use crate::trace::{self, Log, View};
+use crate::trace::{self, Keep, Log, View};
 
 /// What was said last is worth this much waiting for a reader of the log.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -28,24 +28,29 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 const SIGNS_PER_WAIT: u32 = 3;
 
 pub fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
+    let lines = Arc::new(Lines::new("lines of the log"));
+    lines.switch(lines.prepare(&Sink::Stderr).context("cannot start the log")?);
+    let _flushed = Flushed(lines.clone());
+    run_into(flags, &lines, keep(lines.clone()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The log goes to `keep`, and records that are for standard error to `lines`.
+pub(super) fn run_into(flags: &Flags, lines: &Arc<Lines>, keep: Keep) -> anyhow::Result<()> {
     leave_no_core();
     let inherited = Inherited::of_process()?;
     let inputs = flags.inputs();
     let mut files = ConfigFiles::new(inputs.clone());
     let loaded = config::load(&inputs)?;
     files.follow(&loaded.config);
-    let lines = Arc::new(Lines::new("lines of the log"));
-    lines.switch(lines.prepare(&Sink::Stderr).context("cannot start the log")?);
-    let log = start_log(&loaded.config, lines.clone());
-    let _flushed = Flushed(lines.clone());
+    let log = Log::start(view(&loaded.config), keep);
     trace::report_panics();
     raise_limit();
-    serve_in_runtime(files, &loaded, &log, &lines, inherited)?;
-    Ok(ExitCode::SUCCESS)
+    serve_in_runtime(files, &loaded, &log, lines, inherited)
 }
 
 /// However the relay ends, what it logged is written first.
-struct Flushed(Arc<Lines>);
+pub(super) struct Flushed(pub Arc<Lines>);
 
 impl Drop for Flushed {
     fn drop(&mut self) {
@@ -68,7 +73,11 @@ fn serve_in_runtime(
 }
 
 pub(super) fn start_log(config: &Config, lines: Arc<Lines>) -> Log {
-    Log::start(view(config), Arc::new(move |line| lines.push(&line)))
+    Log::start(view(config), keep(lines))
+}
+
+fn keep(lines: Arc<Lines>) -> Keep {
+    Arc::new(move |line| lines.push(&line))
 }
 
 fn view(config: &Config) -> View {

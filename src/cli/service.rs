@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
 use super::flags::Flags;
-use super::output;
+use super::{output, unseen};
 use crate::config::{self, Environment, Inputs};
 use crate::service::{self, Done, Leavings, Manner, Scope, Service};
 
@@ -36,6 +36,22 @@ pub enum Command {
     /// Say whether the service is installed, starts by itself and runs; exits with 3 where it does not run.
     #[command(after_help = "Example:\n  hallpass service status")]
     Status(Whose),
+    /// What the service control manager of Windows starts.
+    #[command(hide = true)]
+    Run(Box<Flags>),
+    /// Make the directory of the machine's configuration, as an installer does.
+    #[command(hide = true)]
+    Prepare(Prepare),
+}
+
+#[derive(Debug, Args)]
+pub struct Prepare {
+    /// What stands there where nothing does yet.
+    #[arg(long, value_name = "FILE")]
+    configuration: Option<PathBuf>,
+    /// Remove it and all that is in it.
+    #[arg(long, conflicts_with = "configuration")]
+    remove: bool,
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +102,12 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Start(whose) => Ok(told(service::start(whose.scope())?)),
         Command::Stop(whose) => Ok(told(service::stop(whose.scope())?)),
         Command::Status(whose) => status(whose.scope()),
+        Command::Run(flags) => {
+            unseen::run_service(flags).context("only the service control manager starts this; try hallpass serve")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Prepare(arguments) if arguments.remove => Ok(told(service::remove_directory()?)),
+        Command::Prepare(arguments) => Ok(told(service::prepare(arguments.configuration.as_deref())?)),
     }
 }
 

@@ -12,7 +12,7 @@ use super::mistake::{Mistake, Mistakes, Origin, Problem};
 use super::policy::{Policy, PolicyPlace, Stripped};
 use super::reader::Reader;
 use super::shortcut;
-use super::{Config, export, machine_file, names, others_may_write, show, user_file};
+use super::{Config, OWNERS, closing, export, machine_file, names, others_may_write, show, user_file};
 
 /// Which files are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,17 +257,12 @@ fn text_of(path: &Path, kind: Kind, mistakes: &mut Vec<Mistake>) -> Option<Strin
             Problem::new("the file is not UTF-8 text").hint("save it as UTF-8")
         }
         Err(error) => Problem::new(format!("cannot read the file: {error}")),
-        Ok(_) if kind == Kind::Machine && others_may_write(path) => Problem::new(
-            "others than root may change this machine-wide file",
-        )
-        .hint(format!("chown root: {0} {1}; chmod go-w {0} {1}", directory_of(path).display(), path.display())),
+        Ok(_) if kind == Kind::Machine && others_may_write(path) => {
+            Problem::new(format!("others than {OWNERS} may change this machine-wide file")).hint(closing(path))
+        }
         Ok(text) => return Some(text),
     };
     let origin = Origin::File { path: path.into(), line: 1, column: 1 };
     mistakes.push(Mistake::new(origin, "", problem));
     None
-}
-
-fn directory_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
 }

@@ -69,7 +69,7 @@ pub use policy::{Key as RegistryKey, PolicyPlace, RegistryValue, Statement};
 pub use schema::schema;
 pub use stamps::{Stamps, version};
 
-use access::{create_private, others_may_write, others_than_root_may_write};
+use access::{OWNERS, closing, create_private, others_may_write, others_than_root_may_write};
 use places::machine_file;
 
 use crate::address::{Endpoint, Host, Target};

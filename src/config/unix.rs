@@ -10,6 +10,15 @@ const WRITE_BY_OTHERS: u32 = 0o002;
 const ONLY_OWNER: u32 = 0o600;
 const ROOT: u32 = 0;
 
+/// Whoever may change what is the machine's.
+pub const OWNERS: &str = "root";
+
+/// The command by which nobody else may write any more.
+pub fn closing(path: &Path) -> String {
+    let directory = path.parent().unwrap_or(path);
+    format!("chown root: {0} {1}; chmod go-w {0} {1}", directory.display(), path.display())
+}
+
 /// The file or its directory can be changed by somebody who is neither root nor ourselves.
 pub fn others_may_write(path: &Path) -> bool {
     let ourselves = rustix::process::geteuid().as_raw();

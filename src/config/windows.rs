@@ -1,34 +1,41 @@
 //! Where configurations live on Windows, and who may touch them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where `%ProgramData%` is unless somebody moved it.
-const PROGRAM_DATA: &str = r"C:\ProgramData";
+use crate::process::control::is_obeying;
+use crate::service::rights::{access_of, create_file, of_secret, own_sid, program_data, strangers};
+
+/// Whoever may change what is the machine's.
+pub const OWNERS: &str = "administrators";
 
 /// `%ProgramData%\hallpass\hallpass.toml`: the machine's.
-pub fn machine_file(variable: &dyn Fn(&str) -> Option<String>) -> PathBuf {
-    let base = variable("ProgramData").map(PathBuf::from).filter(|path| path.is_absolute());
-    base.unwrap_or_else(|| PROGRAM_DATA.into()).join(r"hallpass\hallpass.toml")
+pub fn machine_file(_: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    program_data().join(r"hallpass\hallpass.toml")
 }
 
-/// `%APPDATA%\hallpass\hallpass.toml`: the user's; an account without a profile has none.
+/// `%APPDATA%\hallpass\hallpass.toml`: the user's; an account without a profile has none, and neither has a service.
 pub fn user_file(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let base = variable("APPDATA").map(PathBuf::from).filter(|path| path.is_absolute())?;
+    let base = variable("APPDATA").map(PathBuf::from).filter(|path| path.is_absolute() && !is_obeying())?;
     Some(base.join(r"hallpass\hallpass.toml"))
 }
 
-/// `%LOCALAPPDATA%\hallpass`: not carried to other machines with the profile.
+/// `%LOCALAPPDATA%\hallpass`: not carried to other machines with the profile. A service keeps it with the machine's.
 pub fn state_directory(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    if is_obeying() {
+        return Some(program_data().join(r"hallpass\state"));
+    }
     let base = variable("LOCALAPPDATA").map(PathBuf::from).filter(|path| path.is_absolute())?;
     Some(base.join("hallpass"))
 }
 
-/// Not known: access control lists are not read, so nothing is refused for them. Whoever may create a directory in
-/// `%ProgramData%`, which every user may, could be the one who wrote the file.
-pub fn others_may_write(_: &Path) -> bool {
-    false
+/// The file or its directory can be changed by somebody who is neither an administrator nor ourselves; what cannot be
+/// looked at counts as such.
+pub fn others_may_write(path: &Path) -> bool {
+    let Ok(ourselves) = own_sid() else { return true };
+    let open = |path: &Path| access_of(path).map_or(true, |access| !strangers(&access, &ourselves).is_empty());
+    open(path) || path.parent().is_some_and(open)
 }
 
 /// There is no policy in files here; one that is read for another system's sake is judged as the machine's file is.
@@ -36,7 +43,16 @@ pub fn others_than_root_may_write(path: &Path) -> bool {
     others_may_write(path)
 }
 
-/// A new file with the access that its directory gives it: in a profile, the user's own and the system's.
+/// The commands by which nobody else may write any more: another owner, no list but the inherited one, and for the
+/// directory one of its own. The accounts are SYSTEM, Administrators and Users, whose names differ by language.
+pub fn closing(path: &Path) -> String {
+    let directory = path.parent().unwrap_or(path).display();
+    format!(
+        r#"as administrator: icacls "{directory}" /setowner *S-1-5-32-544 /T; icacls "{directory}" /reset /T; icacls "{directory}" /inheritance:r /grant "*S-1-5-18:(OI)(CI)F" "*S-1-5-32-544:(OI)(CI)F" "*S-1-5-32-545:(OI)(CI)RX""#
+    )
+}
+
+/// A new file for the user, administrators and the system, whatever its directory would give it.
 pub fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(path)
+    create_file(path, &of_secret(&own_sid()?))
 }

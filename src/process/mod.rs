@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod apart;
+pub mod control;
 pub mod descriptors;
 pub mod identity;
 pub mod installed;

@@ -10,14 +10,23 @@ mod unit;
 
 #[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
 #[cfg_attr(target_os = "macos", path = "macos.rs")]
-#[cfg_attr(windows, path = "windows.rs")]
+#[cfg_attr(windows, path = "windows/mod.rs")]
 mod imp;
+
+#[cfg(not(windows))]
+#[path = "other.rs"]
+mod unseen;
+#[cfg(windows)]
+use imp as unseen;
+
+pub mod rights;
+pub mod task;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -144,6 +153,22 @@ pub fn default_scope() -> Scope {
 /// What would be installed, as text; nothing is changed.
 pub fn definition(service: &Service, manner: Manner) -> Result<String, ServiceError> {
     imp::definition(service, manner)
+}
+
+/// Makes the directory of the machine's configuration for administrators alone, and what an installer brings is the
+/// configuration where there is none.
+pub fn prepare(configuration: Option<&Path>) -> Result<Done, ServiceError> {
+    unseen::prepare(configuration)
+}
+
+/// Removes the directory of the machine's configuration, with what the service has kept there.
+pub fn remove_directory() -> Result<Done, ServiceError> {
+    unseen::remove_directory()
+}
+
+/// Calls `stop` whenever this user's relay without a console is to end.
+pub fn listen_unseen(stop: Box<dyn Fn() + Send>) -> io::Result<()> {
+    unseen::listen_unseen(stop)
 }
 
 /// Twice is as good as once; another definition of ours takes the place of the former one.

@@ -5,6 +5,7 @@
 
 mod file;
 mod queue;
+mod severity;
 
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(not(unix), path = "windows.rs")]
@@ -18,6 +19,8 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::thread;
 use std::time::Duration;
+
+pub use severity::{Severity, severity};
 
 use file::{Plain, Rotating};
 use queue::{Batch, Inlet, Outlet, queue};

@@ -8,16 +8,18 @@ use std::ptr::{null, null_mut};
 
 use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::System::EventLog::{
-    DeregisterEventSource, EVENTLOG_INFORMATION_TYPE, RegisterEventSourceW, ReportEventW,
+    DeregisterEventSource, EVENTLOG_ERROR_TYPE, EVENTLOG_INFORMATION_TYPE, EVENTLOG_WARNING_TYPE, RegisterEventSourceW,
+    ReportEventW,
 };
 
-use super::{Output, SystemLog};
+use super::{Output, Severity, SystemLog, severity};
 
 /// Characters that an event may hold (ReportEventW).
 const LONGEST: usize = 31_839;
 
-/// One kind of event: a record.
-const RECORD: u32 = 1;
+/// One kind of event: a line. EventCreate.exe, whose text of the events from 1 to 1000 is the line itself, is what an
+/// installation names as the file of our messages.
+const LINE: u32 = 1;
 
 /// Who may read it follows from its directory.
 pub fn append_private(path: &Path) -> io::Result<File> {
@@ -53,10 +55,17 @@ impl Output for Events {
         let text = wide(line.trim_end_matches('\n'));
         let texts = [text.as_ptr()];
         // SAFETY: the one text ends with a zero and outlives the call; there is no user and no data.
-        let reported = unsafe {
-            ReportEventW(self.0, EVENTLOG_INFORMATION_TYPE, 0, RECORD, null_mut(), 1, 0, texts.as_ptr(), null())
-        };
+        let reported =
+            unsafe { ReportEventW(self.0, kind(severity(line)), 0, LINE, null_mut(), 1, 0, texts.as_ptr(), null()) };
         if reported == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+fn kind(severity: Severity) -> u16 {
+    match severity {
+        Severity::Information => EVENTLOG_INFORMATION_TYPE,
+        Severity::Warning => EVENTLOG_WARNING_TYPE,
+        Severity::Error => EVENTLOG_ERROR_TYPE,
     }
 }
 

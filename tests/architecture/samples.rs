@@ -36,6 +36,7 @@ fn imports_go_down_only() {
         ("proxy/mod.rs", "use crate as hallpass;", "crate::* stands on no floor"),
         ("cli/mod.rs", "use crate::version::V;", "crate::version stands on no floor"),
         ("main.rs", "fn main() { hallpass::daemon::run() }", "main opens cli and nothing else"),
+        ("bin/hallpassw.rs", "fn main() { hallpass::daemon::run() }", "bin opens cli and nothing else"),
         ("upstream/dial.rs", "use super::super::audit::Audit;", "leaves the module"),
         ("listener.rs", "use super::audit::Audit;", "leaves the module"),
         ("listener.rs", "mod inner { use super::super::audit::Audit; }", "leaves the module"),

@@ -1,7 +1,8 @@
 //! What the manager of services that started us hears of us, if it asked for that.
 
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "other.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+#[cfg_attr(not(any(target_os = "linux", windows)), path = "other.rs")]
 mod imp;
 
 use std::time::Duration;

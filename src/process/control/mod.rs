@@ -1,0 +1,29 @@
+//! Orders of a manager that calls a function of ours where others send signals: the service control manager of Windows.
+
+#[cfg_attr(windows, path = "windows.rs")]
+#[cfg_attr(not(windows), path = "other.rs")]
+mod imp;
+
+use std::io;
+
+#[cfg(windows)]
+pub(super) use imp::notify;
+
+/// The relay from its begin to its end, and the exit code.
+pub type Relay = Box<dyn FnOnce() -> u8 + Send>;
+
+/// Runs the relay as the service that the manager has started this process for; returns when the service has ended.
+/// An error: nobody but a person has started us.
+pub fn obey(relay: Relay) -> io::Result<()> {
+    imp::obey(relay)
+}
+
+/// Whether [`obey`] is under way: then there is no terminal, no profile of a user, and nobody who looks.
+pub fn is_obeying() -> bool {
+    imp::is_obeying()
+}
+
+/// Has this process end, as a signal would.
+pub fn stop() {
+    imp::stop();
+}

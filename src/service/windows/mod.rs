@@ -1,0 +1,74 @@
+//! Services by the service control manager and the task scheduler.
+
+mod directory;
+mod events;
+mod machine;
+mod orders;
+mod user;
+
+use std::ffi::OsString;
+
+use super::{Definition, Done, Leavings, Manner, Running, Scope, Service, ServiceError, Status, rights, task};
+
+pub(super) use directory::{prepare, remove_directory};
+pub(super) use orders::listen_unseen;
+
+pub(super) fn default_scope() -> Scope {
+    if machine::may_install() { Scope::System } else { Scope::User }
+}
+
+pub(super) fn definition(service: &Service, manner: Manner) -> Result<String, ServiceError> {
+    check(manner)?;
+    match service.scope {
+        Scope::System => Ok(machine::definition(service)),
+        Scope::User => user::definition(service),
+    }
+}
+
+pub(super) fn install(service: &Service, manner: Manner) -> Result<Done, ServiceError> {
+    check(manner)?;
+    match service.scope {
+        Scope::System => machine::install(service, manner),
+        Scope::User => user::install(service, manner),
+    }
+}
+
+pub(super) fn uninstall(scope: Scope, leavings: &Leavings) -> Result<Done, ServiceError> {
+    match scope {
+        Scope::System => machine::uninstall(leavings),
+        Scope::User => user::uninstall(leavings),
+    }
+}
+
+pub(super) fn start(scope: Scope) -> Result<Done, ServiceError> {
+    match scope {
+        Scope::System => machine::start(),
+        Scope::User => user::start(),
+    }
+}
+
+pub(super) fn stop(scope: Scope) -> Result<Done, ServiceError> {
+    match scope {
+        Scope::System => machine::stop(),
+        Scope::User => user::stop(),
+    }
+}
+
+pub(super) fn status(scope: Scope) -> Result<Status, ServiceError> {
+    match scope {
+        Scope::System => machine::status(),
+        Scope::User => user::status(),
+    }
+}
+
+fn check(manner: Manner) -> Result<(), ServiceError> {
+    match manner.sockets {
+        true => Err(ServiceError::refused("Windows does not listen for a service", "leave --sockets out")),
+        false => Ok(()),
+    }
+}
+
+/// What cannot be written as text is no path of an installed program, and no flag of ours.
+fn texts(words: &[OsString]) -> Vec<String> {
+    words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+}

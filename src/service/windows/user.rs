@@ -1,0 +1,233 @@
+//! One user's relay: a task that starts with the log-in, or where the task scheduler refuses, the Run key of the registry.
+
+use std::io::Write;
+use std::os::windows::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use windows_registry::CURRENT_USER;
+use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, DETACHED_PROCESS};
+
+use super::orders::{ask_to_stop, runs_unseen};
+use super::rights::own_sid;
+use super::task::{Task, command_line, file, parted, xml};
+use super::{Definition, Done, Leavings, Manner, Running, Service, ServiceError, Status, directory, texts};
+
+const PROGRAM: &str = "hallpassw.exe";
+const RUN_KEY: &str = r"Software\Microsoft\Windows\CurrentVersion\Run";
+const RUN_VALUE: &str = "hallpass";
+
+const START: Duration = Duration::from_secs(10);
+const STOP: Duration = Duration::from_secs(60);
+/// A scheduler that is busy is slow, and one that does not run takes its time to start.
+const ANSWER: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(super) fn definition(service: &Service) -> Result<String, ServiceError> {
+    Ok(xml(&task_of(service)?))
+}
+
+fn task_of(service: &Service) -> Result<Task, ServiceError> {
+    let program = service.program.with_file_name(PROGRAM);
+    if !program.is_file() {
+        return Err(ServiceError::refused(
+            format!("{} is not there", program.display()),
+            "install both programs in one directory",
+        ));
+    }
+    Ok(Task {
+        user: own_sid().map_err(|cause| ServiceError::Start { program: "whoami".into(), cause })?,
+        program: program.to_string_lossy().into_owned(),
+        arguments: texts(&service.arguments),
+    })
+}
+
+/// Tasks stand in one list for all users.
+fn task_name() -> Result<String, ServiceError> {
+    let user = own_sid().map_err(|cause| ServiceError::Start { program: "whoami".into(), cause })?;
+    Ok(format!("hallpass-{user}"))
+}
+
+pub(super) fn install(service: &Service, manner: Manner) -> Result<Done, ServiceError> {
+    let task = task_of(service)?;
+    let mut done = Vec::new();
+    if runs_unseen() {
+        end()?;
+    }
+    match register(&task) {
+        Ok(()) => {
+            remove_run_value();
+            done.push(format!("made the task {}, which starts hallpassw at your log-in", task_name()?));
+        }
+        Err(error) => {
+            // Half a task would be a second start.
+            drop(schtasks(&["/delete", "/tn", &task_name()?, "/f"]));
+            set_run_value(&task)?;
+            done.push(format!("warning: the task scheduler refuses ({error})"));
+            done.push(format!("hallpassw starts at your log-in by HKCU\\{RUN_KEY} instead, and only then"));
+        }
+    }
+    if !manner.only_enable {
+        done.append(&mut start()?);
+    }
+    Ok(done)
+}
+
+/// By a file, because the definition is longer than a command line may be and has what quoting would break.
+fn register(task: &Task) -> Result<(), ServiceError> {
+    let wrong = |cause| ServiceError::Start { program: "schtasks".into(), cause };
+    let mut definition = tempfile::Builder::new().prefix("hallpass-").suffix(".xml").tempfile().map_err(wrong)?;
+    definition.write_all(&file(&xml(task))).map_err(wrong)?;
+    // Others cannot read a file that is open to be written.
+    let path = definition.into_temp_path();
+    let path = path.to_string_lossy();
+    schtasks(&["/create", "/tn", &task_name()?, "/xml", &path, "/f"]).map(drop)?;
+    match is_registered()? {
+        true => Ok(()),
+        false => Err(failed("schtasks /create", "the task is not there afterwards")),
+    }
+}
+
+/// By its definition, which only a task that is there has.
+fn is_registered() -> Result<bool, ServiceError> {
+    let definition = schtasks(&["/query", "/tn", &task_name()?, "/xml"]);
+    Ok(definition.is_ok_and(|text| text.contains("<Task")))
+}
+
+fn set_run_value(task: &Task) -> Result<(), ServiceError> {
+    let words: Vec<&str> = [&task.program].into_iter().chain(&task.arguments).map(String::as_str).collect();
+    let key = CURRENT_USER.create(RUN_KEY).and_then(|key| key.set_string(RUN_VALUE, command_line(&words)));
+    key.map_err(|error| failed("writing the Run key", &error.to_string()))
+}
+
+fn run_value() -> Option<String> {
+    CURRENT_USER.open(RUN_KEY).and_then(|key| key.get_string(RUN_VALUE)).ok()
+}
+
+fn remove_run_value() -> bool {
+    CURRENT_USER.options().write().open(RUN_KEY).and_then(|key| key.remove_value(RUN_VALUE)).is_ok()
+}
+
+pub(super) fn uninstall(leavings: &Leavings) -> Result<Done, ServiceError> {
+    let mut done = Vec::new();
+    if runs_unseen() {
+        end()?;
+        done.push("ended hallpassw".into());
+    }
+    let name = task_name()?;
+    if is_registered()? {
+        schtasks(&["/delete", "/tn", &name, "/f"])?;
+        done.push(format!("removed the task {name}"));
+    }
+    if remove_run_value() {
+        done.push(format!("removed hallpass from HKCU\\{RUN_KEY}"));
+    }
+    if let Some(state) = leavings.state_directory.as_ref().filter(|_| leavings.purge) {
+        done.extend(directory::remove(state)?);
+    }
+    if done.is_empty() {
+        done.push("there was no service of yours".into());
+    }
+    Ok(done)
+}
+
+/// By the task scheduler, or as the log-in does it.
+pub(super) fn start() -> Result<Done, ServiceError> {
+    if !runs_unseen() {
+        match run_value() {
+            _ if is_registered()? => drop(schtasks(&["/run", "/tn", &task_name()?])?),
+            Some(command) => launch(&command)?,
+            None => return Err(not_installed()),
+        }
+    }
+    match wait(START, runs_unseen) {
+        true => Ok(vec!["hallpassw runs".into()]),
+        false => Err(ServiceError::refused(
+            "hallpassw does not run",
+            "its log, hallpass.log in the state directory, says why",
+        )),
+    }
+}
+
+fn launch(command: &str) -> Result<(), ServiceError> {
+    let (program, arguments) = parted(command);
+    let mut command = Command::new(program);
+    command.raw_arg(arguments).creation_flags(DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map(drop).map_err(|cause| ServiceError::Start { program: program.into(), cause })
+}
+
+pub(super) fn stop() -> Result<Done, ServiceError> {
+    if !runs_unseen() {
+        return Ok(vec!["hallpassw does not run".into()]);
+    }
+    end()?;
+    Ok(vec!["hallpassw has ended; it starts again at your next log-in".into()])
+}
+
+fn end() -> Result<(), ServiceError> {
+    ask_to_stop().map_err(|cause| failed("telling hallpassw to end", &cause.to_string()))?;
+    match wait(STOP, || !runs_unseen()) {
+        true => Ok(()),
+        false => Err(ServiceError::refused("hallpassw does not end", "end its process in the task manager")),
+    }
+}
+
+pub(super) fn status() -> Result<Status, ServiceError> {
+    let registered = is_registered()?;
+    let place = match (registered, run_value()) {
+        (true, _) => Some(format!("the task {}", task_name()?)),
+        (false, Some(command)) => Some(format!(r"HKCU\{RUN_KEY}: {command}")),
+        (false, None) => None,
+    };
+    Ok(Status {
+        name: "hallpassw".into(),
+        enabled: place.is_some(),
+        definition: place.map(|place| Definition { place, is_ours: true }),
+        running: runs_unseen().then_some(Running { pid: None, since: None, says: None }),
+        remarks: Vec::new(),
+    })
+}
+
+fn not_installed() -> ServiceError {
+    ServiceError::refused("there is no service of yours", "run hallpass service install --user")
+}
+
+/// What it printed, on the console's page of codes.
+fn schtasks(arguments: &[&str]) -> Result<String, ServiceError> {
+    let mut command = Command::new("schtasks.exe");
+    command.args(arguments).stdin(Stdio::null()).creation_flags(CREATE_NO_WINDOW);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let started = command.spawn().map_err(|cause| ServiceError::Start { program: "schtasks".into(), cause })?;
+    let (answer, answered) = channel();
+    // Whoever waits no longer is no reason to end it: what it has begun is the scheduler's.
+    thread::spawn(move || answer.send(started.wait_with_output()));
+    let output = answered.recv_timeout(ANSWER).map_err(|_| failed("schtasks", "the task scheduler does not answer"))?;
+    let output = output.map_err(|cause| ServiceError::Start { program: "schtasks".into(), cause })?;
+    // A definition may come in characters of two bytes.
+    let text = |bytes: &[u8]| {
+        let bytes: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
+        String::from_utf8_lossy(&bytes).trim().to_owned()
+    };
+    match output.status.success() {
+        true => Ok(text(&output.stdout)),
+        false => Err(failed(&format!("schtasks {}", arguments[0]), &text(&output.stderr))),
+    }
+}
+
+fn failed(command: &str, said: &str) -> ServiceError {
+    ServiceError::Failed { command: command.into(), said: said.into() }
+}
+
+fn wait(time: Duration, fact: impl Fn() -> bool) -> bool {
+    let end = Instant::now() + time;
+    while !fact() {
+        if Instant::now() >= end {
+            return false;
+        }
+        thread::sleep(LOOK);
+    }
+    true
+}
