@@ -765,3 +765,42 @@ fn whoever_leaves_says_so_and_lets_clients_in_until_balancers_have_noticed() {
     serving.signal("TERM");
     assert_eq!(serving.end().0, Some(0));
 }
+
+#[test]
+fn a_password_file_that_cannot_be_used_is_told_of_and_is_no_reason_to_begin_anew() {
+    let home = tempfile::tempdir().unwrap();
+    let password = home.path().join("password");
+    let put = |text: &str, mode: u32| {
+        let new = home.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        fs::rename(&new, &password).unwrap();
+    };
+    put("first", 0o600);
+    let config = format!(
+        "{ANYWHERE}[upstreams.u]\nurl = \"http://127.0.0.1:1\"\n\
+         [credentials.c]\nuser = \"alice\"\npassword = \"${{file:{}}}\"\n",
+        password.display()
+    );
+    let mut serving = Serving::start(&config);
+    let addr = serving.addr();
+    let problems = || {
+        let (_, answer) = ask(addr, "GET /status HTTP/1.0\r\n\r\n");
+        answer.contains("is empty") || answer.contains("others can read")
+    };
+    for (text, mode, why, end) in [
+        ("", 0o600, "is empty", "what was read from there before stays"),
+        ("second", 0o644, "others can read", "not reloaded: the configuration is wrong, the former one stays"),
+    ] {
+        put(text, mode);
+        let (before, line) = serving.says_after(end);
+        let said = before + &line;
+        assert!(said.contains(why) && !said.contains("INFO reloaded"), "{said}");
+        assert!(problems(), "the status page says so, too");
+    }
+    put("second", 0o600);
+    serving.says("reloaded");
+    assert!(!problems());
+    serving.signal("TERM");
+    assert_eq!(serving.end().0, Some(0));
+}

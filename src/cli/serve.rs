@@ -13,7 +13,7 @@ use tracing::Level;
 use super::flags::Flags;
 use super::output;
 use crate::config::{self, Config, Loaded, LogFormat, Mistakes};
-use crate::daemon::{ConfigFiles, Daemon, Pulse, StartError, WaysError};
+use crate::daemon::{ConfigFiles, Daemon, Pulse, StartError, WaysError, unreadable_secret};
 use crate::listener::Inherited;
 use crate::process::descriptors::raise_limit;
 use crate::process::{self, RunFile, Signal, Signals, State, holder_of, leave_no_core, notify, own_run_directory};
@@ -133,6 +133,11 @@ async fn serve(
                 match read {
                     // An editor that saves what nobody changed costs no ticket and no connection.
                     Ok(same) if !renewed && same.config == *daemon.config() => daemon.reject(Vec::new()),
+                    Ok(same) if same.config == *daemon.config() => match unreadable_secret(&same.config).await {
+                        // To begin anew with nothing would help nobody.
+                        Some(why) => keep_secrets(&daemon, why),
+                        None => reload(&mut daemon, Ok(same), log, run_file.as_ref()),
+                    },
                     read => reload(&mut daemon, read, log, run_file.as_ref()),
                 }
             }
@@ -205,6 +210,12 @@ fn announce_ways(ways: &[(Way, Vec<SocketAddr>)], before: &[(Way, Vec<SocketAddr
             Way::Tunnel(target) => tracing::info!("listening for {target} on {addr}"),
         }
     }
+}
+
+/// What was read before is as good as it was.
+fn keep_secrets(daemon: &Daemon, why: String) {
+    tracing::error!("{why}; what was read from there before stays");
+    daemon.reject(vec![why]);
 }
 
 /// A wrong configuration changes nothing.

@@ -85,6 +85,20 @@ impl Credential {
         let sources = [&self.secret, &self.nt_hash].into_iter().flatten();
         sources.filter_map(Source::file).chain(self.keytab.clone()).collect()
     }
+
+    /// Why one of them cannot be used as it is. Blocks on files.
+    pub fn unreadable(&self) -> Option<String> {
+        let in_files = [&self.secret, &self.nt_hash].into_iter().flatten().filter(|source| source.file().is_some());
+        let problem = in_files.filter_map(|source| source.read().err()).map(|error| error.to_string()).next();
+        problem.or_else(|| {
+            let keytab = self.keytab.as_deref()?;
+            match fs::metadata(keytab) {
+                Ok(found) if found.len() > 0 => None,
+                Ok(_) => Some(format!("the keytab {} is empty", keytab.display())),
+                Err(error) => Some(format!("cannot read the keytab {}: {error}", keytab.display())),
+            }
+        })
+    }
 }
 
 fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {

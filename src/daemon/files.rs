@@ -106,3 +106,10 @@ impl ConfigFiles {
         spawn_blocking(look).await.unwrap_or_default()
     }
 }
+
+/// Why a file that holds a secret of a credential is of no use as it is now.
+pub async fn unreadable_secret(config: &Config) -> Option<String> {
+    let credentials = config.credentials.clone();
+    let look = move || credentials.iter().find_map(|credential| credential.unreadable());
+    spawn_blocking(look).await.ok().flatten()
+}

@@ -41,7 +41,7 @@ use crate::upstream::lockout::Lockout;
 use crate::upstream::{Live, MAX_IDLE_TOTAL, TlsError};
 use build::Fixed;
 use core::Core;
-pub use files::ConfigFiles;
+pub use files::{ConfigFiles, unreadable_secret};
 use lasting::lasting;
 pub use pulse::Pulse;
 use record::LockoutRecord;

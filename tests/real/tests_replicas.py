@@ -313,6 +313,13 @@ def rotated(t):
         stage.secret.put(password="Second-Pw-2", token=TOKEN)
         equal([status(t) for _ in range(30)] + [get(t) for _ in range(10)], [200] * 40, "with the next password")
         equal(bad_logons(account), 0, "bad logons where both change")
+        # Half of a file is no password, also for whoever looks twice.
+        stage.secret.put(password="", token=TOKEN)
+        for replica in stage.replicas.values():
+            replica.says("is empty: put the secret there; what was read from there before stays")
+        equal([status(t) for _ in range(9)], [200] * 9, "with an empty file")
+        stage.secret.put(password="Second-Pw-2", token=TOKEN)
+        equal(bad_logons(account), 0, "bad logons")
         # Only the directory.
         change_in_directory(account, "Third-Pw-3")
         for _ in range(4):
