@@ -101,10 +101,22 @@ fn file(text: &str) -> Result<PacPlace, Problem> {
         None => rest,
         Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
     };
+    if let Some(path) = on_a_drive(path) {
+        return Ok(PacPlace::File(percent_decoded(path).into()));
+    }
     match path.starts_with('/') {
         true => Ok(PacPlace::File(percent_decoded(path).into())),
         false => Err(Problem::new("a file: URL has three slashes and a whole path").hint("file:///etc/proxy.pac")),
     }
+}
+
+/// A drive of Windows stands behind the third slash, which many leave out.
+fn on_a_drive(path: &str) -> Option<&str> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let is_drive = |[letter, colon, slash]: &[u8; 3]| {
+        letter.is_ascii_alphabetic() && *colon == b':' && [b'/', b'\\'].contains(slash)
+    };
+    path.as_bytes().first_chunk().is_some_and(is_drive).then_some(path)
 }
 
 /// `%20` and its like; what is no escape stays.
@@ -143,6 +155,8 @@ mod tests {
             ("file:///a/my%20proxy.pac", PacPlace::File("/a/my proxy.pac".into())),
             ("file://localhost/a/p%zz", PacPlace::File("/a/p%zz".into())),
             ("file:/a/p", PacPlace::File("/a/p".into())),
+            ("file:///C:/my%20proxy.pac", PacPlace::File("C:/my proxy.pac".into())),
+            (r"file://c:\proxy.pac", PacPlace::File(r"c:\proxy.pac".into())),
             ("data:,function%20f()%7B%7D", PacPlace::Data(b"function f(){}".as_slice().into())),
             ("data:text/plain;base64,YQ==", PacPlace::Data(b"a".as_slice().into())),
         ] {

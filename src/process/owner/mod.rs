@@ -5,7 +5,7 @@
 #[cfg_attr(not(any(target_os = "linux", windows)), path = "other.rs")]
 mod imp;
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use thiserror::Error;
@@ -38,7 +38,9 @@ impl Owners {
         let listener = TcpListener::bind("127.0.0.1:0").or_else(|_| TcpListener::bind("[::1]:0"));
         let listening = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (to, _listener) = listening.map_err(OwnerError::Query)?;
-        let client = TcpStream::connect(to).map_err(OwnerError::Query)?;
+        let mut client = TcpStream::connect(to).map_err(OwnerError::Query)?;
+        // Wine knows the process of an end only when something was sent by it.
+        client.write_all(b"?").map_err(OwnerError::Query)?;
         owners.of(client.local_addr().map_err(OwnerError::Query)?, to)?;
         Ok(owners)
     }
