@@ -17,7 +17,7 @@ ACCOUNTS = {
     "lena": "long-" + "0123456789" * 19 + "-pass",   # 200 characters
     # Each is spoilt by one test only, so that tests may run side by side.
     **{name: f"Right-Pw-{name}" for name in (
-        "wrong-ntlm", "wrong-ntlmclose", "wrong-wrap", "wrong-wraponly", "wrong-combo", "wrong-two", "wrong-basic", "wrong-kdc", "wrong-newcomer",
+        "wrong-ntlm", "wrong-ntlmclose", "wrong-wrap", "wrong-wraponly", "wrong-combo", "wrong-two", "wrong-basic", "wrong-kdc", "wrong-newcomer", "wrong-windows",
         "lock-ntlm", "lock-combo", "lock-basic", "lock-kdc", "lock-five", "lock-claude", "lock-changed", "lock-burst", "lock-outage",
         "lock-retry", "lock-locked", "lock-run", "replicas-load", "replicas-changed", "replicas-rollout", "replicas-keytab", "doctor-ntlm", "doctor-combo", "doctor-locked")},
 }
