@@ -67,7 +67,7 @@ fn times(number: &LUID) -> Option<(i64, i64)> {
     // SAFETY: it is null or was made by the call; only its beginning is there where its size says so.
     let found = unsafe { data.as_ref() }?;
     let is_whole = usize::try_from(found.Size).is_ok_and(|size| size >= size_of::<SECURITY_LOGON_SESSION_DATA>());
-    let times = (status == 0 && is_whole).then(|| (found.LogonTime, found.PasswordLastSet));
+    let times = (status == 0 && is_whole).then_some((found.LogonTime, found.PasswordLastSet));
     // SAFETY: it is the system's, and used no more.
     unsafe { LsaFreeReturnBuffer(data.cast()) };
     times
