@@ -52,7 +52,10 @@ pub enum SecretError {
     File { path: PathBuf, cause: io::Error },
     #[error("others can read the secret in {path}: chmod 600 {path}", path = .0.display())]
     Exposed(PathBuf),
-    #[error("the systemd credential {0} is not there: add LoadCredential={0}:/path to the unit")]
+    #[error(
+        "the systemd credential {0} is not there: LoadCredential={0}:/path in the unit brings it when the unit starts anew; for a \
+         name that the unit has already, /etc/credstore/{0} does"
+    )]
     NoCredential(String),
     #[error("{from} is empty: put the secret there")]
     Empty { from: String },
@@ -85,7 +88,15 @@ impl Source {
                 }
                 self.read_file(path)?
             }
-            Self::Systemd { name, directory } => self.read_file(&systemd_file(name, directory.as_deref())?)?,
+            Self::Systemd { name, directory } => {
+                let file = systemd_file(name, directory.as_deref())?;
+                match self.read_file(&file) {
+                    Err(SecretError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+                        return Err(SecretError::NoCredential(name.clone()));
+                    }
+                    read => read?,
+                }
+            }
             Self::Command(argv) => self.text(command::output(argv)?)?,
             Self::Store(account) => stored(account)?,
         };
@@ -234,6 +245,8 @@ mod tests {
         assert_eq!(source.read().unwrap().expose(), "from systemd");
         let outside = Source::Systemd { name: "pw".into(), directory: None };
         assert!(outside.read().unwrap_err().to_string().contains("LoadCredential=pw"));
+        let late = Source::Systemd { name: "other".into(), directory: Some(directory.path().into()) };
+        assert!(late.read().unwrap_err().to_string().contains("/etc/credstore/other"));
     }
 
     #[test]

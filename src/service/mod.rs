@@ -3,6 +3,8 @@
 //! Each system has its own manager of services behind the same functions. What is done is told in words, a line for
 //! each step, and what cannot be done says what to do instead.
 
+#[cfg(any(target_os = "macos", test))]
+mod plist;
 #[cfg(any(unix, test))]
 mod signed;
 #[cfg(any(target_os = "linux", test))]

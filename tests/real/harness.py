@@ -25,7 +25,8 @@ TESTS = []
 
 def test(sentence, each=(None,), alone=False, background=False, soak=False, stage="bed"):
     """Registers a test. `{}` in the sentence stands for each of `each`; `alone`: it measures time, nothing else may run.
-    `stage`: "bed", "places" for a test that brings its own networks, or "windows" for one in the bed that needs what is built for Windows."""
+    `stage`: "bed", "places" for a test that brings its own networks, "machine" for one that brings its own machine, or "windows" for one in
+    the bed that needs what is built for Windows."""
     def register(function):
         for case in each:
             name = sentence.replace("{}", str(case)) if case is not None else sentence

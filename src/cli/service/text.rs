@@ -11,6 +11,7 @@ pub fn of(status: &Status, scope: Scope) -> String {
             Scope::User => ": not installed; hallpass service install --user does that",
             Scope::System => ": not installed; hallpass service install --system does that, as root",
         });
+        text.extend(status.remarks.iter().map(|remark| format!("\n  {remark}")));
         return text;
     };
     let whose = if definition.is_ours { "" } else { " (not written by hallpass service install)" };

@@ -177,7 +177,10 @@ pub(super) fn stop(scope: Scope) -> Result<Done, ServiceError> {
 pub(super) fn status(scope: Scope) -> Result<Status, ServiceError> {
     let systemctl = Systemctl::open(scope)?;
     let (shown, socket) = (systemctl.show(SERVICE)?, systemctl.show(SOCKET)?);
-    let mut remarks = shown.remarks();
+    let mut remarks = shown.remarks(scope);
+    if scope == Scope::User && Systemctl::open(Scope::System)?.show(SERVICE)?.is_active() {
+        remarks.push("a relay of the machine runs: hallpass service status --system".into());
+    }
     if socket.is_active() {
         remarks.push(format!("{SOCKET} listens for it, and starts it when somebody connects"));
     }

@@ -52,7 +52,7 @@ impl Systemctl {
         if shown.is_active() {
             return Ok(());
         }
-        let logged = self.log_since(name, begun);
+        let logged = shown.get("ExecMainPID").map(|pid| self.log_of(pid, begun)).unwrap_or_default();
         let said = match started {
             _ if shown.is("ConditionResult", "no") => self.why_not(),
             _ if !logged.is_empty() => logged,
@@ -81,15 +81,11 @@ impl Systemctl {
         Ok(Shown(pairs.map(|(name, value)| (name.into(), value.into())).collect()))
     }
 
-    /// What the unit has logged since then.
-    fn log_since(&self, name: &str, second: u64) -> String {
-        let unit = match self.scope {
-            Scope::User => format!("--user-unit={name}"),
-            Scope::System => format!("--unit={name}"),
-        };
-        let since = format!("--since=@{second}");
+    /// What a process has logged since then. By its number, because the journal cannot tell the unit of one that ended at once.
+    fn log_of(&self, pid: &str, second: u64) -> String {
+        let (pid, since) = (format!("_PID={pid}"), format!("--since=@{second}"));
         let arguments =
-            ["--quiet", "--no-pager", "--output=cat", "--lines", LAST_LINES, &unit, &since, "_TRANSPORT=stdout"];
+            ["--quiet", "--no-pager", "--output=cat", "--lines", LAST_LINES, &since, &pid, "_TRANSPORT=stdout"];
         match self.output("journalctl", &arguments) {
             Ok(output) if output.status.success() => {
                 let text = String::from_utf8_lossy(&output.stdout);
@@ -185,15 +181,15 @@ impl Shown {
     }
 
     /// What a person would want to know besides.
-    pub fn remarks(&self) -> Vec<String> {
+    pub fn remarks(&self, scope: Scope) -> Vec<String> {
         let mut remarks = Vec::new();
         if self.is("LoadState", "masked") {
             remarks.push("an administrator has masked it: it cannot be started".into());
         }
         if let Some(result) = self.get("Result").filter(|result| *result != "success") {
             let status = self.get("ExecMainStatus").unwrap_or_default();
-            remarks
-                .push(format!("the last run ended with {result} (status {status}): journalctl -u hallpass says more"));
+            let log = if scope == Scope::User { "journalctl --user -u hallpass" } else { "journalctl -u hallpass" };
+            remarks.push(format!("the last run ended with {result} (status {status}): {log} says more"));
         }
         if let Some(count) = self.get("NRestarts").filter(|count| *count != "0") {
             remarks.push(format!("restarts after failures: {count}"));
