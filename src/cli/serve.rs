@@ -127,7 +127,7 @@ async fn serve(
                 }
             },
             () = files.changed() => {
-                tracing::info!("a file of the configuration, or one that it names, has changed");
+                tracing::info!("the configuration, or a file that it names, has changed");
                 let read = files.load_when_whole().await;
                 let renewed = files.take_renewed();
                 match read {

@@ -169,9 +169,9 @@ impl Policy {
             policy.recommended.add_below(recommended);
             policy.found.push(statement.place());
         }
-        let mut recommended = std::mem::take(&mut policy.recommended);
         // Who both locks and recommends a key locks it.
-        recommended.entries.retain(|entry| policy.locked.get(&entry.path()).is_none());
+        let mut recommended = policy.recommended.clone();
+        warnings.extend(policy.strip(&mut recommended).iter().map(locks::Stripped::passed_over));
         policy.recommended = recommended;
         policy
     }

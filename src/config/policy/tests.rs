@@ -323,6 +323,18 @@ fn what_is_recommended_of_the_way_out_is_left_to_the_user() {
 }
 
 #[test]
+fn what_is_recommended_against_what_is_locked_is_passed_over() {
+    let policy = "grace = \"1s\"\n[credentials.corp]\nfor = [\"*.corp.example\"]\n\
+                  [recommended]\ngrace = \"2s\"\nmax_logons = 2\n[recommended.credentials.mine]\nuser = \"alice\"\n";
+    let (loaded, _) = played(vec![toml(policy)], &Said::default());
+    let loaded = loaded.unwrap();
+    let config = &loaded.config;
+    assert_eq!((config.grace.as_secs(), config.max_logons, config.credentials.len()), (1, 2, 1));
+    let keys: Vec<&str> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(keys, ["grace", "credentials.mine"]);
+}
+
+#[test]
 fn a_higher_place_locks_what_a_lower_one_says() {
     let hkcu = |key| Statement::Registry { root: format!(r"HKCU\{REGISTRY_KEY}"), key };
     let text = |text: &str| Entry::Text(text.into());
