@@ -38,14 +38,14 @@ pub fn read(path: &Path, bytes: &[u8]) -> Option<Result<Portable, Mistakes>> {
 fn statements(path: &Path, bytes: &[u8]) -> Option<Result<Vec<Statement>, Problem>> {
     let has_ending = |wanted: &str| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(wanted));
     let text = decode(bytes);
+    if has_ending("toml") {
+        return Some(Ok(vec![Statement::Toml { path: path.into(), text }]));
+    }
     if text.trim_start().starts_with(REGISTRY_FILE) {
         return Some(Ok(of_registry(&text)));
     }
-    if bytes.starts_with(b"bplist") || text.contains("<plist") {
-        return Some(of_plist(path, bytes));
-    }
-    let toml = || vec![Statement::Toml { path: path.into(), text: text.clone() }];
-    has_ending("toml").then(|| Ok(toml()))
+    let is_plist = bytes.starts_with(b"bplist") || text.contains("<plist");
+    is_plist.then(|| of_plist(path, bytes))
 }
 
 // ---- .reg ----

@@ -1,8 +1,10 @@
 //! Files of other programs: read for `config import`, and changed and put back by `env --write` and `--undo`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
-use hallpass::config::import::{self, Tool};
+use hallpass::config::export::{self, Half, Hive, Scope};
+use hallpass::config::import::{self, Tool, exported};
 use hallpass::tools::{self, Asked, Recipe, change};
 
 /// The first byte says whose settings they are.
@@ -24,6 +26,22 @@ pub fn import(bytes: &[u8]) {
     assert!(
         settings.user.iter().any(|user| user.contains(hash))
             || imported.lines.iter().map(ToString::to_string).all(is_hidden)
+    );
+}
+
+/// The first byte says what it is called. What is read is written as text that reads as the same.
+pub fn exported(bytes: &[u8]) {
+    let Some((which, bytes)) = bytes.split_first() else { return };
+    let name = ["f.reg", "f.mobileconfig", "f.toml"][usize::from(*which) % 3];
+    let read = |name: &str, bytes: &[u8]| exported::read(Path::new(name), bytes);
+    let Some(Ok(portable)) = read(name, bytes) else { return };
+    let text = export::toml(&portable, Half::Locked);
+    let again = read("f.toml", text.as_bytes()).and_then(Result::ok);
+    let again = again.unwrap_or_else(|| panic!("what we wrote cannot be read:\n{text}"));
+    assert_eq!(export::toml(&again, Half::Locked), text);
+    let _written = (
+        export::registry_file(&portable, Hive::User, Half::Recommended),
+        export::mobileconfig(&portable, Scope::User, Half::Locked),
     );
 }
 

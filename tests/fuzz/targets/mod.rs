@@ -22,6 +22,7 @@ pub const ALL: &[(&str, Function)] = &[
     ("chunked", bodies::chunked),
     ("config", settings::config),
     ("digest", log_on::digest),
+    ("exported", foreign::exported),
     ("import", foreign::import),
     ("kdc_reply", kerberos::kdc_reply),
     ("no_proxy", routes::no_proxy),

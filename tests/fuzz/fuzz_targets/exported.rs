@@ -1,0 +1,5 @@
+//! See `targets/mod.rs`.
+#![no_main]
+#[path = "../targets/mod.rs"]
+mod targets;
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::foreign::exported(bytes));
