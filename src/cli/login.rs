@@ -165,7 +165,12 @@ fn stands_before(credential: &Credential, loaded: &Loaded) -> Option<String> {
 
 fn lines_to_add(user: &User, loaded: &Loaded, flags: &Flags) -> String {
     let variable = |name: &str| std::env::var(name).ok();
-    let file = flags.config.clone().or_else(|| config::user_file(&variable)).filter(|_| !flags.no_config);
+    let file = flags
+        .config
+        .as_ref()
+        .map(|path| config::place_for(path, &variable))
+        .or_else(|| config::user_file(&variable))
+        .filter(|_| !flags.no_config);
     let taken = |name: &str| loaded.config.credentials.iter().any(|credential| credential.name == name);
     let name = ["default", "login"].into_iter().find(|name| !taken(name)).unwrap_or("another");
     let quoted = toml::Value::String(user.to_string());

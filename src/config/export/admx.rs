@@ -14,6 +14,12 @@ use crate::config::schema::{self, Element};
 const SCHEMA: &str = "http://schemas.microsoft.com/GroupPolicy/2006/07/PolicyDefinitions";
 const NAMESPACE: &str = "hallpass.Policies";
 
+/// For whoever opens the file.
+const HOW_TO: &str = "Templates only: values come by Group Policy (copy both files to PolicyDefinitions), by Intune (import them as \
+                      custom templates, or ./Device/Vendor/MSFT/Policy/ConfigOperations/ADMXInstall/hallpass/Policy/hallpass and \
+                      then ./Device/Vendor/MSFT/Policy/Config/hallpass~Policy~hallpass~General/grace and the like), or by a .reg \
+                      file of: hallpass config export, format reg";
+
 /// Longer texts do not fit the editor's window.
 const MULTI_LINE_ROWS: u32 = 8;
 
@@ -36,6 +42,7 @@ pub fn admx() -> String {
     let _ = write!(
         out,
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
+         <!-- {HOW_TO} -->\n\
          <policyDefinitions revision=\"1.0\" schemaVersion=\"1.0\" xmlns=\"{SCHEMA}\">\n  \
          <policyNamespaces>\n    <target prefix=\"hallpass\" namespace=\"{NAMESPACE}\"/>\n  </policyNamespaces>\n  \
          <resources minRequiredRevision=\"1.0\"/>\n  \
