@@ -267,6 +267,10 @@ fn a_configuration_has_a_name_and_an_unknown_one_is_told_which_there_are() {
     let said = text(&unknown.stderr);
     let wanted = "--config: there is no configuration \"offcie\", and no file of this name here (did you mean office? there is hallpass, home, office; looked for ";
     assert!(said.starts_with(wanted), "{said}");
+    let mut by_variable = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+    by_variable.env_clear().env("HOME", home.path()).env("HALLPASS_CONFIG", "offcie");
+    let said = text(&by_variable.args(["config", "check"]).output().unwrap().stderr);
+    assert!(said.starts_with("HALLPASS_CONFIG: there is no configuration \"offcie\""), "{said}");
     // A file here is meant before a name.
     fs::write(home.path().join("office"), "grace = \"9s\"\n").unwrap();
     assert!(text(&hallpass(&home, &["config", "show", "--config", "office"]).stdout).contains("grace = \"9s\""));

@@ -726,7 +726,7 @@ fn a_token_is_replaced_without_a_restart_and_the_former_one_counts_as_long_as_it
     put("second\n");
     until("the first token is unknown", || with_token(addr, "first") == 407);
     assert_eq!((with_token(addr, "second"), with_token(addr, "")), (502, 407));
-    serving.says("a file of the configuration, or one that it names, has changed");
+    serving.says("the configuration, or a file that it names, has changed");
     serving.says("reloaded");
     serving.signal("TERM");
     assert_eq!(serving.end().0, Some(0));

@@ -25,6 +25,8 @@ pub enum Files {
     /// The same of another name; one of them must be there.
     Named {
         name: String,
+        /// Who asked for it.
+        by: Origin,
         machine: PathBuf,
         user: Option<PathBuf>,
     },
@@ -60,11 +62,15 @@ impl Inputs {
     }
 
     fn with(environment: Environment, config: Option<PathBuf>, no_config: bool, flags: Layer) -> Self {
-        let config = config.or_else(|| environment.get(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from));
+        let by_variable = || environment.get(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let (config, by) = match config {
+            Some(path) => (Some(path), Origin::Flag("--config")),
+            None => (by_variable(), Origin::Variable(CONFIG.into())),
+        };
         let no_config = no_config || environment.get(NO_CONFIG).is_some_and(|value| ["1", "true"].contains(&value));
         let files = match config {
             _ if no_config => Files::Nothing,
-            Some(path) => names::chosen(path, &|name| environment.get(name).map(str::to_owned)),
+            Some(path) => names::chosen(path, by, &|name| environment.get(name).map(str::to_owned)),
             None => {
                 let variable = |name: &str| environment.get(name).map(str::to_owned);
                 Files::Standard { machine: machine_file(&variable), user: user_file(&variable) }

@@ -16,9 +16,9 @@ const ENDING: &str = "toml";
 const POLICY: &str = "policy";
 
 /// What `--config` or the variable means: a file, or a name where nothing about it looks like one.
-pub fn chosen(path: PathBuf, variable: Variable<'_>) -> Files {
+pub fn chosen(path: PathBuf, by: Origin, variable: Variable<'_>) -> Files {
     match name_of(&path) {
-        Some(name) if !path.exists() => named_files(name, variable),
+        Some(name) if !path.exists() => named_files(name, by, variable),
         Some(_) | None => Files::Only(path),
     }
 }
@@ -38,9 +38,9 @@ fn name_of(path: &Path) -> Option<&str> {
     is_name.then_some(text)
 }
 
-pub fn named_files(name: &str, variable: Variable<'_>) -> Files {
+pub fn named_files(name: &str, by: Origin, variable: Variable<'_>) -> Files {
     let user = user_file(variable).map(|file| beside(&file, name));
-    Files::Named { name: name.into(), machine: beside(&machine_file(variable), name), user }
+    Files::Named { name: name.into(), by, machine: beside(&machine_file(variable), name), user }
 }
 
 fn beside(file: &Path, name: &str) -> PathBuf {
@@ -73,7 +73,7 @@ fn in_directories(directories: &[PathBuf]) -> Vec<String> {
 
 /// A name that nobody has given to a configuration.
 pub fn unknown(files: &Files) -> Option<Mistake> {
-    let Files::Named { name, .. } = files else { return None };
+    let Files::Named { name, by, .. } = files else { return None };
     let places = places_of(files);
     if name != POLICY && places.iter().any(|place| place.exists()) {
         return None;
@@ -85,7 +85,7 @@ pub fn unknown(files: &Files) -> Option<Mistake> {
     let looked = places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" and ");
     let hint = format!("{}there is {known}; looked for {looked}", near.unwrap_or_default());
     let problem = Problem::new(format!("there is no configuration {name:?}, and no file of this name here")).hint(hint);
-    Some(Mistake::new(Origin::Flag("--config"), "", problem))
+    Some(Mistake::new(by.clone(), "", problem))
 }
 
 #[cfg(test)]

@@ -86,6 +86,10 @@ def locks(t):
         assert f"# policy read: {POLICY}\n" in shown and "mine:1" not in shown, shown
         for key, at in [("grace", "1:1"), ("no_proxy", "2:1"), ("upstreams.mine", "3:12")]:
             assert f"# warning: {mine}:{at}: {key}: passed over (locked by policy: {POLICY}:" in shown, shown
+        code, shown, said = m.hallpass("config", "check", "--no-config")
+        assert code == 0 and shown.endswith(f"; by the policy of {POLICY}\n"), (shown, said)
+        code, shown, said = m.hallpass("config", "init", "--no-try", "--template", "--config", t.dir / "new.toml")
+        assert code == 0 and f"# a policy stands above it: {POLICY}; hallpass config show says what counts" in shown, (shown, said)
         code, shown, _ = m.hallpass("config", "show", "--no-config")
         equal((code, line(shown, "grace")), (0, f'grace = "9s"  # {POLICY}:1:1, locked'))
         for flags, env, who in [(("--grace", "1s"), {}, "--grace"), ((), {"HALLPASS_GRACE": "1s"}, "HALLPASS_GRACE"),

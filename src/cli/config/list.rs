@@ -2,13 +2,13 @@
 
 use crate::cli::flags::Flags;
 use crate::cli::output;
-use crate::config::{self, Files, Inputs};
+use crate::config::{self, Files, Inputs, Origin};
 
 pub fn run(flags: &Flags) {
     let inputs = flags.inputs();
     let names = config::names(&|name| std::env::var(name).ok());
     for name in &names {
-        let files = config::named_files(name, &|name| std::env::var(name).ok());
+        let files = config::named_files(name, Origin::Flag("--config"), &|name| std::env::var(name).ok());
         let in_use = if is_chosen(&inputs.files, &files) { "* " } else { "  " };
         let mistakes = config::examine(&Inputs { files: files.clone(), ..inputs.clone() }).mistakes.len();
         let state = match mistakes {

@@ -80,7 +80,8 @@ fn check(loaded: &Loaded) {
             "the password of {account} is read from the system's store, where hallpass login puts it"
         ));
     }
-    output::say(format_args!("ok: {}", summary(&loaded.config)));
+    let policies: String = loaded.policies().iter().map(|place| format!("; by the policy of {place}")).collect();
+    output::say(format_args!("ok: {}{policies}", summary(&loaded.config)));
 }
 
 /// Whether it has them is not asked: a check needs no secrets.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::join;
 use crate::cli::output;
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, Loaded, PolicyPlace};
 use crate::credential::Source;
 
 /// Every key, commented out.
@@ -38,6 +38,12 @@ pub fn written(path: &Path, text: &str) -> anyhow::Result<()> {
         output::say(format_args!("# what was there is kept: {}", copy.display()));
     }
     output::say(format_args!("# written: {}", path.display()));
+    for statement in PolicyPlace::System.statements() {
+        output::say(format_args!(
+            "# a policy stands above it: {}; hallpass config show says what counts",
+            statement.place()
+        ));
+    }
     Ok(())
 }
 

@@ -359,6 +359,36 @@ fn a_higher_place_locks_what_a_lower_one_says() {
 }
 
 #[test]
+fn preferences_for_the_user_stand_above_those_for_the_machine() {
+    let plist = |path: &str, settings: &str| Statement::Plist {
+        path: path.into(),
+        bytes: format!("<plist version=\"1.0\"><dict>{settings}</dict></plist>").into(),
+    };
+    let text = |key: &str, value: &str| format!("<key>{key}</key><string>{value}</string>");
+    let table = |key: &str, inner: &str| format!("<key>{key}</key><dict>{inner}</dict>");
+    let upstream = |name: &str| table("upstreams", &table(name, &text("url", "p:1")));
+    let user =
+        plist("/u.plist", &(text("grace", "1s") + &upstream("a") + &table("recommended", &text("head_timeout", "1s"))));
+    let lower = text("head_timeout", "2s") + &text("connect_timeout", "2s");
+    let machine =
+        text("grace", "2s") + &text("handshake_timeout", "2s") + &upstream("b") + &table("recommended", &lower);
+    let (loaded, _) = played(vec![user, plist("/m.plist", &machine)], &Said::default());
+    let loaded = loaded.unwrap();
+    let config = &loaded.config;
+    let times = [config.grace, config.handshake_timeout, config.head_timeout, config.connect_timeout];
+    assert_eq!((times.map(|time| time.as_secs()), config.upstreams[0].name.as_str()), ([1, 2, 1, 2], "a"));
+    let warned: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warned,
+        [
+            "/m.plist, key grace: grace: passed over (locked by policy: /u.plist, key grace)",
+            "/m.plist, key upstreams.b: upstreams.b: passed over (locked by policy: /u.plist, key upstreams.a)",
+        ]
+    );
+    assert_eq!(loaded.origin(&["head_timeout"]).to_string(), "/u.plist, key recommended.head_timeout");
+}
+
+#[test]
 fn a_recommendation_stands_between_the_machines_file_and_the_users() {
     let directory = tempfile::tempdir().unwrap();
     let (machine, user) = (directory.path().join("machine.toml"), directory.path().join("user.toml"));
