@@ -48,18 +48,18 @@ function Answers([int] $port) {
 }
 
 $data = Join-Path $env:ProgramData "hallpass"
-# Whom a relay of the machine serves has to be said first.
+# Whom a relay of the machine serves has to be said first, in a directory that administrators alone may write.
 function Serve-Everybody {
     New-Item -ItemType Directory -Force $data | Out-Null
+    Run "icacls" @($data, "/inheritance:r", "/grant", "*S-1-5-18:(OI)(CI)F", "*S-1-5-32-544:(OI)(CI)F", "*S-1-5-32-545:(OI)(CI)RX") | Out-Null
     Set-Content -Path (Join-Path $data "hallpass.toml") -Value "[access]`nusers = `"any`"`n"
 }
 
 if ($Program) {
     $Program = (Resolve-Path $Program).Path
     Test "the service runs under a virtual account and answers" {
-        Run $Program @("service", "install", "--system") | Out-Null
         Serve-Everybody
-        Run $Program @("service", "start", "--system") | Out-Null
+        Run $Program @("service", "install", "--system") | Out-Null
         $account = (Get-CimInstance Win32_Service -Filter "Name='hallpass'").StartName
         Assert ($account -eq "NT SERVICE\hallpass") "it runs as $account"
         Wait-For "the relay" { (Get-Service hallpass).Status -eq "Running" }
