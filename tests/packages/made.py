@@ -14,7 +14,7 @@ RELEASED = MADE / "released"
 
 def program(binary, release):
     """Puts the program under test, without symbols, where the tests find it."""
-    if release:
+    if release and not binary:
         said = subprocess.run([ROOT / "packaging/build"], check=True, stdout=subprocess.PIPE, text=True).stdout
         binary = Path(said.splitlines()[-1]) / "hallpass"
     elif not binary:

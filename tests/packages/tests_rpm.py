@@ -3,7 +3,7 @@ import re
 import subprocess
 
 from harness import equal, test
-from made import package, tree
+from made import ROOT, package, released, tree
 
 CONFIGURATION = "etc/hallpass/hallpass.toml"
 # Where the two kinds of systems hold the same thing.
@@ -124,3 +124,11 @@ def erased(t):
         shared = {path for path in system.files() - before if (system.root / path).is_dir() and "hallpass" not in path}
         backups = {f"etc/{name}-" for name in ("passwd", "group", "shadow", "gshadow")}
         equal(sorted(system.files() - before - shared - backups), left, "files that are left")
+
+
+@test("rpm: rpmlint has nothing to say but what tests/packages/rpmlint.toml answers")
+def rpmlint(t):
+    [made] = released().glob("*.rpm")
+    done = subprocess.run(["rpmlint", "--config", ROOT / "tests/packages/rpmlint.toml", made, ROOT / "packaging/rpm/hallpass.spec"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert "1 packages and 1 specfiles checked; 0 errors, 0 warnings" in done.stdout, done.stdout
