@@ -1,11 +1,15 @@
 //! Files that outlive the process: small, for nobody else's eyes, each written whole or not at all.
 
+mod owner;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
+
+use owner::give_to_owner_of;
 
 /// The file of [`State::generation`].
 const GENERATION: &str = "generation";
@@ -87,6 +91,7 @@ impl State {
         fs::create_dir_all(directory)?;
         let mut file = NamedTempFile::new_in(directory)?;
         file.write_all(bytes)?;
+        give_to_owner_of(directory, file.as_file())?;
         file.as_file().sync_all()?;
         file.persist(directory.join(name)).map_err(|error| error.error)?;
         sync(directory)
@@ -98,6 +103,7 @@ fn lock(directory: &Path, name: &str) -> io::Result<File> {
     fs::create_dir_all(directory)?;
     let lock =
         OpenOptions::new().create(true).truncate(false).write(true).open(directory.join(format!("{name}.lock")))?;
+    give_to_owner_of(directory, &lock)?;
     lock.lock()?;
     Ok(lock)
 }

@@ -15,6 +15,7 @@ use super::flags::Flags;
 use super::{output, relay};
 use crate::config;
 use crate::process::{Signal, Signals};
+use crate::service::{self, Scope};
 use crate::state::State;
 
 /// How often a watched relay is asked.
@@ -136,12 +137,16 @@ fn retry(flags: &Flags) -> anyhow::Result<ExitCode> {
     let directory = config.state_directory.context(
         "nothing outlives hallpass here, so there is nothing to ask for: set XDG_STATE_HOME or HOME to what the relay has",
     )?;
-    let state = State::at(Some(directory.clone()));
-    state.raise_generation().with_context(|| format!("cannot write in {}", directory.display()))?;
-    output::say(format_args!(
-        "each log-in that was rejected is tried once more with the next request that needs it (noted in {})",
-        directory.display()
-    ));
+    // Root asks the machine's relay as well.
+    let of_machine = service::state_of_machine().filter(|_| service::default_scope() == Scope::System);
+    for directory in [directory].into_iter().chain(of_machine) {
+        let state = State::at(Some(directory.clone()));
+        state.raise_generation().with_context(|| format!("cannot write in {}", directory.display()))?;
+        output::say(format_args!(
+            "each log-in that was rejected is tried once more with the next request that needs it (noted in {})",
+            directory.display()
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -142,6 +142,10 @@ pub(super) fn status(scope: Scope) -> Result<Status, ServiceError> {
     })
 }
 
+pub(super) fn state_of_machine() -> Option<PathBuf> {
+    Some(Path::new(HOME_OF_ACCOUNT).join("Library/Application Support/hallpass/state"))
+}
+
 fn installed(scope: Scope) -> Result<PathBuf, ServiceError> {
     let path = file(scope)?;
     if path.is_file() {

@@ -196,3 +196,8 @@ pub fn stop(scope: Scope) -> Result<Done, ServiceError> {
 pub fn status(scope: Scope) -> Result<Status, ServiceError> {
     imp::status(scope)
 }
+
+/// Where the machine's service keeps what outlives it, if it has run here.
+pub fn state_of_machine() -> Option<PathBuf> {
+    imp::state_of_machine().filter(|directory| directory.is_dir())
+}

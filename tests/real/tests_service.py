@@ -19,7 +19,10 @@ wanted = 'Basic ' + base64.b64encode(sys.argv[2].encode()).decode()
 class Proxy(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     def do_GET(self):
-        known = self.headers.get('Proxy-Authorization') == wanted
+        shown = self.headers.get('Proxy-Authorization')
+        known = shown == wanted
+        if shown:
+            open(sys.argv[3], 'a').write('known\\n' if known else 'unknown\\n')
         body = b'let through' if known else b'who?'
         self.send_response(200 if known else 407)
         if not known:
@@ -141,7 +144,8 @@ def watchdog(t):
       alone=True, stage="machine")
 def credentials(t):
     with Machine(t) as machine:
-        proxy = machine.server(GUARDED, 8888, "svc:Machine-Pw-1")
+        shown = t.dir / "shown"
+        proxy = machine.server(GUARDED, 8888, "svc:Machine-Pw-1", shown)
         try:
             ask = "curl -sS -m 20 -x http://127.0.0.1:3128 http://somewhere.test/"
 
@@ -161,6 +165,15 @@ def credentials(t):
                         "--name=hallpass.encrypted-password - /etc/credstore.encrypted/hallpass.encrypted-password")
             machine.say("rm /etc/credstore/hallpass.password; systemctl restart hallpass")
             equal(machine.say(ask), "let through")
+            # A wrong one is shown once, and once more when root asks for it.
+            configure("hallpass.password")
+            machine.write("/etc/credstore/hallpass.password", "wrong\n", 0o600)
+            machine.say("systemctl restart hallpass")
+            for _ in range(3):
+                machine.say(ask)
+            equal(shown.read_text().count("unknown"), 1, "wrong passwords shown")
+            holds(machine.say(f"{PROGRAM} status --retry"), "/var/lib/hallpass")
+            wait_for("another try", lambda: machine.say(ask) and shown.read_text().count("unknown") == 2)
         finally:
             proxy.kill()
             proxy.wait()

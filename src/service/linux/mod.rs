@@ -195,6 +195,10 @@ pub(super) fn status(scope: Scope) -> Result<Status, ServiceError> {
     })
 }
 
+pub(super) fn state_of_machine() -> Option<PathBuf> {
+    Some(STATE_OF_MACHINE[0].into())
+}
+
 fn installed(systemctl: &Systemctl, scope: Scope) -> Result<Shown, ServiceError> {
     let shown = systemctl.show(SERVICE)?;
     if shown.is_loaded() {

@@ -7,6 +7,7 @@ mod orders;
 mod user;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use super::{Definition, Done, Leavings, Manner, Running, Scope, Service, ServiceError, Status, rights, task};
 
@@ -59,6 +60,10 @@ pub(super) fn status(scope: Scope) -> Result<Status, ServiceError> {
         Scope::System => machine::status(),
         Scope::User => user::status(),
     }
+}
+
+pub(super) fn state_of_machine() -> Option<PathBuf> {
+    Some(directory::state())
 }
 
 fn check(manner: Manner) -> Result<(), ServiceError> {
