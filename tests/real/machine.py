@@ -52,7 +52,11 @@ class Machine:
     def close(self):
         if self.nspawn.poll() is None:
             os.kill(self.init, signal.SIGKILL)   # and with it everything in there
-            self.nspawn.wait(30)
+            try:
+                self.nspawn.wait(5)
+            except subprocess.TimeoutExpired:
+                self.nspawn.kill()   # nothing is left for it to do
+                self.nspawn.wait(5)
         self.console.close()
 
     def __enter__(self):
