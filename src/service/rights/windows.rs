@@ -23,7 +23,8 @@ use windows_sys::Win32::Security::{
     TokenUser,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    CREATE_NEW, CreateDirectoryW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_SHARE_READ,
+    CREATE_NEW, CreateDirectoryW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_SHARE_DELETE, FILE_SHARE_READ,
+    FILE_SHARE_WRITE,
 };
 use windows_sys::Win32::System::Com::CoTaskMemFree;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
@@ -139,7 +140,7 @@ pub fn make_directory(path: &Path, descriptor: &str) -> io::Result<()> {
     if made == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// A new file to write; an error where there is something by that name.
+/// A new file to write, which may be renamed meanwhile; an error where there is something by that name.
 pub fn create_file(path: &Path, descriptor: &str) -> io::Result<File> {
     let (name, descriptor) = (wide(path), Descriptor::new(descriptor)?);
     // SAFETY: the name ends with a zero, and both live until the call has returned.
@@ -147,7 +148,7 @@ pub fn create_file(path: &Path, descriptor: &str) -> io::Result<File> {
         CreateFileW(
             name.as_ptr(),
             GENERIC_WRITE,
-            FILE_SHARE_READ,
+            FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
             &descriptor.attributes(),
             CREATE_NEW,
             FILE_ATTRIBUTE_NORMAL,

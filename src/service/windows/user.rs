@@ -1,4 +1,5 @@
 //! One user's relay: a task that starts with the log-in, or where the task scheduler refuses, the Run key of the registry.
+#![expect(unsafe_code, reason = "which handles are inherited is said to the system")]
 
 use std::io::Write;
 use std::os::windows::process::CommandExt;
@@ -8,6 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use windows_registry::CURRENT_USER;
+use windows_sys::Win32::Foundation::{HANDLE_FLAG_INHERIT, SetHandleInformation};
+use windows_sys::Win32::System::Console::{GetStdHandle, STD_ERROR_HANDLE, STD_INPUT_HANDLE, STD_OUTPUT_HANDLE};
 use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, DETACHED_PROCESS};
 
 use super::orders::{ask_to_stop, runs_unseen};
@@ -153,10 +156,19 @@ pub(super) fn start() -> Result<Done, ServiceError> {
 
 fn launch(command: &str) -> Result<(), ServiceError> {
     let (program, arguments) = parted(command);
+    keep_handles();
     let mut command = Command::new(program);
     command.raw_arg(arguments).creation_flags(DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().map(drop).map_err(|cause| ServiceError::Start { program: program.into(), cause })
+}
+
+/// Whoever reads what we print waits for its end, which a relay that had inherited it would be.
+fn keep_handles() {
+    for name in [STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE] {
+        // SAFETY: calls without pointers; what is no handle is refused, and then nobody inherits it either.
+        unsafe { SetHandleInformation(GetStdHandle(name), HANDLE_FLAG_INHERIT, 0) };
+    }
 }
 
 pub(super) fn stop() -> Result<Done, ServiceError> {

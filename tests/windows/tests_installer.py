@@ -1,0 +1,171 @@
+"""The installers of a machine and of one user, and the zip, as packaging/windows/build makes them."""
+import functools
+import hashlib
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+
+from tests_service import DATA, EVENTS, LOG, RUN, SERVICE, STATE, Machine, alive, relays, told, user_directory
+from windows_run import ENVIRONMENT, EXE, PREFIX, ROOT, TARGET, WINE, equal, test, values, wait_for, wine
+
+BUILT = TARGET / "windows" / "installers"
+PROGRAMS = PREFIX / "drive_c" / "Program Files" / "hallpass"
+ALL_RUN = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Run"
+MACHINE_PATH = r"HKLM\System\CurrentControlSet\Control\Session Manager\Environment"
+FILES = ["LICENSE.txt", "README.md", "hallpass.example.toml", "hallpass.exe", "hallpassw.exe"]
+
+
+def build(version, out, *words):
+    packed = subprocess.run([ROOT / "packaging" / "windows" / "build", "--version", version, "--out", out, "--exe-dir", slim(), *words],
+                            capture_output=True, text=True)
+    assert packed.returncode == 0, packed.stderr
+    return packed.stdout
+
+
+@functools.cache
+def slim():
+    """The executables without what a debugger wants, as a release has them."""
+    directory = BUILT / "exe"
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("hallpass.exe", "hallpassw.exe"):
+        subprocess.run(["x86_64-w64-mingw32-strip", "-o", directory / name, Path(EXE).with_name(name)], check=True)
+    return directory
+
+
+@functools.cache
+def installers(version):
+    build(version, BUILT, "--only", "msi")
+    return BUILT / f"hallpass-{version}-x64.msi", BUILT / f"hallpass-{version}-x64-user.msi"
+
+
+def export(installer, table):
+    text = subprocess.run(["msiinfo", "export", installer, table], check=True, capture_output=True, text=True).stdout
+    return [line.split("\t") for line in text.replace("\r", "").splitlines()[3:]]
+
+
+def msiexec(verb, installer, *properties, check=True):
+    return told(BUILT, "msiexec", verb, "Z:" + str(installer).replace("/", "\\"), "/qn", *properties, check=check)
+
+
+def path():
+    """Wine leaves the semicolon of what it takes away."""
+    return [entry for entry in values(MACHINE_PATH)["PATH"].split(";") if entry]
+
+
+class Fleet(Machine):
+    """A machine that is rolled out to."""
+
+    def clear(self):
+        for installer in [*BUILT.glob("*-x64.msi"), *BUILT.glob("*-x64-user.msi")]:
+            # What is not installed cannot be removed, which is well.
+            msiexec("/x", installer, "PURGE=1", check=False)
+        super().clear()
+
+
+@test("the installers hold the programs and what IT has to know, and the next version replaces this one", Machine)
+def contents(machine):
+    products, upgrades = set(), set()
+    for version in ("0.1.0", "0.2.0"):
+        for installer in installers(version):
+            directory = machine.directory / installer.stem
+            subprocess.run(["msiextract", "-C", directory, installer], check=True, capture_output=True)
+            equal(sorted(file.name for file in directory.rglob("*") if file.is_file()), FILES, installer.name)
+            for name in ("hallpass.exe", "hallpassw.exe"):
+                inside = next(directory.rglob(name)).read_bytes()
+                equal(hashlib.sha256(inside).digest(), hashlib.sha256((slim() / name).read_bytes()).digest(), name)
+            properties = dict(export(installer, "Property"))
+            equal(properties["ProductVersion"], version, installer.name)
+            equal(properties.get("ALLUSERS"), None if "user" in installer.name else "1", installer.name)
+            products.add(properties["ProductCode"])
+            upgrades.add(properties["UpgradeCode"])
+            subprocess.run(["rm", "-r", directory], check=True)
+    equal((len(products), len(upgrades)), (4, 2), "codes of products and of upgrades")
+
+
+@test("the zip is the same at each build, byte for byte", Machine)
+def portable(machine):
+    made = []
+    for number in "12":
+        build("0.1.0", machine.directory / number, "--only", "zip")
+        made.append(machine.directory / number / "hallpass-0.1.0-windows-x64.zip")
+    equal(made[0].read_bytes() == made[1].read_bytes(), True, "the same bytes")
+    with zipfile.ZipFile(made[0]) as archive:
+        equal(archive.namelist(), [f"hallpass-0.1.0/{name}" for name in FILES], "what is in it")
+    for file in made:
+        file.unlink()
+        file.parent.rmdir()
+
+
+@test("a machine gets hallpass, its service and an upgrade without a word, and is as before when it is removed", Fleet)
+def machine_wide(machine):
+    before = path()
+    machine.configure('grace = "1s"')
+    configured = (DATA / "hallpass.toml").read_text()
+    first, second = installers("0.1.0")[0], installers("0.2.0")[0]
+    msiexec("/i", first, "SERVICE=1", "LOGON=1")
+    equal(sorted(file.name for file in PROGRAMS.iterdir()), FILES, "what is installed")
+    relays(machine.port)
+    equal(values(SERVICE)["ObjectName"], "NT SERVICE\\hallpass", "the service's account")
+    equal(values(EVENTS)["EventMessageFile"], r"%SystemRoot%\System32\EventCreate.exe", "the event source")
+    equal(values(ALL_RUN)["hallpass"], r'"C:\Program Files\hallpass\hallpassw.exe"', "each user's log-in")
+    equal(path(), [*before, "C:\\Program Files\\hallpass\\"], "PATH")
+    said = wine("cmd", "/c", "hallpass", "--version", check=False)[1] or wine(r"C:\Program Files\hallpass\hallpass.exe", "--version")[1]
+    assert said.startswith("hallpass "), said
+    kept = STATE / "kept"
+    kept.write_text("x")
+
+    msiexec("/i", second)
+    equal((DATA / "hallpass.toml").read_text(), configured, "the configuration, after an upgrade")
+    relays(machine.port)
+    assert kept.exists() and values(ALL_RUN).get("hallpass"), "what was asked for at the installation"
+    equal(path(), [*before, "C:\\Program Files\\hallpass\\"], "PATH after an upgrade")
+    code, _ = msiexec("/i", first, check=False)
+    assert code != 0, "an older version took the place of a newer one"
+
+    msiexec("/x", second)
+    wait_for("the end of the relay", lambda: not alive(machine.port))
+    assert not PROGRAMS.exists() and not values(SERVICE) and not values(EVENTS) and not values(r"HKLM\Software\hallpass")
+    assert "hallpass" not in values(ALL_RUN)
+    equal(path(), before, "PATH afterwards")
+    equal((DATA / "hallpass.toml").read_text(), configured, "the configuration stays")
+    assert kept.exists() and LOG.exists(), "what the relay has kept stays"
+
+
+@test("without a wish there is no service, the machine's configuration is the example, and PURGE takes it along", Fleet)
+def plain(machine):
+    installer = installers("0.1.0")[0]
+    msiexec("/i", installer)
+    assert not values(SERVICE) and "hallpass" not in values(ALL_RUN)
+    equal((DATA / "hallpass.toml").read_text(), (ROOT / "examples" / "hallpass.toml").read_text(), "the configuration")
+    wine(r"C:\Program Files\hallpass\hallpass.exe", "config", "check")
+    msiexec("/x", installer, "PURGE=1")
+    assert not PROGRAMS.exists() and not DATA.exists()
+
+
+@test("a user gets hallpass and its relay at log-in without administrators, an upgrade, and is as before when it is removed", Fleet)
+def of_user(machine):
+    programs = user_directory() / "Programs" / "hallpass"
+    roaming = user_directory().parent / "Roaming" / "hallpass"
+    roaming.mkdir(exist_ok=True)
+    (roaming / "hallpass.toml").write_text(f'listen = ["127.0.0.1:{machine.port}"]\n')
+    try:
+        first, second = installers("0.1.0")[1], installers("0.2.0")[1]
+        msiexec("/i", first)
+        equal(sorted(file.name for file in programs.iterdir()), FILES, "what is installed")
+        relays(machine.port)
+        assert values(RUN)["hallpass"].endswith(r'\AppData\Local\Programs\hallpass\hallpassw.exe'), values(RUN)
+        assert programs.name in values(r"HKCU\Environment").get("PATH", ""), values(r"HKCU\Environment")
+        assert not PROGRAMS.exists() and not DATA.exists(), "something of the machine was touched"
+        msiexec("/i", second)
+        relays(machine.port)
+        msiexec("/x", second, "PURGE=1")
+        assert not alive(machine.port) and not programs.exists() and "hallpass" not in values(RUN)
+        assert not values(r"HKCU\Software\hallpass") and "hallpass" not in values(r"HKCU\Environment").get("PATH", "")
+        assert not (user_directory() / "hallpass").exists() and (roaming / "hallpass.toml").exists()
+        msiexec("/i", first, "SERVICE=0")
+        assert not alive(machine.port) and "hallpass" not in values(RUN)
+        msiexec("/i", second)
+        assert not alive(machine.port) and "hallpass" not in values(RUN), "the upgrade forgot that no relay was wanted"
+    finally:
+        (roaming / "hallpass.toml").unlink()
