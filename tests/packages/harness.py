@@ -26,11 +26,13 @@ class Case:
     sentence: str
     run: object
     release: bool
+    whole: bool
 
 
-def test(sentence, release=False):
-    """Registers a test. `release`: it holds only for a program that packaging/build made."""
-    return lambda function: TESTS.append(Case(sentence, function, release))
+def test(sentence, release=False, whole=False):
+    """Registers a test. `release`: it holds only for a program that packaging/build made. `whole`: it needs everything that is
+    released, packed as small as it is given away, which takes a while."""
+    return lambda function: TESTS.append(Case(sentence, function, release, whole))
 
 
 def wait_for(what, fact, seconds=30):

@@ -10,6 +10,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 MADE = TARGET / "packages"
 PROGRAM = MADE / "hallpass"
 RELEASED = MADE / "released"
+LISTS = MADE / "lists"
 
 
 def program(binary, release):
@@ -19,7 +20,7 @@ def program(binary, release):
         binary = Path(said.splitlines()[-1]) / "hallpass"
     elif not binary:
         binary = TARGET / "debug" / "hallpass"
-    for old in (RELEASED, *MADE.glob("tree-*"), *MADE.glob("deb-*"), *MADE.glob("rpm-*")):
+    for old in (RELEASED, LISTS, *MADE.glob("tree-*"), *MADE.glob("deb-*"), *MADE.glob("rpm-*")):
         shutil.rmtree(old, ignore_errors=True)
     shutil.copy(binary, PROGRAM)
     if not release:
@@ -29,8 +30,15 @@ def program(binary, release):
 @functools.cache
 def released():
     """The directory that packaging/release fills."""
-    run("packaging/release", "deb", "rpm", "tar", "sbom", "licences", "source", "--binary", PROGRAM, "--out", RELEASED)
+    run("packaging/release", "deb", "rpm", "tar", "source", "--binary", PROGRAM, "--out", RELEASED)
     return RELEASED
+
+
+@functools.cache
+def lists():
+    """The lists of crates and licences of all systems."""
+    run("packaging/release", "sbom", "licences", "--out", LISTS)
+    return LISTS
 
 
 @functools.cache

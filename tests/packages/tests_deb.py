@@ -176,7 +176,7 @@ def others(t):
     equal(sorted(path.name for path in (system.root / "etc/hallpass").iterdir()), ["policy.toml"], "in /etc/hallpass")
 
 
-@test("deb: lintian has nothing to say")
+@test("deb: lintian has nothing to say", whole=True)
 def lintian(t):
     [made] = released().glob("*.deb")
     # There is no bug of Debian's that a first upload could close.
