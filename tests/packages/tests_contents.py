@@ -137,6 +137,7 @@ def tarball(t):
 def again(t):
     out = t.directory / "a much longer name than before"
     os.utime(PROGRAM)
+    os.utime(ROOT / "packaging/deb/debian/hallpass.lintian-overrides", (1_000_000_000, 1_000_000_000))
     run("packaging/release", "deb", "rpm", "tar", "--binary", PROGRAM, "--out", out, umask=0o077, env={**os.environ, "TZ": "Asia/Kathmandu", "LANG": "C"})
     for made in sorted(out.iterdir()):
         if made.name != "SHA256SUMS":
