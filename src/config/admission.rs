@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::{Access, Users, value};
 use crate::credential::Source;
 use crate::owner::Owner;
-use crate::process::{Owners, account};
+use crate::process::{Owners, account, control};
 
 /// The account that the relay runs as, and root.
 const SELF: &str = "self";
@@ -37,7 +37,8 @@ pub fn token(reader: &mut Reader<'_>, path: &[&str]) -> Option<Source> {
 fn users(reader: &mut Reader<'_>) -> Users {
     let path = ["access", "users"];
     let Some(items) = reader.items(&path) else {
-        if reader.environment.get(OF_A_UNIT).is_some() && account::is_system_service() {
+        let is_unit = reader.environment.get(OF_A_UNIT).is_some() && account::is_system_service();
+        if is_unit || control::is_obeying() {
             let problem = Problem::new("a relay that the system starts must be told whom it serves");
             reader.wrong(&path, problem.hint("users = [\"alice\"] in [access], or users = \"any\""));
         }

@@ -2,7 +2,7 @@
 import contextlib
 import re
 
-from run import EXE, equal, test, wait_for, wine
+from windows_run import EXE, equal, test, wait_for, wine
 
 HKLM, HKCU = r"HKLM\SOFTWARE\Policies\hallpass", r"HKCU\SOFTWARE\Policies\hallpass"
 

@@ -195,11 +195,15 @@ def mistake(machine):
     machine.configure()
     wine(EXE, "service", "install", "--system", "--no-start")
     assert not alive(machine.port)
-    (DATA / "hallpass.toml").write_text("nonsense = 1\n")
-    code, said = wine(EXE, "service", "start", "--system", check=False)
-    equal(code, 1, said)
-    assert "has ended at once" in said and "configuration is wrong" in said and "hallpass.log" in said, said
-    assert re.search(r"ERROR .*nonsense: no such key", log()), log()
+    for text, why in [
+        ("nonsense = 1\n", "nonsense: no such key"),
+        (f'listen = ["127.0.0.1:{machine.port}"]\n', "a relay that the system starts must be told whom it serves"),
+    ]:
+        (DATA / "hallpass.toml").write_text(text)
+        code, said = wine(EXE, "service", "start", "--system", check=False)
+        equal(code, 1, said)
+        assert "has ended at once" in said and "configuration is wrong" in said and "hallpass.log" in said, said
+        assert re.search(r"ERROR .*" + why, log()), log()
     _, said = wine("sc", "query", "hallpass")
     assert re.search(r"WIN32_EXIT_CODE\s*: 1066", said) and re.search(r"SERVICE_EXIT_CODE\s*: 2", said), said
 
