@@ -9,7 +9,7 @@ const MANAGED: &str = "/Library/Managed Preferences";
 
 /// Those for the user stand above those for the machine.
 fn files() -> Vec<PathBuf> {
-    let user = account::own_uid().and_then(account::name_of);
+    let user = account::own().as_ref().and_then(account::name_of);
     let name = format!("{BUNDLE_ID}.plist");
     let of_user = user.map(|user| PathBuf::from(MANAGED).join(user).join(&name));
     of_user.into_iter().chain([PathBuf::from(MANAGED).join(&name)]).collect()
