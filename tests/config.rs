@@ -300,7 +300,7 @@ fn what_is_exported_is_imported_again_and_an_untried_credential_is_not_handed_ou
     assert_eq!((code(&output), output.stdout.len()), (Some(1), 0));
     assert!(
         self::text(&output.stderr)
-            .contains("no proxy is known to have accepted the credential default: hallpass doctor"),
+            .contains("no proxy is known to have accepted the credential default: hallpass config check --try"),
         "{}",
         text_of(&output)
     );

@@ -14,6 +14,7 @@ use crate::config::{Config, Environment, Files, Inputs, PolicyPlace, keys, load}
 const EVERYTHING: &str = "\
 listen = [\"127.0.0.1:4128\", 4129]
 grace = \"7s\"
+drain_delay = \"3s\"
 connect_timeout = \"6s\"
 handshake_timeout = \"21s\"
 head_timeout = \"31s\"
@@ -34,6 +35,7 @@ no_proxy = [\"*.corp.example\", \"10.0.0.0/8\"]
 user_agent = \"a \\\"quoted\\\" \\\\ agent\"
 
 [access]
+metrics = [\"10.244.0.0/16\"]
 users = [\"self\", 4711]
 token = \"${env:TOKEN}\"
 allow = [\"192.0.2.0/24\"]
