@@ -2,14 +2,14 @@
 
 mod owner;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
 
-use owner::give_to_owner_of;
+use owner::{give_to_owner_of, open_lock};
 
 /// The file of [`State::generation`].
 const GENERATION: &str = "generation";
@@ -101,9 +101,7 @@ impl State {
 /// The file itself is replaced with each change: a lock on it would be a lock on what was.
 fn lock(directory: &Path, name: &str) -> io::Result<File> {
     fs::create_dir_all(directory)?;
-    let lock =
-        OpenOptions::new().create(true).truncate(false).write(true).open(directory.join(format!("{name}.lock")))?;
-    give_to_owner_of(directory, &lock)?;
+    let lock = open_lock(directory, &format!("{name}.lock"))?;
     lock.lock()?;
     Ok(lock)
 }
@@ -185,7 +183,7 @@ mod tests {
         let state = State::at(Some(directory.path().join("a")));
         let locked = state.lock("x").unwrap();
         state.write("x", b"1").unwrap();
-        let other = OpenOptions::new().write(true).open(directory.path().join("a/x.lock")).unwrap();
+        let other = fs::OpenOptions::new().write(true).open(directory.path().join("a/x.lock")).unwrap();
         assert!(other.try_lock().is_err());
         drop(locked);
         other.try_lock().unwrap();

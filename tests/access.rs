@@ -36,7 +36,9 @@ impl Machine {
         let root = tempfile::tempdir().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let program = root.path().join("hallpass");
-        fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).unwrap();
+        // By another process: a file that this one writes is busy for whatever its other tests start meanwhile.
+        let copied = Command::new("cp").args([Path::new(env!("CARGO_BIN_EXE_hallpass")), &program]).status().unwrap();
+        assert!(copied.success());
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let machine = Self { root, program };
         for uid in [ALICE, BOB] {

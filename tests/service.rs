@@ -127,11 +127,13 @@ fn systemd_hears_what_the_relay_does_until_its_end() {
     unit.signal("HUP");
     manager.hears("RELOADING=1\nMONOTONIC_USEC=");
     manager.hears("READY=1");
-    manager.configure(&format!("{ELSEWHERE}grace = \"7s\"\nprofile = \"home\"\n[profiles.home]\n"));
+    manager.configure(&format!(
+        "{ELSEWHERE}grace = \"7s\"\ndrain_delay = \"100ms\"\nprofile = \"home\"\n[profiles.home]\n"
+    ));
     unit.signal("HUP");
     assert!(manager.hears(", profile home").starts_with("STATUS=listening on 127.0.0.1:"));
     unit.signal("TERM");
-    assert_eq!(manager.hears("STOPPING=1"), "STOPPING=1\nEXTEND_TIMEOUT_USEC=12000000");
+    assert_eq!(manager.hears("STOPPING=1"), "STOPPING=1\nEXTEND_TIMEOUT_USEC=12100000");
     assert_eq!(unit.ends(), Some(0));
 }
 
@@ -219,9 +221,16 @@ fn a_unit_is_shown_without_being_installed() {
     for wanted in [place.as_str(), &start, "\nConditionUser=!@system\n", "\nListenStream=[::1]:3129\n"] {
         assert!(text.contains(wanted), "{wanted}\nis not in\n{text}");
     }
+    // A name is a name in every directory.
+    fs::create_dir_all(home.path().join(".config/hallpass")).unwrap();
+    fs::write(home.path().join(".config/hallpass/lab.toml"), "listen = \"127.0.0.1:3130\"\n").unwrap();
+    let text = print(&["--user", "--sockets", "--config", "lab"]);
+    for wanted in [&format!("\nExecStart={program} serve --config lab\n"), "\nListenStream=127.0.0.1:3130\n"] {
+        assert!(text.contains(wanted), "{wanted}\nis not in\n{text}");
+    }
     let text = print(&["--system"]);
     for wanted in ["# /etc/systemd/system/hallpass.service\n", "\nDynamicUser=yes\n", "\nType=notify\n"] {
         assert!(text.contains(wanted), "{wanted}\nis not in\n{text}");
     }
-    assert!(!home.path().join(".config").exists());
+    assert!(!home.path().join(".config/systemd").exists());
 }

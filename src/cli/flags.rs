@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use clap::Args;
 
-use crate::config::{Inputs, Layer, Origin, Value};
+use crate::config::{self, Inputs, Layer, Origin, Value};
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct Flags {
@@ -81,7 +81,7 @@ impl Flags {
         let mut all = Vec::new();
         let mut add = |flag: &str, value: OsString| all.extend([flag.into(), value]);
         if let Some(path) = &self.config {
-            add("--config", absolute(path)?.into());
+            add("--config", if config::is_name(path) { path.into() } else { absolute(path)?.into() });
         }
         let lists = [
             ("--listen", &self.listen),

@@ -122,6 +122,8 @@ async fn serve(
                 Signal::Reload => {
                     notify(State::Reloading);
                     let read = files.load().await;
+                    // All that was changed is read now.
+                    let _read_now = files.take_renewed();
                     reload(&mut daemon, read, log, run_file.as_ref());
                     notify(State::Ready);
                 }
@@ -143,7 +145,7 @@ async fn serve(
             }
         }
     }
-    notify(State::Stopping(daemon.config().grace));
+    notify(State::Stopping(daemon.config().longest_end()));
     tracing::info!("stopping");
     daemon.stop(stop_again(&mut signals)).await;
     drop(run_file);

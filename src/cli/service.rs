@@ -141,7 +141,7 @@ fn install(arguments: &Install) -> anyhow::Result<ExitCode> {
     let manner = Manner { replace: arguments.replace, only_enable: arguments.no_start, sockets: arguments.sockets };
     let inputs = Inputs::of_service(flags.config.clone(), flags.no_config, flags.layer(), scope == Scope::User);
     let (listen, grace) = match config::load(&inputs) {
-        Ok(loaded) => (loaded.config.listen, loaded.config.grace),
+        Ok(loaded) => (loaded.config.listen.clone(), loaded.config.longest_end()),
         Err(mistakes) if manner.sockets => return Err(mistakes.into()),
         Err(mistakes) => {
             if arguments.print || arguments.no_start {

@@ -57,6 +57,11 @@ fn users(reader: &mut Reader<'_>) -> Users {
             (None, _) | (_, None) => {}
         }
     }
+    if users.owners.is_some() && control::is_obeying() {
+        // Without rights of an administrator it may not look at the processes of those whom it would serve.
+        let problem = Problem::new("a service of Windows is not told whose a connection is");
+        reader.wrong(&path, problem.hint("users = \"any\", and a token keeps others out"));
+    }
     if users.owners.is_some() && !Owners::SUPPORTED {
         let problem = Problem::new("this system does not tell whose a connection is");
         reader.wrong(&path, problem.hint("users = \"any\", and a token keeps others out"));

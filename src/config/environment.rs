@@ -16,10 +16,11 @@ pub const NO_CONFIG: &str = "HALLPASS_NO_CONFIG";
 pub const SHORTCUTS: [&str; 5] = ["upstream", "pac", "user", "scheme", "credential_for"];
 
 /// A variable of these is split on commas.
-const LISTS: [&str; 10] = [
+const LISTS: [&str; 11] = [
     "listen",
     "access.users",
     "access.allow",
+    "access.metrics",
     "local_hosts",
     "connect_ports",
     "no_proxy",

@@ -55,7 +55,7 @@ impl Inputs {
     /// where it is the user's service.
     pub fn of_service(config: Option<PathBuf>, no_config: bool, flags: Layer, of_user: bool) -> Self {
         let mut inputs = Self::with(Environment::of_process().of_others(), config, no_config, flags);
-        if let Files::Standard { user, .. } = &mut inputs.files {
+        if let Files::Standard { user, .. } | Files::Named { user, .. } = &mut inputs.files {
             *user = user.take().filter(|_| of_user);
         }
         inputs

@@ -63,7 +63,7 @@ pub use environment::Environment;
 pub use layer::{Layer, Value};
 pub use load::{Examined, Files, Inputs, Loaded, Shown, examine, load};
 pub use mistake::{Mistake, Mistakes, Origin, Problem};
-pub use names::{named_files, names, place_for, places_of};
+pub use names::{is_name, named_files, names, place_for, places_of};
 pub use places::{state_directory, user_file};
 pub use policy::{Key as RegistryKey, PolicyPlace, RegistryValue, Statement};
 pub use schema::schema;
@@ -185,6 +185,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// From the order to end until the last tunnel is cut.
+    pub fn longest_end(&self) -> Duration {
+        self.drain_delay.saturating_add(self.grace)
+    }
+
     /// Of the profile at this place in the list, or of none.
     pub fn routing(&self, profile: Option<usize>) -> &Routing {
         profile.and_then(|at| self.profiles.get(at)).map_or(&self.routing, |profile| &profile.routing)

@@ -29,6 +29,11 @@ pub fn place_for(path: &Path, variable: Variable<'_>) -> PathBuf {
     beside.unwrap_or_else(|| path.into())
 }
 
+/// What [`chosen`] takes for a name.
+pub fn is_name(path: &Path) -> bool {
+    name_of(path).is_some() && !path.exists()
+}
+
 /// No directory, and no ending.
 fn name_of(path: &Path) -> Option<&str> {
     let text = path.to_str()?;

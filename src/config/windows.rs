@@ -44,11 +44,12 @@ pub fn others_than_root_may_write(path: &Path) -> bool {
 }
 
 /// The commands by which nobody else may write any more: another owner, no list but the inherited one, and for the
-/// directory one of its own. The accounts are SYSTEM, Administrators and Users, whose names differ by language.
+/// directory one of its own. What lies below it, such as the state of the service, keeps what it has. The accounts are
+/// SYSTEM, Administrators and Users, whose names differ by language.
 pub fn closing(path: &Path) -> String {
-    let directory = path.parent().unwrap_or(path).display();
+    let (directory, path) = (path.parent().unwrap_or(path).display(), path.display());
     format!(
-        r#"as administrator: icacls "{directory}" /setowner *S-1-5-32-544 /T; icacls "{directory}" /reset /T; icacls "{directory}" /inheritance:r /grant "*S-1-5-18:(OI)(CI)F" "*S-1-5-32-544:(OI)(CI)F" "*S-1-5-32-545:(OI)(CI)RX""#
+        r#"as administrator: icacls "{directory}" /setowner *S-1-5-32-544; icacls "{path}" /setowner *S-1-5-32-544; icacls "{path}" /reset; icacls "{directory}" /inheritance:r /grant:r "*S-1-5-18:(OI)(CI)F" "*S-1-5-32-544:(OI)(CI)F" "*S-1-5-32-545:(OI)(CI)RX""#
     )
 }
 

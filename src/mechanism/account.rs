@@ -134,13 +134,11 @@ impl Account {
         if *seen == Some(version) {
             return;
         }
-        if seen.is_some() {
-            for stored in &self.secrets {
-                let before = stored.known();
-                let Ok(now) = before.as_ref().map_or(Ok(None), |_| stored.get_anew()) else { return };
-                if now != before {
-                    self.tickets.forget();
-                }
+        for stored in &self.secrets {
+            let before = stored.known();
+            let Ok(now) = before.as_ref().map_or(Ok(None), |_| stored.get_anew()) else { return };
+            if now != before {
+                self.tickets.forget();
             }
         }
         *seen = Some(version);

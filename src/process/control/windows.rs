@@ -30,6 +30,8 @@ const LAST_STEPS: Duration = Duration::from_secs(3);
 
 static RELAY: Mutex<Option<Relay>> = Mutex::new(None);
 static OBEYING: AtomicBool = AtomicBool::new(false);
+/// The order to end has come: whatever becomes ready after it is not told.
+static ENDING: AtomicBool = AtomicBool::new(false);
 static MANAGER: OnceLock<ServiceStatusHandle> = OnceLock::new();
 /// Rises with each report of something that takes its time.
 static STEP: AtomicU32 = AtomicU32::new(0);
@@ -65,6 +67,7 @@ fn serve(_: Vec<OsString>) {
 /// Called at any time, and to return at once.
 fn answer(order: ServiceControl) -> ServiceControlHandlerResult {
     if [ServiceControl::Stop, ServiceControl::Shutdown, ServiceControl::Preshutdown].contains(&order) {
+        ENDING.store(true, Ordering::Release);
         if let Some(manager) = MANAGER.get() {
             tell(manager, pending(ServiceState::StopPending, END));
         }
@@ -80,6 +83,7 @@ fn answer(order: ServiceControl) -> ServiceControlHandlerResult {
 pub(in super::super) fn notify(state: State) -> io::Result<()> {
     let Some(manager) = MANAGER.get() else { return Ok(()) };
     match state {
+        State::Ready if ENDING.load(Ordering::Acquire) => Ok(()),
         State::Ready => manager.set_service_status(steady(ServiceState::Running)).map_err(cause),
         // The manager knows no such state, and an order to stop may come meanwhile.
         State::Reloading => Ok(()),

@@ -100,6 +100,9 @@ pub(super) fn uninstall(scope: Scope, leavings: &Leavings) -> Result<Done, Servi
                 done.push(format!("{name} is stopped"));
             }
             systemctl.run(&["disable", "--now", name])?;
+            if shown.is_enabled() {
+                done.push(format!("{name} starts no more by itself"));
+            }
         }
         let path = directory.join(name);
         match author(&path)? {

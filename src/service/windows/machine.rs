@@ -143,7 +143,7 @@ fn check_owner(handle: &Handle, manner: Manner) -> Result<(), ServiceError> {
     }
     Err(ServiceError::refused(
         format!("there is a service {NAME} of another program: {place}"),
-        "add --replace to have ours in its place",
+        "hallpass service install --replace has ours in its place; sc delete hallpass removes it",
     ))
 }
 

@@ -12,3 +12,9 @@ use std::path::Path;
 pub fn give_to_owner_of(directory: &Path, file: &File) -> io::Result<()> {
     imp::give_to_owner_of(directory, file)
 }
+
+/// A file to lock, made where there is none. What its directory's owner has put there instead, such as a link to
+/// somebody else's file, is not opened.
+pub fn open_lock(directory: &Path, name: &str) -> io::Result<File> {
+    imp::open_lock(directory, name)
+}
