@@ -64,10 +64,14 @@ fn times(number: &LUID) -> Option<(i64, i64)> {
     let mut data: *mut SECURITY_LOGON_SESSION_DATA = ptr::null_mut();
     // SAFETY: both places are ours; on success the second one points to what is ours to free.
     let status = unsafe { LsaGetLogonSessionData(number, &raw mut data) };
-    // SAFETY: it is null or was made by the call; only its beginning is there where its size says so.
-    let found = unsafe { data.as_ref() }?;
-    let is_whole = usize::try_from(found.Size).is_ok_and(|size| size >= size_of::<SECURITY_LOGON_SESSION_DATA>());
-    let times = (status == 0 && is_whole).then_some((found.LogonTime, found.PasswordLastSet));
+    if data.is_null() {
+        return None;
+    }
+    // SAFETY: the call has made it, and the size is its beginning, whatever else of it is there.
+    let size = unsafe { (*data).Size };
+    let is_whole = usize::try_from(size).is_ok_and(|size| size >= size_of::<SECURITY_LOGON_SESSION_DATA>());
+    // SAFETY: all of it is there.
+    let times = (status == 0 && is_whole).then(|| unsafe { ((*data).LogonTime, (*data).PasswordLastSet) });
     // SAFETY: it is the system's, and used no more.
     unsafe { LsaFreeReturnBuffer(data.cast()) };
     times
