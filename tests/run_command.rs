@@ -514,9 +514,9 @@ fn ctrl_z_stops_the_program_and_fg_goes_on_with_it() {
     for _ in 0..2 {
         terminal.write("\x1a");
         terminal.see("Stopped");
-        // What is typed before the shell asks for it may be thrown away.
+        // What is typed while the shell still takes the terminal over may be thrown away: no more than these blanks.
         terminal.see("$ ");
-        terminal.write("fg\n");
+        terminal.write("        fg\n");
         terminal.see("run --no-config");
         terminal.write("again\n");
         terminal.see("heard again");
@@ -532,7 +532,7 @@ fn a_program_that_stops_itself_gives_the_terminal_back() {
     terminal.run("kill -STOP $$; echo go\"\"es on; exit 8");
     terminal.see("Stopped");
     terminal.see("$ ");
-    terminal.write("fg\n");
+    terminal.write("        fg\n");
     terminal.see("goes on");
     terminal.code(8);
 }
