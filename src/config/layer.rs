@@ -32,6 +32,19 @@ impl Value {
         }
     }
 
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Number(_)
+            | Self::Switch(_)
+            | Self::List(_)
+            | Self::Named
+            | Self::Tables
+            | Self::Other(_)
+            | Self::Broken => None,
+        }
+    }
+
     /// A list of texts that all come from one place.
     pub fn list(texts: impl IntoIterator<Item = String>, origin: &Origin) -> Self {
         Self::List(texts.into_iter().map(|text| Item { value: Self::Text(text), origin: origin.clone() }).collect())

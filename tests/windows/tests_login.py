@@ -135,15 +135,20 @@ def typed(*command, line):
 
 # ---- logging on ----------------------------------------------------------------------------------------------------
 
-@test("the exe tunnels and forwards with NTLM for a named account whose password is in a variable", fixture=Office)
-def named(office):
-    port = office.relay(HALLPASS_USER=USER, HALLPASS_PASSWORD=PASSWORD)
+def logs_on_both_ways(office, port):
+    """By a tunnel and a forward, with NTLM and nothing refused."""
     for answer in (tunnelled(port), get(port)):
         assert HELLO in answer, (answer, office.said())
     accepted, rejected = office.practice.logons()
     assert accepted >= 2 and rejected == 0, (accepted, rejected)
     records = wait_for("both records", lambda: office.records()[1:] and office.records())
     equal([record.get("scheme") for record in records], ["NTLM", "NTLM"], "the records")
+
+
+@test("the exe tunnels and forwards with NTLM for a named account whose password is in a variable", fixture=Office)
+def named(office):
+    port = office.relay(HALLPASS_USER=USER, HALLPASS_PASSWORD=PASSWORD)
+    logs_on_both_ways(office, port)
 
 
 @test("login puts a password into the Credential Manager, where the relay finds it, and logout takes it out", fixture=Office)
@@ -172,12 +177,7 @@ def logged_in(password=PASSWORD):
 @test("without a user the relay logs on with NTLM as whoever is logged in, whose password it never sees", fixture=Office)
 def whoever_is_logged_in(office):
     port = office.relay(**logged_in())
-    for answer in (tunnelled(port), get(port)):
-        assert HELLO in answer, (answer, office.said())
-    accepted, rejected = office.practice.logons()
-    assert accepted >= 2 and rejected == 0, (accepted, rejected)
-    records = wait_for("both records", lambda: office.records()[1:] and office.records())
-    equal([record.get("scheme") for record in records], ["NTLM", "NTLM"], "the records")
+    logs_on_both_ways(office, port)
 
 
 @test("the secret of whoever is logged in, once rejected, is not shown again: not to the next request, not after a restart", fixture=Office)

@@ -66,16 +66,8 @@ impl Portable {
 
     /// The account of a credential, where one is named and nothing fills it in.
     pub fn user_of(&self, credential: &str) -> Option<&str> {
-        match &self.layer.get(&["credentials", credential, "user"])?.value {
-            Value::Text(user) => Some(user.as_str()).filter(|user| !user.contains("${")),
-            Value::Number(_)
-            | Value::Switch(_)
-            | Value::List(_)
-            | Value::Named
-            | Value::Tables
-            | Value::Other(_)
-            | Value::Broken => None,
-        }
+        let user = self.layer.get(&["credentials", credential, "user"])?.value.as_text();
+        user.filter(|user| !user.contains("${"))
     }
 
     fn node(&self) -> Node {

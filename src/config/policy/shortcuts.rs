@@ -105,14 +105,5 @@ fn says(known: &Entry, wanted: &Entry) -> bool {
 }
 
 fn endpoint(value: &Value) -> Option<crate::address::Endpoint> {
-    match value {
-        Value::Text(text) => value::upstream(text).ok(),
-        Value::Number(_)
-        | Value::Switch(_)
-        | Value::List(_)
-        | Value::Named
-        | Value::Tables
-        | Value::Other(_)
-        | Value::Broken => None,
-    }
+    value::upstream(value.as_text()?).ok()
 }
