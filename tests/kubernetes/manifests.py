@@ -225,7 +225,16 @@ def waves():
             equal(wave, order.get(one["kind"], 0), f"{name}: {one['kind']} {one['metadata']['name']}")
 
 
-@check("no secret is among the files of the overlays")
+@check("no secret is among the files of the overlays, nor can it get there from a copy of one of them")
 def no_secrets():
     tracked = subprocess.run(["git", "ls-files", str(KUBERNETES)], capture_output=True, text=True, check=True, cwd=KUBERNETES).stdout
     assert "kustomization.yaml" in tracked and "/secret/" not in tracked, tracked
+    with Copy() as copy:
+        for overlay, names in OVERLAYS.items():
+            # An operator's own repository, which holds this overlay alone.
+            git = ["git", "-c", "safe.directory=*", "-C", copy.overlay(overlay)]
+            subprocess.run([*git, "init", "--quiet"], check=True)
+            subprocess.run([*git, "add", "--all"], check=True)
+            added = subprocess.run([*git, "ls-files"], capture_output=True, text=True, check=True).stdout.splitlines()
+            assert "kustomization.yaml" in added and not [name for name in added if name.startswith("secret/")], added
+            equal(sorted(path.name for path in (copy.overlay(overlay) / "secret").iterdir()), sorted(names), "what is there all the same")
