@@ -80,6 +80,10 @@ class Layout:
     def members(self):
         return [member for layer in self.layers() for member in layer]
 
+    def file(self, name):
+        [(layer, member)] = [(layer, member) for layer in self.layers() for member in layer if member.name == name]
+        return layer.extractfile(member).read().decode()
+
 
 @check("the image says who it is, runs as nobody in particular and holds no shell, no setuid and no second program")
 def content():
@@ -92,6 +96,11 @@ def content():
     equal(labels["revision"], revision, "labels")
     equal(labels["created"], layout.config["created"], "times")
     assert labels.keys() == {"title", "description", "licenses", "version", "revision", "created"}, labels
+    # What rpm says of itself, because it is the same program.
+    target = subprocess.check_output([ROOT / "packaging" / "target", hallpass()], text=True).strip()
+    expression = subprocess.check_output([ROOT / "packaging" / "inventory", "expression", "--target", target], text=True).strip()
+    equal(labels["licenses"], expression, "licences")
+    assert {"MIT", "MPL-2.0"} <= set(expression.split(" AND ")), expression
     members = layout.members()
     files = [member for member in members if member.isfile()]
     programs = [member.name for member in files if member.mode & 0o111 and not member.name.startswith(("lib", "usr/lib"))]
@@ -104,6 +113,8 @@ def content():
     equal(owners, {(USER, "var/lib/hallpass")}, "what is not root's")
     names = {member.name for member in members}
     assert "etc/ssl/certs/ca-certificates.crt" in names and "usr/share/doc/hallpass/copyright" in names
+    licences = layout.file("usr/share/doc/hallpass/licences.txt")
+    assert "Fabrice Bellard" in licences and "rustls" in licences and "Mozilla Public License" in licences, licences[:1000]
     packages = {name.removeprefix("var/lib/dpkg/status.d/") for name in names if name.startswith("var/lib/dpkg/status.d/")}
     assert {"libc6", "libgssapi-krb5-2", "ca-certificates"} <= packages, packages
     unpacked, packed = sum(member.size for member in files), image().stat().st_size

@@ -7,6 +7,7 @@ import re
 import subprocess
 import tarfile
 import tomllib
+import zipfile
 
 from harness import equal, test
 from made import MADE, PROGRAM, ROOT, lists, package, released, run, tree
@@ -110,14 +111,22 @@ def texts(t):
             assert set(named[f"{name} {version}"].split(" AND ")) <= allowed, (name, named[f"{name} {version}"])
             assert f"{name} {version}" in below, f"{system}: no text for {name}"
         assert min(len(block) for block in blocks) > 500, "a text is missing"
+        assert "public_suffixes.txt of hallpass's sources: MPL-2.0\n" in head and "Mozilla's list of public suffixes" in below, system
 
 
 @test("licences: the packages carry them")
 def carried(t):
     shipped = gzip.decompress((tree("1.0.0") / "usr/share/doc/hallpass/licences.txt.gz").read_bytes()).decode()
-    assert "Fabrice Bellard" in shipped and "rustls" in shipped
+    assert "Fabrice Bellard" in shipped and "rustls" in shipped and "Mozilla Public License" in shipped
     names = subprocess.run(["dpkg-deb", "--contents", package("deb", "1.0.0")], check=True, stdout=subprocess.PIPE, text=True).stdout
     assert "/usr/share/doc/hallpass/licences.txt.gz" in names and "/usr/share/doc/hallpass/copyright" in names
+    # The programs for Windows come from elsewhere; what lies beside them is made here.
+    for name in ("hallpass.exe", "hallpassw.exe"):
+        (t.directory / name).write_bytes(b"MZ")
+    run("packaging/windows/build", "--version", "1.0.0", "--out", t.directory, "--exe-dir", t.directory, "--only", "zip")
+    with zipfile.ZipFile(t.directory / "hallpass-1.0.0-windows-x64.zip") as archive:
+        beside = archive.read("hallpass-1.0.0/licences.txt").decode()
+    assert "Fabrice Bellard" in beside and "\nwindows-sys " in beside, beside[:1000]
 
 
 @test("tarball: it has the whole tree, owned by root", whole=True)

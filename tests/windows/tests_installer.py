@@ -13,7 +13,7 @@ BUILT = TARGET / "windows" / "installers"
 PROGRAMS = PREFIX / "drive_c" / "Program Files" / "hallpass"
 ALL_RUN = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Run"
 MACHINE_PATH = r"HKLM\System\CurrentControlSet\Control\Session Manager\Environment"
-FILES = ["LICENSE.txt", "README.md", "hallpass.example.toml", "hallpass.exe", "hallpassw.exe"]
+FILES = ["LICENSE.txt", "README.md", "hallpass.example.toml", "hallpass.exe", "hallpassw.exe", "licences.txt"]
 
 
 def build(version, out, *words):
