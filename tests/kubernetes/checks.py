@@ -1,12 +1,13 @@
 """What the checks are written with."""
-import os
 import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from support import facts
+from support.facts import ROOT
+
 KUBERNETES = ROOT / "packaging" / "kubernetes"
 OVERLAYS = {"example": ("password", "token"), "keytab": ("keytab", "token")}
 CHECKS = []
@@ -26,16 +27,10 @@ def check(sentence):
     return register
 
 
-def equal(found, wanted, what=""):
-    assert found == wanted, f"{what}: found {found!r}, wanted {wanted!r}"
-
-
 def hallpass():
-    named = os.environ.get("HALLPASS_BIN")
-    found = [Path(named)] if named else [ROOT / "target" / profile / "hallpass" for profile in ("release", "debug")]
-    there = [path for path in found if path.exists()]
-    assert there, f"there is no {found[-1]}: cargo build"
-    return there[0]
+    found = facts.hallpass("release", "debug")
+    assert found.exists(), f"there is no {found}: cargo build"
+    return found
 
 
 class Copy:

@@ -1,6 +1,4 @@
 """The image: built, unpacked and run as a cluster would run it, by an account that is nobody on this machine."""
-import contextlib
-import ctypes
 import functools
 import gzip
 import hashlib
@@ -18,7 +16,9 @@ import threading
 import time
 from pathlib import Path
 
-from checks import ROOT, check, equal, hallpass
+from checks import check, hallpass
+from support import network
+from support.facts import ROOT, TARGET, equal, waiter
 
 USER = 65532
 OUTER = 400_000   # where the container's numbers begin on this machine
@@ -35,14 +35,13 @@ password = "${file:/run/secrets/hallpass/password}"
 users = "any"
 allow = ["10.0.0.0/8"]
 """
-LIBC = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWNET = 0x40000000
+wait_for = waiter(20, pause=0.02)
 
 
 @functools.cache
 def image():
     """The archive, and what the building of it said."""
-    out = ROOT / "target" / "container"
+    out = TARGET / "container"
     shutil.rmtree(out, ignore_errors=True)
     return built(out)
 
@@ -201,23 +200,20 @@ class Container:
         equal(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout
 
-    def until(self, what, fact, seconds=20):
-        end = time.monotonic() + seconds
-        while not (value := fact()):
-            assert self.process.poll() is None, f"it ended with {self.process.returncode}: {self.log.read_text()}"
-            assert time.monotonic() < end, f"{what}: not within {seconds} s: {self.log.read_text()}"
-            time.sleep(0.02)
-        return value
+    def until(self, what, fact):
+        def found():
+            value = fact()
+            assert value or self.process.poll() is None, f"it ended with {self.process.returncode}"
+            return value
+        try:
+            return wait_for(what, found)
+        except AssertionError as error:
+            error.add_note(f"its log: {self.log.read_text()}")
+            raise
 
-    @contextlib.contextmanager
     def inside(self):
         """Sockets made in here belong to its network."""
-        with open("/proc/thread-self/ns/net") as outer, open(f"/proc/{self.pid()}/ns/net") as inner:
-            enter(inner.fileno())
-            try:
-                yield
-            finally:
-                enter(outer.fileno())
+        return network.inside(self.pid())
 
     def ask(self, *request):
         """The status of its answer, 0: there is none."""
@@ -230,11 +226,6 @@ class Container:
                 return 0
             finally:
                 connection.close()
-
-
-def enter(network):
-    if LIBC.setns(network, CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")
 
 
 def refuse(listener, shown):

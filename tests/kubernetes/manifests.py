@@ -9,7 +9,8 @@ import tomllib
 import kubernetes_validate
 import yaml
 
-from checks import KUBERNETES, OVERLAYS, Copy, check, equal, hallpass
+from checks import KUBERNETES, OVERLAYS, Copy, check, hallpass
+from support.facts import equal
 
 # The oldest that has every kind which is used, a few between, the newest that is known.
 VERSIONS = ["1.25", "1.28", "1.30", "1.32", "1.34", kubernetes_validate.latest_version()]

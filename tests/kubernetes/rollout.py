@@ -1,9 +1,9 @@
 """The order of a rollout, played with a kubectl that writes down what it is asked for."""
 import os
 import subprocess
-from pathlib import Path
 
-from checks import KUBERNETES, Copy, check, equal
+from checks import KUBERNETES, Copy, check
+from support.facts import equal
 
 # What the Job comes to is in the file `outcome`: "succeeded", "failed", or the time runs out.
 KUBECTL = """#!/bin/bash

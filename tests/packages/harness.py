@@ -1,21 +1,19 @@
 """A clean Debian for each test: an overlay that can be booted, a target on its loopback, and eyes on its files."""
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from made import MADE
+from support import network
+from support.facts import equal, waiter
 
 TESTS = []
-LIBC = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWNET = 0x40000000
 # What every package manager and every boot writes, with or without hallpass.
 OTHERS = ["proc", "sys", "dev", "run", "tmp", "home", "var/cache/apt", "var/cache/debconf", "var/cache/ldconfig", "var/cache/man",
           "var/lib/apt", "var/lib/dpkg", "var/lib/rpm", "var/lib/systemd", "var/log", "var/tmp", "root/.rpmdb", "etc/machine-id", "etc/.pwd.lock"]
@@ -35,16 +33,7 @@ def test(sentence, release=False, whole=False):
     return lambda function: TESTS.append(Case(sentence, function, release, whole))
 
 
-def wait_for(what, fact, seconds=30):
-    end = time.monotonic() + seconds
-    while not (value := fact()):
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.05)
-    return value
-
-
-def equal(found, wanted, what=""):
-    assert found == wanted, f"{what}: found {found!r}, wanted {wanted!r}"
+wait_for = waiter(30)
 
 
 class Room:
@@ -140,17 +129,9 @@ class System:
 
     # ---- the network in there
 
-    @contextlib.contextmanager
     def inside(self):
         """Sockets made in here belong to the system."""
-        outer, inner = os.open("/proc/thread-self/ns/net", os.O_RDONLY), os.open(f"/proc/{self.leader}/ns/net", os.O_RDONLY)
-        try:
-            assert LIBC.setns(inner, CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
-            yield
-        finally:
-            assert LIBC.setns(outer, CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
-            os.close(inner)
-            os.close(outer)
+        return network.inside(self.leader)
 
     def target(self):
         """A server on the loopback that sends back what it gets, once."""
@@ -172,16 +153,10 @@ class System:
             relay = socket.create_connection(("127.0.0.1", port), timeout=20)
         with relay:
             relay.settimeout(20)
-            relay.sendall(f"CONNECT 127.0.0.1:{target} HTTP/1.1\r\nHost: 127.0.0.1:{target}\r\n\r\n".encode())
-            head = b""
-            while b"\r\n\r\n" not in head:
-                more = relay.recv(1000)
-                assert more, f"the relay hung up after {head}"
-                head += more
-            assert head.startswith(b"HTTP/1.1 200"), head
+            network.tunnel(relay, "127.0.0.1", target)
             relay.sendall(b"through the relay")
             equal(relay.recv(100), b"through the relay")
 
     def listens(self, port):
-        with self.inside(), socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
+        with self.inside():
+            return network.accepts("127.0.0.1", port)

@@ -5,8 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+from support.facts import ROOT, TARGET, said
+
 MADE = TARGET / "packages"
 PROGRAM = MADE / "hallpass"
 RELEASED = MADE / "released"
@@ -65,6 +65,4 @@ def package(kind, version):
 
 
 def run(command, *arguments, **more):
-    done = subprocess.run([ROOT / command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
-    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout[-3000:]}"
-    return done.stdout
+    return said(ROOT / command, *arguments, **more)

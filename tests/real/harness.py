@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from layout import ACCOUNTS, CA, OWN_SITES, RAW_PORT, RUN, SQUIDS
+from support import network
+from support.facts import ROOT, equal, hallpass, waiter   # some of it for the tests, which take it from here
+from support.network import read_head
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-HALLPASS = os.environ.get("HALLPASS_BIN") or str(ROOT / "target" / "debug" / "hallpass")
+HALLPASS = str(hallpass("debug"))
 NPM = ROOT / "target" / "real" / "npm" / "node_modules"
 SAM = "/var/lib/samba/private/sam.ldb"
 CA_FILE = CA / "ca.pem"
@@ -46,17 +48,7 @@ class Case:
     stage: str
 
 
-def wait_for(what, fact, seconds=10):
-    """The first true value of `fact`."""
-    end = time.monotonic() + seconds
-    while not (value := fact()):
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.01)
-    return value
-
-
-def equal(found, wanted, what=""):
-    assert found == wanted, f"{what}: found {found!r}, wanted {wanted!r}"
+wait_for = waiter(10, pause=0.01)
 
 
 # ---- one test ------------------------------------------------------------------------------------------------------
@@ -65,7 +57,7 @@ class Test:
     """What one test has to itself: a directory, a site, a ticket cache, and the processes it starts."""
     lock = threading.Lock()
 
-    def __init__(self):
+    def __init__(self, notes):
         with Test.lock:   # numbers go on from run to run while the bed is up: each site is asked for by one test only
             count = RUN / "tests" / "count"
             self.number = int(count.read_text()) if count.exists() else 0
@@ -76,7 +68,7 @@ class Test:
         self.site = f"t{self.number}.origin.test"
         self.ccache = self.dir / "ccache"
         self.relays = []
-        self.notes = []   # figures for whoever reads the result
+        self.notes = notes   # figures for whoever reads the result
 
     def relay(self, *upstreams, **options):
         relay = Relay(self, upstreams, **options)
@@ -124,9 +116,7 @@ class Test:
         host = host or self.site
         connection = socket.create_connection(relay.address, timeout=60)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
-        head = read_head(connection)
-        assert head.startswith("HTTP/1.1 200"), head
+        network.tunnel(connection, host, port)
         return connection
 
     def tls(self, connection):
@@ -151,15 +141,6 @@ class Answer:
         """The last value of a header, or None."""
         found = re.findall(rf"(?im)^{name}:[ \t]*(.*?)\r?$", self.head)
         return found[-1] if found else None
-
-
-def read_head(connection):
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        piece = connection.recv(1)
-        assert piece, f"closed after {head!r}"
-        head += piece
-    return head.decode()
 
 
 # ---- the relay under test ------------------------------------------------------------------------------------------

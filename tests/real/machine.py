@@ -5,7 +5,6 @@ What it is made of is target/real/machine, by `tests/real/install machine`; noth
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 from harness import HALLPASS, ROOT, wait_for

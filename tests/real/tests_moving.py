@@ -7,11 +7,10 @@ import os
 import re
 import socket
 import statistics
-import struct
 import time
 
 from harness import MIB, equal, passed, random_file, read_head, squid_log, test, wait_for
-from layout import ACCOUNTS, RAW_PORT, RUN
+from layout import ACCOUNTS, RUN
 from tests_schemes import at_once
 
 ALICE = {"user": "CORP\\alice", "password": ACCOUNTS["alice"]}

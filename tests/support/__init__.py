@@ -1,0 +1,1 @@
+"""What the tests in Python have in common: those on real parts, of packages, of Windows and of Kubernetes."""
