@@ -11,7 +11,7 @@ from made import MADE, PROGRAM, ROOT, run
 MACOS = ROOT / "packaging/macos"
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 # What the linter was made before.
-NEWER = [r'label "(ubuntu-24\.04|ubuntu-24\.04-arm|macos-14)" is unknown', r'unknown permission scope "attestations"']
+NEWER = [r'label "(ubuntu-24\.04|ubuntu-24\.04-arm|macos-15)" is unknown', r'unknown permission scope "attestations"']
 
 
 def checked(*command, **more):
@@ -99,8 +99,20 @@ def permissions(t):
         text = path.read_text()
         assert "\npermissions:\n  contents: read\n\n" in text, path
         equal(re.findall(r"^ +([a-z-]+): write", text, re.M), [] if path.name == "ci.yml" else ["contents", "id-token", "attestations"], path)
-        for used in re.findall(r"uses: (\S+)", text):
-            assert re.fullmatch(r"actions/[a-z-]+@v\d+", used), used
+        for used in re.findall(r"uses: (.*)", text):
+            # A tag can be moved to other code, a commit cannot.
+            assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), used
+
+
+@test("workflows: no checkout keeps the token, and nothing is handed on that is not there")
+def steps(t):
+    for path in WORKFLOWS:
+        found = re.findall(r"^ +- (?:name: .*\n +)?uses: actions/([a-z-]+)@.*\n((?: {8}.*\n)+)", path.read_text(), re.M)
+        equal(sum(name == "checkout" for name, _ in found), path.read_text().count("actions/checkout@"), path)
+        for name, more in found:
+            assert name != "checkout" or "persist-credentials: false\n" in more, (path, more)
+            # Of a run that failed there may be no logs.
+            assert name != "upload-artifact" or "if-no-files-found: error\n" in more or "if: failure()\n" in more, (path, more)
 
 
 @test("workflows: every file that they run is there")
