@@ -74,6 +74,9 @@ def contents(machine):
             for name in ("hallpass.exe", "hallpassw.exe"):
                 inside = next(directory.rglob(name)).read_bytes()
                 equal(hashlib.sha256(inside).digest(), hashlib.sha256((slim() / name).read_bytes()).digest(), name)
+            # What stands for the programs being there is a value of the registry (msidbComponentAttributesRegistryKeyPath).
+            [programs] = [component for component in export(installer, "Component") if component[0] == "Programs"]
+            assert int(programs[3]) & 4, programs
             properties = dict(export(installer, "Property"))
             equal(properties["ProductVersion"], version, installer.name)
             equal(properties.get("ALLUSERS"), None if "user" in installer.name else "1", installer.name)
