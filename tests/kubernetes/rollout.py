@@ -1,8 +1,9 @@
-"""The order of a rollout, played with a kubectl that writes down what it is asked for."""
+"""The order of a rollout: played with a kubectl that writes down what it is asked for, and with the real one before what it takes for a cluster."""
 import os
 import subprocess
 
 from checks import KUBERNETES, Copy, check
+from cluster import Cluster
 from support.facts import equal
 
 # What the Job comes to is in the file `outcome`: "succeeded", "failed", or the time runs out.
@@ -27,7 +28,7 @@ esac
 """
 TRIED = [
     "delete job hallpass-trial --ignore-not-found --wait --namespace hallpass --context c",
-    "apply --filename F --selector app.kubernetes.io/component notin (relay,trial) --context c",
+    "apply --filename F --selector app.kubernetes.io/component!=relay,app.kubernetes.io/component!=trial --context c",
     "apply --filename F --selector app.kubernetes.io/component=trial --context c",
     "logs job/hallpass-trial --namespace hallpass --context c",
 ]
@@ -90,3 +91,39 @@ def parts():
 def no_namespace():
     code, asked, said = played("succeeded", None)
     equal((code, asked), (2, []), said)
+
+
+ACCEPTED = {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}
+REJECTED = {"failed": 1, "conditions": [{"type": "Failed", "status": "True"}]}
+BEFORE = ["Namespace", "ServiceAccount", "ConfigMap", "Secret", "NetworkPolicy", "NetworkPolicy"]
+RELAY = ["Service", "Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler"]
+
+
+def rolled_out(copy, cluster):
+    """By kubectl itself: the exit code, the kinds of what it made meanwhile, in this order, and what was said."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(copy.directory), "ROLLOUT_TIMEOUT": "20 20"}
+    cluster.created.clear()
+    done = subprocess.run([KUBERNETES / "rollout", copy.overlay("example"), "--server", cluster.url], capture_output=True, text=True, env=env)
+    assert "what the trial said" in done.stdout, done.stdout + done.stderr
+    return done.returncode, cluster.created, done.stdout + done.stderr
+
+
+@check("kubectl itself makes the configuration and the network policies, then the trial, and then the relay")
+def first():
+    with Copy() as copy, Cluster(ACCEPTED) as cluster:
+        code, made, said = rolled_out(copy, cluster)
+        equal((code, made, cluster.changed), (0, BEFORE + ["Job"] + RELAY, []), said)
+
+
+@check("where another password is rejected, kubectl itself makes a Secret and a Job, and changes nothing that is there")
+def second():
+    with Copy() as copy, Cluster(ACCEPTED) as cluster:
+        rolled_out(copy, cluster)
+        copy.put("example", "password", "another\n")
+        cluster.trial = REJECTED
+        code, made, said = rolled_out(copy, cluster)
+        equal((code, made, cluster.changed, cluster.deleted), (1, ["Secret", "Job"], [], ["Job"]), said)
+        # The same once more and accepted: the Deployment takes it.
+        cluster.trial = ACCEPTED
+        code, made, said = rolled_out(copy, cluster)
+        equal((code, made, cluster.changed, cluster.deleted), (0, ["Job"], ["Deployment"], ["Job", "Job"]), said)
