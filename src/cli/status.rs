@@ -3,6 +3,7 @@
 mod screen;
 mod text;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -134,12 +135,9 @@ fn refusal(status: u16, body: &[u8]) -> anyhow::Error {
 /// Every relay that keeps its record in this directory sees it within a second.
 fn retry(flags: &Flags) -> anyhow::Result<ExitCode> {
     let config = config::load(&flags.inputs())?.config;
-    let directory = config.state_directory.context(
-        "nothing outlives hallpass here, so there is nothing to ask for: set XDG_STATE_HOME or HOME to what the relay has",
-    )?;
     // Root asks the machine's relay as well.
     let of_machine = service::state_of_machine().filter(|_| service::default_scope() == Scope::System);
-    for directory in [directory].into_iter().chain(of_machine) {
+    for directory in kept_in(config.state_directory, of_machine)? {
         let state = State::at(Some(directory.clone()));
         state.raise_generation().with_context(|| format!("cannot write in {}", directory.display()))?;
         output::say(format_args!(
@@ -148,6 +146,17 @@ fn retry(flags: &Flags) -> anyhow::Result<ExitCode> {
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Either will do: whoever asks for the machine's relay alone may have no directory of their own.
+fn kept_in(own: Option<PathBuf>, of_machine: Option<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+    let directories: Vec<PathBuf> = own.into_iter().chain(of_machine).collect();
+    match directories.is_empty() {
+        false => Ok(directories),
+        true => Err(anyhow!(
+            "nothing outlives hallpass here, so there is nothing to ask for: set XDG_STATE_HOME or HOME to what the relay has"
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -164,6 +173,18 @@ mod tests {
             "the relay does not answer: this relay does not serve user 7 - ask (request h-1)"
         );
         assert_eq!(said(404, "<html>"), "what listens there is no hallpass: it answers /status with 404");
+    }
+
+    #[test]
+    fn the_machines_relay_is_asked_also_by_who_has_no_home() {
+        let (own, of_machine) = (PathBuf::from("own"), PathBuf::from("machine"));
+        for (has_own, has_machine) in [(true, true), (true, false), (false, true)] {
+            let own = has_own.then(|| own.clone());
+            let of_machine = has_machine.then(|| of_machine.clone());
+            let all: Vec<PathBuf> = own.iter().chain(&of_machine).cloned().collect();
+            assert_eq!(kept_in(own, of_machine).unwrap(), all);
+        }
+        assert!(kept_in(None, None).unwrap_err().to_string().contains("set XDG_STATE_HOME or HOME"));
     }
 
     #[test]

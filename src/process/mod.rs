@@ -5,6 +5,7 @@ pub mod account;
 pub mod apart;
 pub mod control;
 pub mod descriptors;
+mod held;
 pub mod identity;
 pub mod installed;
 pub mod memory;

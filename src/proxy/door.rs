@@ -58,13 +58,14 @@ pub enum Who {
 impl Door {
     /// The user behind a client of this machine. The system is asked once, and at once: a moment later the client may
     /// have gone.
-    pub(super) fn owner(&self, peer: &Peer) -> Option<Result<Owner, OwnerError>> {
-        let is_here = !peer.is_outsider() || network::is_own_address(peer.addr.ip());
-        let ask = || match &self.owners {
-            Ok(owners) => owners.of(peer.addr, peer.listener),
+    pub(super) async fn owner(&self, peer: &Peer) -> Option<Result<Owner, OwnerError>> {
+        if peer.is_outsider() && !network::is_own_address(peer.addr.ip()) {
+            return None;
+        }
+        Some(match &self.owners {
+            Ok(owners) => owners.find(peer.addr, peer.listener).await,
             Err(cause) => Err(unavailable(cause)),
-        };
-        is_here.then(ask)
+        })
     }
 
     pub(super) fn stranger(&self, peer: &Peer, owner: Option<&Result<Owner, OwnerError>>) -> Option<Stranger> {
@@ -141,6 +142,7 @@ fn unavailable(error: &OwnerError) -> OwnerError {
     match error {
         OwnerError::Unsupported => OwnerError::Unsupported,
         OwnerError::Gone => OwnerError::Gone,
+        OwnerError::Undated => OwnerError::Undated,
         OwnerError::Query(cause) => OwnerError::Query(io::Error::new(cause.kind(), cause.to_string())),
     }
 }
@@ -198,17 +200,18 @@ mod tests {
         assert_eq!((who(Ok(1000)), who(Ok(0)), who(Ok(1001))), (None, None, Some(Who::User(Owner::Uid(1001)))));
         assert_eq!(who(Err(OwnerError::Gone)), Some(Who::Nobody));
         assert_eq!(who(Err(OwnerError::Unsupported)), Some(Who::SomeUser));
+        assert_eq!(who(Err(OwnerError::Undated)), Some(Who::SomeUser));
         for (addr, is_stranger) in [("192.0.2.7:1", false), ("[::ffff:192.0.2.7]:1", false), ("198.51.100.7:1", true)] {
             let stranger = door.stranger(&peer(addr, "192.0.2.1:3128"), None);
             assert_eq!(stranger.is_some(), is_stranger, "{addr}");
         }
     }
 
-    #[test]
-    fn where_all_users_are_served_it_does_not_matter_whose_a_connection_is() {
+    #[tokio::test]
+    async fn where_all_users_are_served_it_does_not_matter_whose_a_connection_is() {
         let door = door(None, &[]);
         let here = peer("127.0.0.1:5", "127.0.0.1:3128");
-        assert!(matches!(door.owner(&here), Some(Err(OwnerError::Unsupported))));
+        assert!(matches!(door.owner(&here).await, Some(Err(OwnerError::Unsupported))));
         assert_eq!(door.stranger(&here, Some(&Err(OwnerError::Unsupported))), None);
         let stranger = door.stranger(&peer("192.0.2.7:1", "192.0.2.1:3128"), None);
         assert_eq!(stranger.map(|stranger| stranger.who), Some(Who::Address("192.0.2.7".parse().unwrap())));

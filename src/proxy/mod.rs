@@ -325,7 +325,7 @@ async fn begin(
     upstream::tune(&stream, proxy.keepalive);
     let door = doors.borrow_and_update().clone();
     let way = door.way.clone();
-    let owner = door.owner(&peer);
+    let owner = door.owner(&peer).await;
     let stranger = door.stranger(&peer, owner.as_ref()).map(Arc::new);
     let peer = Peer { owner: owner.as_ref().and_then(|owner| owner.as_ref().ok().cloned()), ..peer };
     let mut client = Client { wire: Wire::new(stream), peer, door, doors, owner, stranger };

@@ -1,9 +1,11 @@
 """Logging on from Windows, whose a client is, and what the registry says about proxies."""
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
+from pathlib import Path
 
 from windows_run import ENVIRONMENT, EXE, HERE, POLICY, PREFIX, ROOT, SETTINGS, TARGET, WINE, equal, test, wait_for, wine
 
@@ -36,7 +38,7 @@ class Office:
     """A directory, a practice proxy, and relays under Wine, none of which remembers anything of an earlier test."""
 
     def __init__(self, directory):
-        self.directory, self.running = directory, []
+        self.directory, self.running, self.exe = directory, [], EXE
         self.local = next((PREFIX / "drive_c" / "users").glob("*/AppData/Local"))
         self.forget()
         self.practice = Practice()
@@ -59,7 +61,7 @@ class Office:
         self.log = self.directory / f"relay-{len(self.running)}.log"
         environment = {**ENVIRONMENT, "HALLPASS_UPSTREAM": self.practice.url, **variables}
         with self.log.open("wb") as out:
-            process = subprocess.Popen([WINE, EXE, "serve", *named, "--listen", f"127.0.0.1:{port}", "--log", "debug", *flags],
+            process = subprocess.Popen([WINE, self.exe, "serve", *named, "--listen", f"127.0.0.1:{port}", "--log", "debug", *flags],
                                        env={name: value for name, value in environment.items() if value is not None},
                                        stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         self.running.append(process)
@@ -205,13 +207,35 @@ def nobody(office):
 
 # ---- whose a client is ---------------------------------------------------------------------------------------------
 
-@test("a client of the relay's own user is served, one of another is refused by its identifier, and one that is nobody's too", fixture=Office)
-def owners(office):
+def with_times(office):
+    """A program whose connections have a time, which Wine does not tell and without which nobody is told from who had his number before."""
+    wines = Path("/usr/lib/x86_64-linux-gnu/wine/x86_64-windows/iphlpapi.dll").read_bytes()
+    # What says so is looked for under its own name.
+    (office.directory / "iphlpwine.dll").write_bytes(wines.replace(b"Wine builtin DLL", b"Wine copied  DLL", 1))
+    listed = subprocess.run(["x86_64-w64-mingw32-objdump", "-p", office.directory / "iphlpwine.dll"], check=True, capture_output=True, text=True).stdout
+    names = re.findall(r"(?m)^\t\[ *\d+\] (?:\+base\[ *\d+\] +[0-9a-f]+ )?(\w+)$", listed)
+    assert "GetExtendedTcpTable" in names and "GetAdaptersAddresses" in names, listed
+    passed_on = [f"{name} = iphlpwine.{name}" for name in names if name != "GetExtendedTcpTable"]
+    (office.directory / "iphlpapi.def").write_text("\n".join(["LIBRARY iphlpapi.dll", "EXPORTS", "GetExtendedTcpTable", *passed_on]) + "\n")
+    subprocess.run(["x86_64-w64-mingw32-gcc", "-shared", "-O2", "-s", "-o", office.directory / "iphlpapi.dll", HERE / "iphlpapi.c",
+                    office.directory / "iphlpapi.def"], check=True)
+    office.exe = office.directory / "hallpass.exe"
+    os.link(EXE, office.exe)
+    return {"HALLPASS_USER": USER, "HALLPASS_PASSWORD": PASSWORD, "WINEDLLOVERRIDES": ENVIRONMENT["WINEDLLOVERRIDES"] + ";iphlpapi=n"}
+
+
+def client_of(office):
+    """A program of Windows that asks a relay."""
     client = office.directory / "client.exe"
     subprocess.run(["x86_64-w64-mingw32-gcc", "-O2", "-s", "-o", client, HERE / "client.c", "-lws2_32"], check=True)
-    account = {"HALLPASS_USER": USER, "HALLPASS_PASSWORD": PASSWORD}
+    return lambda port: wine(client, port, "http://hello.practice/hello")
+
+
+@test("a client of the relay's own user is served, one of another is refused by its identifier, and one that is nobody's too", fixture=Office)
+def owners(office):
+    client, account = client_of(office), with_times(office)
     port = office.relay(**account, HALLPASS_ACCESS_USERS="self")
-    code, answer = wine(client, port, "http://hello.practice/hello")
+    code, answer = client(port)
     assert code == 0 and HELLO in answer, (answer, office.said())
     own = wait_for("the record", office.records)[-1]["sid"]
     assert own.startswith("S-1-5-21-"), own
@@ -220,7 +244,7 @@ def owners(office):
     assert answer.startswith("HTTP/1.1 403") and "whose connection this was cannot be told" in answer, answer
     office.stop()
     port = office.relay(**account, HALLPASS_ACCESS_USERS=STRANGER)
-    code, answer = wine(client, port, "http://hello.practice/hello")
+    code, answer = client(port)
     assert answer.startswith("HTTP/1.1 403") and f"user {own} of this machine may not use this relay" in answer, answer
     record = wait_for("the record", office.records)[-1]
     equal((record["end"], record["sid"]), ("peer_denied", own), "the record")
@@ -229,13 +253,26 @@ def owners(office):
     office.forget()
     name = wine("cmd", "/c", "whoami")[1].strip()
     port = office.relay(**account, HALLPASS_ACCESS_USERS=name)
-    code, answer = wine(client, port, "http://hello.practice/hello")
+    code, answer = client(port)
     assert code == 0 and HELLO in answer, (name, answer, office.said())
+
+
+@test("a client whose process is younger than its connection is nobody's, and one whose connection has no time may be anybody's: neither is served", fixture=Office)
+def undated(office):
+    client = client_of(office)
+    port = office.relay(HALLPASS_USER=USER, HALLPASS_PASSWORD=PASSWORD, HALLPASS_ACCESS_USERS="self")
+    assert "so all clients of this machine are refused" in office.said(), office.said()
+    _, answer = client(port)
+    assert answer.startswith("HTTP/1.1 403") and "does not say when" in answer, answer
+    office.stop()
+    port = office.relay(**with_times(office), HALLPASS_ACCESS_USERS="self", TEST_CONNECTIONS="inherited")
+    _, answer = client(port)
+    assert answer.startswith("HTTP/1.1 403") and "its other end is closed already" in answer, answer
 
 
 @test("users that Windows does not know, and groups, are mistakes that are said", fixture=Office)
 def no_users(office):
-    for name in ("nobody-has-this-name", "S-1-x", "4711"):
+    for name in ("nobody-has-this-name", "S-1-x", "4711", "Everyone", "INTERACTIVE", "Administrators"):
         file = office.directory / "hallpass.toml"
         file.write_text(f"[access]\nusers = ['{name}']\n")
         environment = {variable: value for variable, value in ENVIRONMENT.items() if variable != "HALLPASS_ACCESS_USERS"}

@@ -63,7 +63,7 @@ impl Package {
             code::LOGON_DENIED => (
                 Lack::Ticket,
                 "the directory refuses the password that Windows was logged in to with; lock the screen and unlock it \
-                 with the present one"
+                 with the present one, then hallpass status --retry"
                     .into(),
             ),
             code::NO_AUTHENTICATING_AUTHORITY => {
@@ -102,7 +102,7 @@ mod tests {
             (0x8009_0303, Lack::Service, "HTTP/proxy; set `spn` or `canonicalize`"),
             (0x8009_0322, Lack::Service, "HTTP/proxy; set `spn`"),
             (0x8009_0324, Lack::Clock, "clock"),
-            (0x8009_030c, Lack::Ticket, "unlock it with the present one"),
+            (0x8009_030c, Lack::Ticket, "unlock it with the present one, then hallpass status --retry (0x8009030c)"),
             (0x8009_0311, Lack::Kdc, "no domain controller answers"),
             (0x8009_0302, Lack::Other, "forbids Kerberos"),
             (0x8009_0342, Lack::Service, "no key for HTTP/proxy"),

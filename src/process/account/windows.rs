@@ -48,7 +48,7 @@ fn identifier(written: &str) -> Option<Owner> {
     }
 }
 
-/// A group's name is none of a user.
+/// A group's name is none of a user: no process is a group's.
 #[expect(unsafe_code, reason = "the system's call for names")]
 fn looked_up(name: &str) -> io::Result<Option<Owner>> {
     let (mut sid, mut domain) = ([0_u64; ROOM], [0_u16; MAX_NAME as usize]);
@@ -69,11 +69,12 @@ fn looked_up(name: &str) -> io::Result<Option<Owner>> {
     if found == 0 {
         return Err(io::Error::last_os_error());
     }
-    if ![SidTypeUser, SidTypeWellKnownGroup, SidTypeComputer].contains(&kind) {
-        return Ok(None);
-    }
     // SAFETY: the call has written an identifier there.
-    unsafe { owner_of_sid(sid.as_mut_ptr().cast()) }.map(Some)
+    let found = unsafe { owner_of_sid(sid.as_mut_ptr().cast()) }?;
+    let is_a_user = [SidTypeUser, SidTypeComputer].contains(&kind)
+        // What Windows calls so are groups, and a few accounts.
+        || (kind == SidTypeWellKnownGroup && found.sid().is_some_and(super::is_well_known_account));
+    Ok(is_a_user.then_some(found))
 }
 
 #[expect(unsafe_code, reason = "the system's calls for names")]

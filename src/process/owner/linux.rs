@@ -15,6 +15,7 @@ use super::OwnerError;
 use crate::owner::Owner;
 
 pub(super) const SUPPORTED: bool = true;
+pub(super) const WAITS: bool = false;
 
 /// Message types and flags of linux/netlink.h and linux/sock_diag.h.
 const NLMSG_ERROR: u16 = 2;

@@ -6,6 +6,7 @@ use super::OwnerError;
 use crate::owner::Owner;
 
 pub(super) const SUPPORTED: bool = false;
+pub(super) const WAITS: bool = false;
 
 #[derive(Debug)]
 pub(super) struct Owners;

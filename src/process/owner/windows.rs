@@ -1,8 +1,11 @@
 //! The owner of a connection's end: the user whose process has it, by the table of connections and its token.
 //!
 //! The table names a process by a number, which may be another one's a moment later. So the process is held, the table
-//! is asked once more, and whoever began after the connection was made is not taken for its owner. What is left: a
-//! process that got its socket from another one counts as that other one, as everywhere on Windows.
+//! is asked once more, and only who is known to have begun before the connection was made is taken for its owner. What
+//! is left: a process that got its socket from another one counts as that other one, as everywhere on Windows.
+//!
+//! The whole table is copied each time, and a token may have to be asked of Remote Desktop Services: that takes from a
+//! fraction of a millisecond to as long as another process of the system takes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,11 +18,13 @@ use windows_sys::Win32::System::RemoteDesktop::{
 };
 
 use super::super::account;
-use super::super::tcp_table::{Connection, Process, connection, listener};
-use super::OwnerError;
+use super::super::held::Process;
+use super::super::tcp_table::{Connection, connection, listener};
+use super::{OwnerError, maker};
 use crate::owner::Owner;
 
 pub(super) const SUPPORTED: bool = true;
+pub(super) const WAITS: bool = true;
 
 /// The kernel, which is nobody's process.
 const KERNEL: u32 = 4;
@@ -51,10 +56,10 @@ fn owner_of(look: impl Fn() -> io::Result<Option<Connection>>) -> Result<Owner, 
         false => OwnerError::Query(error),
     })?;
     let again = look().map_err(OwnerError::Query)?;
-    let began_after = found.made > 0 && process.began().is_none_or(|began| began > found.made);
-    if again.is_none_or(|again| again.pid != found.pid) || began_after {
+    if again.is_none_or(|again| again.pid != found.pid) {
         return Err(OwnerError::Gone);
     }
+    maker::check(process.began(), found.made)?;
     match account::owner_of(process.handle()) {
         // What runs as administrator hides its token from the same user's other programs.
         Err(error) if is(&error, ERROR_ACCESS_DENIED) => told_of(found.pid).ok_or(OwnerError::Query(error)),

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::super::tcp_table::{Process, all, connection, listener};
+use super::super::held::Process;
+use super::super::tcp_table::{all, connection, listener};
 
 /// Other users' processes have a number and no name for whoever is no administrator.
 pub(super) fn holder_of(addr: SocketAddr) -> Option<String> {

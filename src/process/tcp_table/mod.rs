@@ -1,7 +1,7 @@
-//! The system's table of connections, and the processes that it names.
+//! The system's table of connections.
 
 #[cfg(windows)]
 mod windows;
 
 #[cfg(windows)]
-pub(super) use windows::{Connection, Process, all, connection, listener};
+pub(super) use windows::{Connection, all, connection, listener};

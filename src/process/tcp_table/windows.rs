@@ -2,29 +2,21 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
-use std::path::PathBuf;
 use std::slice;
 
-use windows_sys::Win32::Foundation::{ERROR_INSUFFICIENT_BUFFER, FILETIME, HANDLE, NO_ERROR};
+use windows_sys::Win32::Foundation::{ERROR_INSUFFICIENT_BUFFER, NO_ERROR};
 use windows_sys::Win32::NetworkManagement::IpHelper::{
     GetExtendedTcpTable, MIB_TCP_STATE, MIB_TCP_STATE_CLOSED, MIB_TCP_STATE_DELETE_TCB, MIB_TCP_STATE_LISTEN,
     MIB_TCP_STATE_TIME_WAIT, MIB_TCP6ROW_OWNER_MODULE, MIB_TCP6TABLE_OWNER_MODULE, MIB_TCPROW_OWNER_MODULE,
     MIB_TCPTABLE_OWNER_MODULE, TCP_TABLE_OWNER_MODULE_ALL,
 };
 use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
-use windows_sys::Win32::System::Threading::{
-    GetProcessTimes, OpenProcess, PROCESS_NAME_WIN32, PROCESS_QUERY_LIMITED_INFORMATION, QueryFullProcessImageNameW,
-};
 
 /// The table may grow between being measured and being read.
 const ATTEMPTS: u32 = 5;
 
 /// More rows than a quiet machine has.
 const FIRST_SIZE: u32 = 32 * 1024;
-
-/// Longer than any path of the system's.
-const MAX_PATH: usize = 32 * 1024;
 
 /// One end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +26,7 @@ pub(in super::super) struct Connection {
     state: MIB_TCP_STATE,
     /// Zero: no process has it any more, or the system does not say which.
     pub(in super::super) pid: u32,
-    /// In the system's own units; zero where it does not say.
+    /// In units of 100 ns since Windows' beginning; zero where the system does not say.
     pub(in super::super) made: i64,
 }
 
@@ -152,47 +144,4 @@ fn addr(ip: IpAddr, port: u32) -> SocketAddr {
 /// Without scope.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
-}
-
-/// A process that is held: as long as this lives, its number is nobody else's.
-#[derive(Debug)]
-pub(in super::super) struct Process(OwnedHandle);
-
-impl Process {
-    #[expect(unsafe_code, reason = "the system's call for a process")]
-    pub(in super::super) fn open(pid: u32) -> io::Result<Self> {
-        // SAFETY: no pointers; what comes back is null or a handle that is ours to close.
-        let handle = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, pid) };
-        if handle.is_null() {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the handle is fresh and ours alone.
-        Ok(Self(unsafe { OwnedHandle::from_raw_handle(handle) }))
-    }
-
-    pub(in super::super) fn handle(&self) -> HANDLE {
-        self.0.as_raw_handle()
-    }
-
-    /// In the units of [`Connection::made`].
-    #[expect(unsafe_code, reason = "the system's call for a process's times")]
-    pub(in super::super) fn began(&self) -> Option<i64> {
-        let none = FILETIME { dwLowDateTime: 0, dwHighDateTime: 0 };
-        let (mut began, mut ended, mut kernel, mut user) = (none, none, none, none);
-        // SAFETY: the handle is open, and all four places live until the call has returned.
-        let known = unsafe { GetProcessTimes(self.handle(), &mut began, &mut ended, &mut kernel, &mut user) } != 0;
-        known.then(|| (i64::from(began.dwHighDateTime) << 32) | i64::from(began.dwLowDateTime))
-    }
-
-    #[expect(unsafe_code, reason = "the system's call for a process's program")]
-    pub(in super::super) fn program(&self) -> Option<PathBuf> {
-        let mut room = vec![0_u16; MAX_PATH];
-        let mut length = u32::try_from(room.len()).ok()?;
-        // SAFETY: the handle is open, and the room is as large as is said.
-        let known = unsafe {
-            QueryFullProcessImageNameW(self.handle(), PROCESS_NAME_WIN32, room.as_mut_ptr(), &raw mut length)
-        };
-        let path = room.get(..usize::try_from(length).ok()?)?;
-        (known != 0).then(|| String::from_utf16_lossy(path).into())
-    }
 }
