@@ -295,6 +295,9 @@ fn what_is_exported_is_imported_again_and_an_untried_credential_is_not_handed_ou
         assert_eq!(code(&output), Some(0), "{}", text_of(&output));
         assert_eq!(values_of(&back), values_of("f.toml"), "{format}");
     }
+    let shown = self::text(&hallpass(&home, &["config", "show", "--config", "f.toml"]).stdout);
+    let ticket = "# credential logged-in: whoever is logged in; no secret; logs in with its Kerberos ticket alone";
+    assert!(shown.contains(ticket), "{shown}");
     let with_user = [&["config", "export", "--config", "f.toml", "--format", "txt"][..], &["--user", "alice"]].concat();
     let output = hallpass(&home, &with_user);
     assert_eq!((code(&output), output.stdout.len()), (Some(1), 0));

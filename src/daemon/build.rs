@@ -299,7 +299,7 @@ fn identities(config: &Config, found: &[Endpoint]) -> Identities {
     Identities::new(grants, outside)
 }
 
-fn settings(credential: &Credential, domain: Option<String>) -> Settings {
+pub(super) fn settings(credential: &Credential, domain: Option<String>) -> Settings {
     Settings {
         user: credential.user.clone(),
         password: reader(credential.secret.as_ref()),

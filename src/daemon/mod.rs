@@ -45,7 +45,7 @@ pub use files::{ConfigFiles, unreadable_secret};
 use lasting::lasting;
 pub use pulse::Pulse;
 use record::LockoutRecord;
-pub use record::tried_before;
+pub use record::{Before, tried_before};
 use roaming::Roaming;
 pub use trial::{Trial, try_out};
 pub use ways::WaysError;

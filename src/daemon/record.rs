@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::auth::lockout::AccountName;
+use super::build::settings;
 use crate::config::{Config, Credential};
 use crate::state::State;
 use crate::upstream::lockout::{Store, Tried, tried};
@@ -25,23 +25,23 @@ impl Store for LockoutRecord {
     }
 }
 
-/// What is known on disk of the credential's log-ins; nothing is written.
-pub fn tried_before(config: &Config, credential: &Credential) -> Option<Tried> {
-    let record = LockoutRecord(State::read_only(config.state_directory.clone()));
-    tried(&record, account(config, credential)?.key())
+/// What is known on disk of a credential's log-ins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// It has no secret that could be shown, and nothing is counted.
+    Uncounted,
+    Never,
+    Tried(Tried),
 }
 
-/// As a relay counts it. `None` for the logged-in identity, whose log-ins are not counted.
-fn account(config: &Config, credential: &Credential) -> Option<AccountName> {
-    let name = match (&credential.user, &credential.keytab) {
-        (Some(user), _) => {
-            let domain = credential.realm.clone().or_else(|| domain_of(&config.credentials, credential));
-            AccountName::of_user(user, domain.as_deref())
-        }
-        (None, Some(keytab)) => AccountName::of_keytab(&keytab.display().to_string()),
-        (None, None) => return None,
-    };
-    Some(if credential.separate_account { name.apart(&credential.name) } else { name })
+/// Nothing is written.
+pub fn tried_before(config: &Config, credential: &Credential) -> Before {
+    let settings = settings(credential, domain_of(&config.credentials, credential));
+    if !settings.can_show_a_secret() {
+        return Before::Uncounted;
+    }
+    let record = LockoutRecord(State::read_only(config.state_directory.clone()));
+    tried(&record, settings.account_name().key()).map_or(Before::Never, Before::Tried)
 }
 
 /// A user who names no domain is taken for one of the same name who does.

@@ -58,6 +58,26 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// As whom the directory counts failed log-ons.
+    pub fn account_name(&self) -> AccountName {
+        let name = match (&self.user, &self.keytab) {
+            (Some(user), _) => AccountName::of_user(user, self.realm.as_deref().or(self.domain.as_deref())),
+            (None, Some(keytab)) => AccountName::of_keytab(&keytab.display().to_string()),
+            (None, None) => logged_in::name().unwrap_or_else(|| AccountName::of_keytab("that is not there")),
+        };
+        match &self.apart {
+            Some(credential) => name.apart(credential),
+            None => name,
+        }
+    }
+
+    /// Whether log-ons may show a secret, which then is counted; else there is nothing but a ticket.
+    pub fn can_show_a_secret(&self) -> bool {
+        self.user.is_some() || self.keytab.is_some() || logged_in::KEEPS_SECRET
+    }
+}
+
 pub struct Account {
     pub(super) user: Option<User>,
     pub(super) realm: Option<String>,
@@ -85,12 +105,8 @@ pub(super) enum Kind {
 
 impl Account {
     pub fn new(settings: Settings) -> Self {
-        let Settings { user, password, nt_hash, keytab, version, realm, kdc, domain, apart } = settings;
-        let name = match (&user, &keytab) {
-            (Some(user), _) => AccountName::of_user(user, realm.as_deref().or(domain.as_deref())),
-            (None, Some(keytab)) => AccountName::of_keytab(&keytab.display().to_string()),
-            (None, None) => logged_in::name().unwrap_or_else(|| AccountName::of_keytab("that is not there")),
-        };
+        let name = settings.account_name();
+        let Settings { user, password, nt_hash, keytab, version, realm, kdc, domain: _, apart: _ } = settings;
         let path = keytab.clone();
         let secrets = [
             Stored::new(move || Ok(password()?.map(Proof::Password))),
@@ -104,10 +120,7 @@ impl Account {
             kdc,
             tickets: Tickets::default(),
             keytab,
-            name: match apart {
-                Some(credential) => name.apart(&credential),
-                None => name,
-            },
+            name,
             secrets,
             version,
             seen: Mutex::default(),

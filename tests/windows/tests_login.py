@@ -205,6 +205,23 @@ def nobody(office):
     equal(office.practice.logons(), (0, 0), "logons")
 
 
+@test("a configuration for whoever is logged in is handed out once a proxy has accepted them, and the report says whether one has", fixture=Office)
+def handed_out(office):
+    file = office.directory / "fleet.toml"
+    file.write_text(f'[upstreams.office]\nurl = "{office.practice.url}"\n')
+    export = lambda *more: wine(EXE, "config", "export", "--format", "txt", "--config", windows_path(file), *more, check=False)
+    report = lambda: wine(EXE, "config", "show", "--config", windows_path(file))[1]
+    code, said = export()
+    assert code == 1 and "no proxy is known to have accepted the credential logged-in: hallpass config check --try" in said, said
+    code, said = export("--untried")
+    assert code == 0 and office.practice.url in said, said
+    assert "# credential logged-in: whoever is logged in; no secret; never tried\n" in report(), report()
+    answer = tunnelled(office.relay(**logged_in()))
+    assert HELLO in answer, (answer, office.said())
+    wait_for("the record", lambda: export()[0] == 0)
+    assert "; accepted by a proxy\n" in report(), report()
+
+
 # ---- whose a client is ---------------------------------------------------------------------------------------------
 
 def with_times(office):

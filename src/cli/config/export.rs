@@ -128,7 +128,8 @@ fn refuse_untried(loaded: &Loaded) -> anyhow::Result<()> {
     }
     Err(anyhow!(
         "no proxy is known to have accepted the credential {}: hallpass config check --try tries it, or any request through hallpass \
-         does; --untried exports the configuration all the same",
+         does; --untried exports the configuration all the same, as is needed where a Kerberos ticket did it, of which \
+         nothing is recorded",
         super::join(untried.into_iter())
     ))
 }

@@ -89,7 +89,7 @@ impl Report<'_> {
         }
         lines.extend(self.examined.mistakes.iter().map(|mistake| format!("# wrong: {mistake}")));
         lines.extend(self.loaded().warnings.iter().map(|warning| format!("# warning: {warning}")));
-        for credential in &self.loaded().config.credentials {
+        for credential in tried::in_use(&self.loaded().config) {
             let told = tried::told(&self.loaded().config, credential);
             lines.push(format!(
                 "# credential {}: {}; {}; {told}",
@@ -141,7 +141,7 @@ impl Report<'_> {
                 "wrong": wrong.map(ToString::to_string).collect::<Vec<_>>(),
             })
         });
-        let credentials = loaded.config.credentials.iter().map(|credential| {
+        let credentials = tried::in_use(&loaded.config).into_iter().map(|credential| {
             json!({
                 "name": credential.name,
                 "user": credential.user.as_ref().map(ToString::to_string),
@@ -172,7 +172,11 @@ fn system() -> String {
 }
 
 fn user_of(credential: &Credential) -> String {
-    credential.user.as_ref().map_or_else(|| "no user".into(), |user| format!("user {user}"))
+    match (&credential.user, &credential.keytab) {
+        (Some(user), _) => format!("user {user}"),
+        (None, Some(_)) => "no user".into(),
+        (None, None) => "whoever is logged in".into(),
+    }
 }
 
 /// Where the secret comes from and whether it could be had; it is not read.
