@@ -19,6 +19,7 @@ use crate::network::{self, Network};
 use crate::proxy::Looks;
 use crate::route::PacState;
 use crate::state::State;
+use crate::system_proxy;
 use crate::system_proxy::change::{self, Journal};
 
 /// A cable that is pulled or a VPN that comes up is a burst of notices: it is over after this long without one.
@@ -50,6 +51,8 @@ enum Cause {
     Refresh,
     /// The configuration is another one.
     Reload,
+    /// The system names another proxy.
+    Settings,
 }
 
 pub(super) struct Roaming {
@@ -96,10 +99,11 @@ impl Roaming {
 
     pub async fn run(mut self) {
         let mut watch = network::Watch::start();
+        let mut settings = system_proxy::Watch::start();
         self.network = look_at_network().await;
         self.examine_unless_left(&mut watch).await;
         loop {
-            let cause = self.next_cause(&mut watch).await;
+            let cause = self.next_cause(&mut watch, &mut settings).await;
             tracing::debug!(?cause, "the place is looked at again");
             match cause {
                 Cause::Network => self.moved(&mut watch).await,
@@ -107,7 +111,7 @@ impl Roaming {
                     self.examined.send_modify(|looks| looks.taken += 1);
                     continue;
                 }
-                Cause::Doubt | Cause::Refresh | Cause::Reload => {}
+                Cause::Doubt | Cause::Refresh | Cause::Reload | Cause::Settings => {}
             }
             self.examine_unless_left(&mut watch).await;
         }
@@ -129,8 +133,9 @@ impl Roaming {
         self.examine().await;
     }
 
-    async fn next_cause(&mut self, watch: &mut network::Watch) -> Cause {
+    async fn next_cause(&mut self, watch: &mut network::Watch, settings: &mut system_proxy::Watch) -> Cause {
         let next_look = self.next_look();
+        let asks_the_system = self.core.config().says_nothing_of_routes();
         tokio::select! {
             change = watch.changed() => {
                 tracing::info!("{change}");
@@ -139,6 +144,7 @@ impl Roaming {
             () = self.asked.notified() => Cause::Doubt,
             Ok(()) = self.doubts.changed() => Cause::Doubt,
             () = self.reloads.notified() => Cause::Reload,
+            () = settings.changed(), if asks_the_system => Cause::Settings,
             () = sleep_until(next_look) => Cause::Refresh,
             () = file_changed(self.script.as_ref()) => Cause::Refresh,
         }

@@ -7,6 +7,7 @@ pub mod gnome;
 pub mod kde;
 pub mod scutil;
 pub mod value;
+mod watch;
 pub mod wininet;
 pub mod wpad;
 
@@ -18,6 +19,8 @@ mod imp;
 #[cfg(unix)]
 mod program;
 mod public_suffixes;
+
+pub use watch::Watch;
 
 use std::net::{IpAddr, SocketAddr};
 

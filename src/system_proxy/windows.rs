@@ -5,7 +5,7 @@ use windows_registry::{CURRENT_USER, Key, LOCAL_MACHINE};
 use super::wininet::{self, InternetSettings, Registry};
 use super::{Found, Source, Variable};
 
-const SETTINGS: &str = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Internet Settings";
+pub(super) const SETTINGS: &str = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Internet Settings";
 
 const POLICY: &str = r"SOFTWARE\Policies\Microsoft\Windows\CurrentVersion\Internet Settings";
 
@@ -14,12 +14,17 @@ pub(super) fn sources(_: Variable) -> Vec<Source> {
 }
 
 fn of_the_registry(_: Variable) -> Option<Found> {
-    wininet::read(&Registry {
+    wininet::read(&registry())
+}
+
+/// All of it that counts.
+pub(super) fn registry() -> Registry {
+    Registry {
         user: settings(CURRENT_USER),
         machine: settings(LOCAL_MACHINE),
         machine_wide: is_machine_wide(),
         winhttp: connection(LOCAL_MACHINE, "WinHttpSettings"),
-    })
+    }
 }
 
 /// A policy has the machine's settings count for every user.

@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 from windows_run import ENVIRONMENT, EXE, HERE, POLICY, PREFIX, ROOT, SETTINGS, TARGET, WINE, equal, test, wait_for, wine
@@ -368,5 +369,49 @@ def precedence(office):
         script.write_text('function FindProxyForURL(url, host) { return "PROXY scripted.example:81"; }')
         wine("reg", "add", SETTINGS, "/v", "AutoConfigURL", "/t", "REG_SZ", "/d", "file:///" + windows_path(script).replace("\\", "/"), "/f")
         equal(explained("x.example")["hops"], ["http://scripted.example:81"], "a script beside a server")
+    finally:
+        registry(())
+
+
+@test("a relay that runs goes by what is written to the registry within seconds: a server, another one, a policy that appears, and none", fixture=Office)
+def follows_the_registry(office):
+    def ways():
+        """No request is made: one that fails is cause to look as well."""
+        page = asked(port, "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").partition("\r\n\r\n")[2]
+        return json.loads(page)
+
+    def named(what, where):
+        begun = time.monotonic()
+        wait_for(what, lambda: where in str(ways()), 20)
+        print(f"      {what}: after {time.monotonic() - begun:.1f} s")
+    nobody = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    first, second, machines = (f"127.0.0.1:{one.getsockname()[1]}" for one in nobody)
+    for one in nobody:
+        one.close()
+    add = lambda key, name, value, kind="REG_SZ": wine("reg", "add", key, "/v", name, "/t", kind, "/d", value, "/f")
+    try:
+        registry(())
+        port = office.relay(HALLPASS_UPSTREAM=None, HALLPASS_CONNECT_TIMEOUT="1s")
+        equal((ways()["system"], ways()["upstreams"]), (None, []), "an empty registry")
+        add(SETTINGS, "ProxyServer", first)
+        add(SETTINGS, "ProxyEnable", "1", "REG_DWORD")
+        named("a server", first)
+        add(SETTINGS, "ProxyServer", second)
+        named("another server", second)
+        script = office.directory / "proxy.pac"
+        script.write_text(f'function FindProxyForURL(url, host) {{ return "PROXY {first}"; }}')
+        add(SETTINGS, "AutoConfigURL", "file:///" + windows_path(script).replace("\\", "/"))
+        named("a script", "proxy.pac")
+        add(SETTINGS.replace("HKCU", "HKLM"), "ProxyServer", machines)
+        add(SETTINGS.replace("HKCU", "HKLM"), "ProxyEnable", "1", "REG_DWORD")
+        wine("reg", "delete", POLICY, "/f", check=False)
+        add(POLICY, "ProxySettingsPerUser", "0", "REG_DWORD")
+        named("a policy", machines)
+        wine("reg", "delete", POLICY, "/f")
+        named("no policy", "proxy.pac")
+        wine("reg", "delete", SETTINGS, "/v", "AutoConfigURL", "/f")
+        named("a server again", second)
+        add(SETTINGS, "ProxyEnable", "0", "REG_DWORD")
+        wait_for("none", lambda: not ways()["system"] and not ways()["upstreams"], 20)
     finally:
         registry(())

@@ -73,7 +73,7 @@ fn looked_up(name: &str) -> io::Result<Option<Owner>> {
     let found = unsafe { owner_of_sid(sid.as_mut_ptr().cast()) }?;
     let is_a_user = [SidTypeUser, SidTypeComputer].contains(&kind)
         // What Windows calls so are groups, and a few accounts.
-        || (kind == SidTypeWellKnownGroup && found.sid().is_some_and(super::is_well_known_account));
+        || (kind == SidTypeWellKnownGroup && found.sid().is_some_and(super::well_known::is_account));
     Ok(is_a_user.then_some(found))
 }
 
