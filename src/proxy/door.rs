@@ -142,6 +142,7 @@ fn unavailable(error: &OwnerError) -> OwnerError {
     match error {
         OwnerError::Unsupported => OwnerError::Unsupported,
         OwnerError::Gone => OwnerError::Gone,
+        OwnerError::Younger => OwnerError::Younger,
         OwnerError::Undated => OwnerError::Undated,
         OwnerError::Query(cause) => OwnerError::Query(io::Error::new(cause.kind(), cause.to_string())),
     }

@@ -7,7 +7,7 @@ use super::OwnerError;
 pub(super) fn check(began: Option<i64>, made: i64) -> Result<(), OwnerError> {
     match began {
         Some(began) if began > 0 && made > 0 && began <= made => Ok(()),
-        Some(began) if began > 0 && made > 0 => Err(OwnerError::Gone),
+        Some(began) if began > 0 && made > 0 => Err(OwnerError::Younger),
         Some(_) | None => Err(OwnerError::Undated),
     }
 }
@@ -21,7 +21,7 @@ mod tests {
         for (began, made, why_not) in [
             (Some(100), 101, None),
             (Some(100), 100, None),
-            (Some(101), 100, Some(OwnerError::Gone)),
+            (Some(101), 100, Some(OwnerError::Younger)),
             (Some(100), 0, Some(OwnerError::Undated)),
             (None, 100, Some(OwnerError::Undated)),
             (None, 0, Some(OwnerError::Undated)),

@@ -24,6 +24,9 @@ pub enum OwnerError {
     /// Its other end is not on this machine any more: what the system says of such ends is nobody's name.
     #[error("its other end is closed already")]
     Gone,
+    /// Another one made it, left it to somebody and ended, and this one got its number.
+    #[error("the process at its other end began after the connection was made, or the clock was set back")]
+    Younger,
     /// The process that has it now may not be the one that made it.
     #[error("the system does not say when the connection was made, and so not by which process")]
     Undated,
