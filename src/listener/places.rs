@@ -30,6 +30,11 @@ impl Places {
         self.0.taken.load(Ordering::Relaxed)
     }
 
+    /// Nobody new gets one now. Whoever asks may hold one itself, so of a single place this is never said.
+    pub fn are_taken(&self) -> bool {
+        self.taken() >= self.0.most.load(Ordering::Relaxed).max(2)
+    }
+
     pub fn take(&self) -> Option<Place> {
         let most = self.0.most.load(Ordering::Relaxed);
         let one_more = |taken| (taken < most).then_some(taken + 1);
@@ -51,11 +56,13 @@ mod tests {
     #[test]
     fn fewer_places_than_are_taken_send_nobody_away_who_has_one() {
         let places = Places::new(2);
-        let (first, second) = (places.take().unwrap(), places.take().unwrap());
-        assert!(places.take().is_none());
+        let first = places.take().unwrap();
+        assert!(!places.are_taken());
+        let second = places.take().unwrap();
+        assert!(places.take().is_none() && places.are_taken());
         places.set_most(1);
         drop(first);
-        assert!(places.take().is_none());
+        assert!(places.take().is_none() && !places.are_taken());
         drop(second);
         let _third = places.take().unwrap();
         places.set_most(2);

@@ -24,6 +24,9 @@ const FOR_OUTSIDERS: [&str; 3] = ["/healthz", "/readyz", "/proxy.pac"];
 /// Looked at again and again, by people, scrapers and balancers.
 const TO_BE_WATCHED: [&str; 5] = ["/", "/status", METRICS, "/healthz", "/readyz"];
 
+/// Asked for by whoever restarts, balances and counts relays, above all when one of them is full.
+const FOR_PROBES: [&str; 3] = ["/healthz", "/readyz", METRICS];
+
 const METRICS: &str = "/metrics";
 
 /// Not meant for another server.
@@ -35,6 +38,11 @@ pub(super) fn is_origin_form(head: &RequestHead) -> bool {
 pub(super) fn is_for_stranger(head: &RequestHead, stranger: &Stranger, door: &Door, peer: &Peer) -> bool {
     let path = path(head);
     (stranger.is_of_this_machine() && FOR_EVERYBODY.contains(&path)) || is_for_scraper(path, door, peer)
+}
+
+/// What a relay answers that has no place for one client more.
+pub(super) fn is_for_probes(head: &RequestHead) -> bool {
+    is_origin_form(head) && FOR_PROBES.contains(&path(head))
 }
 
 /// Figures are shown to other machines only where somebody said to which.
@@ -63,10 +71,10 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
             return Next::Close;
         }
         ("/healthz", _) => Page::text("alive\n"),
+        // Whoever is sent elsewhere is served, and here is told to come again.
+        ("/readyz", Phase::Serving) if client.is_beyond || shared.places.are_taken() => Page::unready("full\n"),
         ("/readyz", Phase::Serving) => Page::text("ready\n"),
-        ("/readyz", Phase::Leaving | Phase::Draining | Phase::Ending) => {
-            Page { status: 503, reason: "Service Unavailable", ..Page::text("draining\n") }
-        }
+        ("/readyz", Phase::Leaving | Phase::Draining | Phase::Ending) => Page::unready("draining\n"),
         ("/", _) => page(&status::json(proxy, phase, shared).await),
         ("/status", _) => Page::new("application/json", format!("{:#}\n", status::json(proxy, phase, shared).await)),
         (METRICS, _) => Page::new(metrics::MEDIA_TYPE, metrics::text(proxy, shared)),
@@ -81,7 +89,7 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, proxy: &Arc<P
         }
     };
     story.answered(page.status);
-    let persists = head.persists() && phase == Phase::Serving;
+    let persists = head.persists() && phase == Phase::Serving && !client.is_beyond;
     let page = page.to_bytes(head, persists);
     let sent = client.wire.stream.write_all(&page).await;
     // Whoever watches asks every second or so: among records of where programs went that would be all there is to see.
@@ -113,6 +121,10 @@ impl Page {
 
     fn text(text: &str) -> Self {
         Self::new("text/plain; charset=utf-8", text.into())
+    }
+
+    fn unready(text: &str) -> Self {
+        Self { status: 503, reason: "Service Unavailable", ..Self::text(text) }
     }
 
     fn to_bytes(&self, head: &RequestHead, persists: bool) -> Vec<u8> {

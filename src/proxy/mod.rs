@@ -2,6 +2,7 @@
 //!
 //! One client is one task. Each request takes the snapshot of [`Proxy`] that is current when it begins.
 
+mod beyond;
 mod connect;
 mod door;
 mod doubt;
@@ -42,7 +43,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::address::{Target, is_local_ip};
 use crate::audit::{Audit, End, Id, Record};
-use crate::http1::{ReadError, RequestHead, ResponseHead, Version, Wire};
+use crate::http1::{ReadError, RequestHead, ResponseHead, Wire};
 use crate::listener::{Accepted, Peer, Places, Room};
 use crate::network;
 use crate::owner::Owner;
@@ -146,6 +147,8 @@ struct Client {
     owner: Option<Result<Owner, OwnerError>>,
     /// It may not come in, and is told so once it has said what it wants.
     stranger: Option<Arc<Stranger>>,
+    /// There is no place for it: it is answered once.
+    is_beyond: bool,
 }
 
 /// What becomes of the client's connection after a request.
@@ -328,7 +331,7 @@ async fn begin(
     let owner = door.owner(&peer).await;
     let stranger = door.stranger(&peer, owner.as_ref()).map(Arc::new);
     let peer = Peer { owner: owner.as_ref().and_then(|owner| owner.as_ref().ok().cloned()), ..peer };
-    let mut client = Client { wire: Wire::new(stream), peer, door, doors, owner, stranger };
+    let mut client = Client { wire: Wire::new(stream), peer, door, doors, owner, stranger, is_beyond: false };
     // A crowd of strangers must not take the places of those who are served.
     let place = match client.stranger {
         Some(_) => shared.refusals.hear(),
@@ -340,10 +343,14 @@ async fn begin(
         return None;
     }
     let Some(place) = place else {
-        let story = Story::new(&client.peer, &proxy);
-        // Before a word of theirs, only HTTP clients can be told.
-        let greeting = if way == Way::Http { Greeting::Http(Version::Http11) } else { Greeting::Silent };
-        Box::pin(greeting.refuse(&mut client, story, &Problem::too_many())).await;
+        let proxy = proxy.of(&client.peer);
+        if way == Way::Http {
+            Box::pin(beyond::serve(&mut client, proxy, &mut shared)).await;
+        } else {
+            // Before a word of theirs, nobody else can be told.
+            let story = Story::new(&client.peer, &proxy);
+            Box::pin(Greeting::Silent.refuse(&mut client, story, &Problem::too_many())).await;
+        }
         return None;
     };
     drop(proxy);

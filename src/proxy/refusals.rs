@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::beyond::Beyond;
 use super::door::{Stranger, Who};
 use crate::listener::{Peer, Place, Places};
 use crate::owner::Owner;
@@ -25,11 +26,13 @@ const HEARD: usize = 8;
 pub struct Refusals {
     known: Mutex<VecDeque<Known>>,
     heard: Places,
+    /// No strangers, but there is no place for them.
+    pub(super) beyond: Beyond,
 }
 
 impl Default for Refusals {
     fn default() -> Self {
-        Self { known: Mutex::default(), heard: Places::new(HEARD) }
+        Self { known: Mutex::default(), heard: Places::new(HEARD), beyond: Beyond::default() }
     }
 }
 

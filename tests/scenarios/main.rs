@@ -19,6 +19,7 @@ mod fetch;
 mod footing;
 mod forbidden;
 mod forwarding;
+mod full;
 mod heads;
 mod hyper_or_http1;
 mod lockout;
