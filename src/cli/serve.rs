@@ -39,10 +39,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
 pub(super) fn run_into(flags: &Flags, lines: &Arc<Lines>, keep: Keep) -> anyhow::Result<()> {
     leave_no_core();
     let inherited = Inherited::of_process()?;
-    let inputs = flags.inputs();
-    let mut files = ConfigFiles::new(inputs.clone());
-    let loaded = config::load(&inputs)?;
-    files.follow(&loaded.config);
+    let (files, loaded) = ConfigFiles::read(flags.inputs())?;
     let log = Log::start(view(&loaded.config), keep);
     trace::report_panics();
     raise_limit();
@@ -122,25 +119,24 @@ async fn serve(
                 Signal::Reload => {
                     notify(State::Reloading);
                     let read = files.load().await;
-                    // All that was changed is read now.
-                    let _read_now = files.take_renewed();
-                    reload(&mut daemon, read, log, run_file.as_ref());
+                    if reload(&mut daemon, read, log, run_file.as_ref()) {
+                        files.count();
+                    }
                     notify(State::Ready);
                 }
             },
             () = files.changed() => {
                 tracing::info!("the configuration, or a file that it names, has changed");
                 let read = files.load_when_whole().await;
-                let renewed = files.take_renewed();
-                match read {
-                    // An editor that saves what nobody changed costs no ticket and no connection.
-                    Ok(same) if !renewed && same.config == *daemon.config() => daemon.reject(Vec::new()),
-                    Ok(same) if same.config == *daemon.config() => match unreadable_secret(&same.config).await {
-                        // To begin anew with nothing would help nobody.
-                        Some(why) => keep_secrets(&daemon, why),
-                        None => reload(&mut daemon, Ok(same), log, run_file.as_ref()),
-                    },
-                    read => reload(&mut daemon, read, log, run_file.as_ref()),
+                let is_same = read.as_ref().is_ok_and(|read| read.config == *daemon.config());
+                // An editor that saves what nobody changed costs no ticket and no connection.
+                if is_same && !files.are_renewed() {
+                    daemon.reject(Vec::new());
+                } else if is_same && let Some(why) = unreadable_secret(&daemon.config()).await {
+                    // To begin anew with nothing would help nobody.
+                    keep_secrets(&daemon, why);
+                } else if reload(&mut daemon, read, log, run_file.as_ref()) {
+                    files.count();
                 }
             }
         }
@@ -220,8 +216,8 @@ fn keep_secrets(daemon: &Daemon, why: String) {
     daemon.reject(vec![why]);
 }
 
-/// A wrong configuration changes nothing.
-fn reload(daemon: &mut Daemon, read: Result<Loaded, Mistakes>, log: &Log, run_file: Option<&RunFile>) {
+/// A wrong configuration changes nothing. Whether it counts now.
+fn reload(daemon: &mut Daemon, read: Result<Loaded, Mistakes>, log: &Log, run_file: Option<&RunFile>) -> bool {
     let loaded = match read {
         Ok(loaded) => loaded,
         Err(mistakes) => {
@@ -230,7 +226,7 @@ fn reload(daemon: &mut Daemon, read: Result<Loaded, Mistakes>, log: &Log, run_fi
                 tracing::error!("{mistake}");
             }
             tracing::error!("not reloaded: the configuration is wrong, the former one stays");
-            return;
+            return false;
         }
     };
     for warning in &loaded.warnings {
@@ -246,9 +242,11 @@ fn reload(daemon: &mut Daemon, read: Result<Loaded, Mistakes>, log: &Log, run_fi
                 tracing::warn!(%error, "the run file does not say where this relay listens now");
             }
             tracing::info!("reloaded");
+            true
         }
         Err(error) => {
             tracing::error!("not reloaded, the former configuration stays: {:#}", anyhow::Error::from(error));
+            false
         }
     }
 }

@@ -37,7 +37,7 @@ fn credential(reader: &mut Reader<'_>, name: &str) -> Credential {
         user,
         secret: password(reader, name).or(stored),
         nt_hash: nt_hash(reader, name),
-        keytab: of_unit(reader, name).or_else(|| reader.path(&at("keytab"))),
+        keytab: keytab(reader, name),
         realm: reader.parsed(&at("realm"), realm),
         kdc: reader.list(&at("kdc"), kdc).unwrap_or_default(),
         separate_account: reader.parsed(&at("separate_account"), value::switch).unwrap_or(false),
@@ -45,6 +45,12 @@ fn credential(reader: &mut Reader<'_>, name: &str) -> Credential {
     };
     check_together(reader, &credential);
     credential
+}
+
+fn keytab(reader: &mut Reader<'_>, name: &str) -> Option<PathBuf> {
+    let of_unit = of_unit(reader, name);
+    reader.named.extend(of_unit.clone());
+    of_unit.or_else(|| reader.path(&["credentials", name, "keytab"]))
 }
 
 /// A keytab that systemd hands to the unit: its path is known inside of the unit, and others can do without.

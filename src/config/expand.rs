@@ -32,6 +32,14 @@ pub fn escape(text: &str) -> String {
     text.replace("${", "$${")
 }
 
+/// The files that `expand` would put in place.
+pub fn files(text: &str) -> impl Iterator<Item = PathBuf> {
+    let plain = text.replace("$${", "");
+    let paths: Vec<PathBuf> =
+        plain.split("${file:").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.into())).collect();
+    paths.into_iter()
+}
+
 fn fetch(inner: &str, environment: &Environment) -> Result<String, Problem> {
     match inner.split_once(':') {
         Some(("env", name)) => environment.get(name).map(str::to_owned).ok_or_else(|| {
@@ -113,6 +121,20 @@ mod tests {
         }
         for text in ["${env:A}", "$${x", "$", "a${b", ""] {
             assert_eq!(expand(&escape(text), &environment()).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn the_files_of_a_text_are_those_that_are_put_in_place() {
+        for (text, wanted) in [
+            ("plain", &[][..]),
+            ("${file:/a}", &["/a"]),
+            ("x${file:/a}y${env:A}${file:b c}", &["/a", "b c"]),
+            ("$${file:/a}", &[]),
+            ("${file:/a", &[]),
+        ] {
+            let wanted: Vec<PathBuf> = wanted.iter().map(PathBuf::from).collect();
+            assert_eq!(files(text).collect::<Vec<_>>(), wanted, "{text}");
         }
     }
 

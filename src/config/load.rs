@@ -90,9 +90,16 @@ pub struct Loaded {
     policy: Policy,
     /// Where a value stood that a higher one has replaced.
     overridden: Vec<(Vec<String>, Origin)>,
+    named: Vec<PathBuf>,
 }
 
 impl Loaded {
+    /// Besides the configuration itself: files whose content is a value, and those that are read once and kept for as long
+    /// as the configuration counts. Also of one that is wrong, because one of them is not there yet.
+    pub fn named_files(&self) -> &[PathBuf] {
+        &self.named
+    }
+
     /// Where the value of a key stands.
     pub fn origin(&self, path: &[&str]) -> Origin {
         self.layer.get(path).map_or(Origin::Default, |entry| entry.origin.clone())
@@ -166,6 +173,11 @@ pub struct Examined {
 }
 
 impl Examined {
+    /// What can be run.
+    pub fn valid(self) -> Result<Loaded, Mistakes> {
+        if self.mistakes.is_empty() { Ok(self.loaded) } else { Err(Mistakes(self.mistakes)) }
+    }
+
     /// What counts as a file, with what is wrong beside it; with or without what stands nowhere.
     pub fn to_toml(&self, defaults: bool) -> String {
         show::report(&self.loaded, &self.mistakes, defaults)
@@ -174,8 +186,7 @@ impl Examined {
 
 /// Blocks on files. Secrets are not read.
 pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
-    let Examined { loaded, mistakes } = examine(inputs);
-    if mistakes.is_empty() { Ok(loaded) } else { Err(Mistakes(mistakes)) }
+    examine(inputs).valid()
 }
 
 /// The same, for whoever wants to know more than the mistakes.
@@ -215,10 +226,13 @@ pub fn examine(inputs: &Inputs) -> Examined {
     let mut reader = Reader::new(&layer, &inputs.environment);
     let state = super::state_directory(&|name| inputs.environment.get(name).map(str::to_owned));
     let config = build::build(&mut reader, read, state);
-    mistakes.append(&mut reader.mistakes);
-    warnings.append(&mut reader.warnings);
+    let Reader { mistakes: mut wrong, warnings: mut doubtful, mut named, .. } = reader;
+    mistakes.append(&mut wrong);
+    warnings.append(&mut doubtful);
     mistakes.sort_by(|a, b| a.origin.cmp(&b.origin));
-    Examined { loaded: Loaded { config, warnings, layer, policy, overridden }, mistakes }
+    named.sort();
+    named.dedup();
+    Examined { loaded: Loaded { config, warnings, layer, policy, overridden, named }, mistakes }
 }
 
 /// The layers so far, and what is no more to be seen in them.

@@ -14,11 +14,13 @@ pub struct Reader<'a> {
     pub mistakes: Vec<Mistake>,
     /// Not wrong, but hardly meant.
     pub warnings: Vec<Mistake>,
+    /// The files that values name or stand in, whether they are there or not.
+    pub named: Vec<PathBuf>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(layer: &'a Layer, environment: &'a Environment) -> Self {
-        Self { layer, environment, mistakes: Vec::new(), warnings: Vec::new() }
+        Self { layer, environment, mistakes: Vec::new(), warnings: Vec::new(), named: Vec::new() }
     }
 
     pub fn has(&self, path: &[&str]) -> bool {
@@ -90,7 +92,9 @@ impl<'a> Reader<'a> {
         } else if text.starts_with("~/") {
             Problem::new("~ is not expanded").hint(format!("write \"${{env:HOME}}{}\"", &text[1..]))
         } else {
-            return Some(base.map_or_else(|| text.clone().into(), |base| base.join(&text)));
+            let whole = base.map_or_else(|| text.clone().into(), |base| base.join(&text));
+            self.named.push(whole.clone());
+            return Some(whole);
         };
         self.checked(path, origin, Err(problem))
     }
@@ -112,6 +116,7 @@ impl<'a> Reader<'a> {
             }
         };
         let source = self.checked(path, entry.origin.clone(), source)?;
+        self.named.extend(source.file());
         self.check_exposure(path, &source, &entry.origin);
         Some(source)
     }
@@ -152,7 +157,10 @@ impl<'a> Reader<'a> {
     /// The text of a value that is not a list. Numbers and switches are texts that need no quotes.
     fn plain(&mut self, path: &[&str], value: &Value, origin: &Origin) -> Option<String> {
         let text = match value {
-            Value::Text(text) => expand::expand(text, self.environment),
+            Value::Text(text) => {
+                self.named.extend(expand::files(text));
+                expand::expand(text, self.environment)
+            }
             Value::Number(text) => Ok(text.clone()),
             Value::Switch(switch) => Ok(switch.to_string()),
             Value::Broken => return None,

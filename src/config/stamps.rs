@@ -3,43 +3,50 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::load::candidates;
+use super::load::{Kind, candidates};
 use super::policy::Statement;
-use super::{Config, Credential, Inputs};
+use super::{Credential, Inputs, others_may_write, others_than_root_may_write};
 use crate::credential::Source;
 
 /// Equal as long as nobody touched a file. No order in time is made of it: clocks jump.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stamps {
     files: Vec<Option<Stamp>>,
-    /// What the policy says, whole: a registry has no stamps, and a policy is small.
+    /// Of the machine's own: whether it is refused because others may write it, which hangs on its directory, too.
+    refused: Vec<bool>,
+    /// What the policy says where it is no file, whole: a registry has no stamps.
     policy: Vec<Statement>,
 }
 
 /// A file that is renamed over another one was created at another time.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
     created: Option<SystemTime>,
     length: u64,
+    /// A secret that others may read is refused until they may not.
+    permissions: fs::Permissions,
 }
 
 impl Inputs {
     /// Of all files that would be read, those included that are not there. Blocks as little as a file system can.
     pub fn stamps(&self) -> Stamps {
-        let paths: Vec<PathBuf> = candidates(&self.files).into_iter().map(|(path, _)| path).collect();
-        Stamps { policy: self.policy.statements(), ..Stamps::of(&paths) }
+        let (candidates, policies) = (candidates(&self.files), self.policy.files());
+        let machines = candidates.iter().filter(|(_, kind)| *kind == Kind::Machine);
+        let refused = machines.map(|(path, _)| others_may_write(path));
+        let refused = refused.chain(policies.iter().map(|path| others_than_root_may_write(path))).collect();
+        let paths: Vec<PathBuf> = candidates.iter().map(|(path, _)| path).chain(&policies).cloned().collect();
+        Stamps { refused, policy: self.policy.branches(), ..Stamps::of(&paths) }
     }
 }
 
 impl Stamps {
     /// Of files that a configuration names.
     pub fn of(paths: &[PathBuf]) -> Self {
-        Self { files: stamps(paths), policy: Vec::new() }
+        Self { files: stamps(paths), ..Self::default() }
     }
 
     /// There is nothing left in a file that held something `before`.
@@ -58,25 +65,12 @@ impl Stamps {
     }
 }
 
-/// A number that is another one once somebody has touched one of the files. Blocks as `stamps` does.
+/// A number that is another one once somebody has written one of the files. Blocks as `stamps` does.
 pub fn version(paths: &[PathBuf]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    stamps(paths).hash(&mut hasher);
+    let contents = |stamp: Stamp| (stamp.modified, stamp.created, stamp.length);
+    stamps(paths).into_iter().map(|stamp| stamp.map(contents)).collect::<Vec<_>>().hash(&mut hasher);
     hasher.finish()
-}
-
-impl Config {
-    /// Besides the configuration itself: what is read once and kept for as long as the configuration counts.
-    pub fn named_files(&self) -> Vec<PathBuf> {
-        let tokens = iter::once(&self.access.token).chain(self.listeners.iter().map(|listener| &listener.token));
-        let mut files: Vec<PathBuf> = tokens.flatten().filter_map(Source::file).collect();
-        files.extend(self.credentials.iter().flat_map(|credential| credential.files()));
-        for upstream in &self.upstreams {
-            let client = upstream.client.iter().flat_map(|client| [&client.certificate, &client.key]);
-            files.extend(upstream.ca_file.iter().chain(client).cloned());
-        }
-        files
-    }
 }
 
 impl Credential {
@@ -107,7 +101,8 @@ fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let found = fs::metadata(path).ok()?;
-    Some(Stamp { modified: found.modified().ok(), created: found.created().ok(), length: found.len() })
+    let (modified, created) = (found.modified().ok(), found.created().ok());
+    Some(Stamp { modified, created, length: found.len(), permissions: found.permissions() })
 }
 
 #[cfg(test)]
@@ -119,12 +114,13 @@ mod tests {
     fn all_files_that_are_read_later_are_named() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
+        fs::write(at("agent"), "hallpass").unwrap();
         for name in ["keytab", "ca.pem", "me.pem", "me.key"] {
             fs::write(at(name), "-----BEGIN CERTIFICATE-----\n").unwrap();
             fs::set_permissions(at(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         }
         let text = format!(
-            "[access]\ntoken = \"${{file:/t/access}}\"\n\
+            "user_agent = \"${{file:{0}/agent}}\"\n[access]\ntoken = \"${{file:/t/access}}\"\n\
              [[listeners]]\ninterface = \"lo\"\nport = 1\ntoken = \"${{file:/t/listener}}\"\n\
              [upstreams.u]\nurl = \"https://u.test:1\"\ncredential = \"a\"\n\
              ca_file = \"{0}/ca.pem\"\nclient_cert = \"{0}/me.pem\"\nclient_key = \"{0}/me.key\"\n\
@@ -142,17 +138,29 @@ mod tests {
             policy: PolicyPlace::default(),
         };
         let loaded = crate::config::load(&inputs).unwrap_or_else(|mistakes| panic!("{:?}", mistakes.0));
-        let mut named = loaded.config.named_files();
-        named.sort();
         let mut wanted: Vec<PathBuf> =
             ["access", "listener", "password", "hash"].iter().map(|name| Path::new("/t").join(name)).collect();
-        wanted.extend(["keytab", "ca.pem", "me.pem", "me.key"].map(at));
+        wanted.extend(["agent", "keytab", "ca.pem", "me.pem", "me.key"].map(at));
         wanted.sort();
-        assert_eq!(named, wanted);
+        assert_eq!(loaded.named_files(), wanted);
         let before = version(&[at("keytab")]);
         assert_eq!(before, version(&[at("keytab")]));
         fs::write(at("keytab"), "another").unwrap();
         assert_ne!(before, version(&[at("keytab")]));
+    }
+
+    #[test]
+    fn what_is_named_by_a_configuration_that_is_wrong_is_named_all_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let text = "no_proxy = \"${file:/nowhere/list}\"\n[upstreams.u]\nca_file = \"ca.pem\"\n\
+                    [credentials.a]\nuser = \"a@R.TEST\"\nkeytab = \"keytab\"\n";
+        fs::write(at("hallpass.toml"), text).unwrap();
+        let (environment, policy) = (Environment::default(), PolicyPlace::Nowhere);
+        let inputs = Inputs { files: Files::Only(at("hallpass.toml")), environment, flags: Layer::default(), policy };
+        let examined = crate::config::examine(&inputs);
+        assert!(examined.mistakes.len() >= 4, "{:?}", examined.mistakes);
+        assert_eq!(examined.loaded.named_files(), ["/nowhere/list".into(), at("ca.pem"), at("keytab")]);
     }
 
     #[test]
@@ -171,9 +179,12 @@ mod tests {
             seen.push(now);
         };
         write(&user, "1");
+        fs::set_permissions(&user, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
         must_differ("it appeared");
         write(&user, "22");
         must_differ("it was written");
+        fs::set_permissions(&user, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        must_differ("others cannot read it any more");
         let times = fs::metadata(&user).unwrap().modified().unwrap();
         let other = directory.path().join("other");
         write(&other, "33");
@@ -182,5 +193,7 @@ mod tests {
         must_differ("another one of the same length and time took its place");
         fs::remove_file(&user).unwrap();
         assert_eq!(inputs.stamps(), seen[0], "it is gone");
+        fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        assert_ne!(inputs.stamps(), seen[0], "the machine's file is refused for its directory");
     }
 }

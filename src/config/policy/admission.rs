@@ -8,12 +8,15 @@ use super::Statement;
 use crate::config::mistake::{Origin, Problem};
 use crate::config::others_than_root_may_write;
 
-/// `policy.toml`. `None` where there is none.
-pub fn toml(path: &Path) -> Option<Statement> {
+/// A property list or a `policy.toml`. `None` where there is none.
+pub fn statement(path: &Path) -> Option<Statement> {
     let bytes = match admitted(path)? {
         Ok(bytes) => bytes,
         Err(problem) => return Some(refused(path, problem)),
     };
+    if path.extension().is_some_and(|kind| kind == "plist") {
+        return Some(Statement::Plist { path: path.into(), bytes });
+    }
     Some(match String::from_utf8(bytes) {
         Ok(text) => Statement::Toml { path: path.into(), text },
         Err(_) => refused(path, Problem::new("the policy is not UTF-8 text").hint("save it as UTF-8")),
@@ -21,7 +24,7 @@ pub fn toml(path: &Path) -> Option<Statement> {
 }
 
 /// What stands in a policy's file.
-pub fn admitted(path: &Path) -> Option<Result<Vec<u8>, Problem>> {
+fn admitted(path: &Path) -> Option<Result<Vec<u8>, Problem>> {
     match fs::read(path) {
         Err(error) if is_absence(&error) => None,
         Err(error) => {
@@ -41,6 +44,6 @@ fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-pub fn refused(path: &Path, problem: Problem) -> Statement {
+fn refused(path: &Path, problem: Problem) -> Statement {
     Statement::Refused { place: Origin::File { path: path.into(), line: 1, column: 1 }, problem }
 }

@@ -90,22 +90,36 @@ pub enum Statement {
 impl PolicyPlace {
     /// The highest first; places where nothing is are left out. Blocks on files or the registry.
     pub fn statements(&self) -> Vec<Statement> {
+        let files = self.files();
+        files.iter().filter_map(|path| admission::statement(path)).chain(self.branches()).collect()
+    }
+
+    /// In which it stands, whether they are there or not.
+    pub fn files(&self) -> Vec<PathBuf> {
         match self {
-            Self::System => system::statements(),
-            Self::Nowhere => Vec::new(),
-            Self::File(path) => admission::toml(path).into_iter().collect(),
+            Self::System => system::files(),
+            Self::File(path) => vec![path.clone()],
+            Self::Nowhere | Self::Recorded(_) => Vec::new(),
+        }
+    }
+
+    /// What stands in no file. Blocks on the registry.
+    pub fn branches(&self) -> Vec<Statement> {
+        match self {
+            Self::System => system::branches(),
             Self::Recorded(statements) => statements.clone(),
+            Self::Nowhere | Self::File(_) => Vec::new(),
         }
     }
 
     /// Where it looks, for people.
     pub fn looked_at(&self) -> Vec<String> {
-        match self {
-            Self::System => system::places(),
-            Self::Nowhere => Vec::new(),
-            Self::File(path) => vec![path.display().to_string()],
+        let elsewhere = match self {
+            Self::System => system::roots(),
+            Self::Nowhere | Self::File(_) => Vec::new(),
             Self::Recorded(statements) => statements.iter().map(Statement::place).collect(),
-        }
+        };
+        self.files().iter().map(|path| path.display().to_string()).chain(elsewhere).collect()
     }
 }
 

@@ -519,6 +519,47 @@ fn a_change_of_the_policy_shows_and_an_empty_one_is_suspicious() {
     assert_ne!(registry("1s"), registry("2s"));
 }
 
+#[test]
+fn a_look_at_a_policy_reads_none_of_it_and_sees_what_is_done_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("policy.toml");
+    let inputs = Inputs {
+        files: Files::Nothing,
+        environment: Environment::default(),
+        flags: Layer::default(),
+        policy: PolicyPlace::File(path.clone()),
+    };
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let mut seen = vec![inputs.stamps()];
+    let mut must_differ = |what: &str| {
+        let now = inputs.stamps();
+        assert!(!seen.contains(&now), "{what}");
+        seen.push(now);
+    };
+    fs::write(&path, "grace = \"9s\"\n").unwrap();
+    mode(&path, 0o644);
+    must_differ("it appeared");
+    fs::write(&path, "grace = \"19s\"\n").unwrap();
+    must_differ("it was written");
+    mode(&path, 0o646);
+    must_differ("others may write it");
+    mode(&path, 0o644);
+    if rustix::process::geteuid().is_root() {
+        mode(directory.path(), 0o777);
+        must_differ("others may put another one in its place");
+        mode(directory.path(), 0o700);
+    }
+    let before = inputs.stamps();
+    fs::write(&path, "").unwrap();
+    assert!(inputs.stamps().have_emptied_since(&before));
+    // Whoever reads a pipe waits for somebody who writes.
+    fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let (told, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(inputs.stamps()));
+    assert!(heard.recv_timeout(std::time::Duration::from_secs(20)).is_ok());
+}
+
 /// Whatever a user writes into a file, the locked part stays what the policy says.
 #[test]
 fn no_key_of_a_file_changes_what_is_locked() {

@@ -1,5 +1,7 @@
 //! Where the policy is on Windows: in the branches of the registry that only administrators may write.
 
+use std::path::PathBuf;
+
 use windows_registry::{CURRENT_USER, Key as Open, LOCAL_MACHINE, Type};
 
 use super::registry::{Key, Value};
@@ -12,11 +14,16 @@ const NOT_THERE: i32 = 0x8007_0002_u32 as i32;
 /// Deeper than any key of ours.
 const MAX_DEPTH: usize = 8;
 
-fn roots() -> [(String, &'static Open); 2] {
+fn hives() -> [(String, &'static Open); 2] {
     [(format!(r"HKLM\{REGISTRY_KEY}"), LOCAL_MACHINE), (format!(r"HKCU\{REGISTRY_KEY}"), CURRENT_USER)]
 }
 
-pub fn statements() -> Vec<Statement> {
+/// None of it is a file.
+pub fn files() -> Vec<PathBuf> {
+    Vec::new()
+}
+
+pub fn branches() -> Vec<Statement> {
     let read = |(root, hive): (String, &'static Open)| match hive.open(REGISTRY_KEY) {
         Ok(open) => Some(match tree(&open, 0) {
             Ok(key) => Statement::Registry { root, key },
@@ -25,11 +32,11 @@ pub fn statements() -> Vec<Statement> {
         Err(error) if error.code().0 == NOT_THERE => None,
         Err(error) => Some(refused(root, &error)),
     };
-    roots().into_iter().filter_map(read).collect()
+    hives().into_iter().filter_map(read).collect()
 }
 
-pub fn places() -> Vec<String> {
-    roots().into_iter().map(|(root, _)| root).collect()
+pub fn roots() -> Vec<String> {
+    hives().into_iter().map(|(root, _)| root).collect()
 }
 
 fn refused(root: String, error: &dyn std::fmt::Display) -> Statement {
