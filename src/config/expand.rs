@@ -1,6 +1,6 @@
 //! `${env:NAME}` and `${file:/path}` in values, and the same as places of secrets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::mistake::Problem;
@@ -66,8 +66,10 @@ pub fn secret(text: &str, environment: &Environment) -> Result<Source, Problem> 
     let inner = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
     match inner.filter(|inner| !inner.contains('}')).and_then(|inner| inner.split_once(':')) {
         Some(("env", name)) => Ok(variable(name, environment)),
-        Some(("file", path)) if path.starts_with('/') => Ok(Source::File(path.into())),
-        Some(("file", _)) => Err(Problem::new("the path of a secret begins with /")),
+        Some(("file", path)) if path.starts_with('/') || Path::new(path).is_absolute() => Ok(Source::File(path.into())),
+        Some(("file", _)) => {
+            Err(Problem::new("the path of a secret is a whole one").hint("from / or, on Windows, from the drive on"))
+        }
         Some(("credential", name)) => systemd(name, environment),
         Some(_) => {
             Err(Problem::new("no such place of a secret").hint("${env:NAME}, ${file:/path}, ${credential:NAME}"))

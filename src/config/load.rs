@@ -9,7 +9,7 @@ use super::environment::{self, CONFIG, Environment, NO_CONFIG, PASSWORD};
 use super::file;
 use super::layer::{Entry, Layer, Value};
 use super::mistake::{Mistake, Mistakes, Origin, Problem};
-use super::policy::{Policy, PolicyPlace, Stripped};
+use super::policy::{FoundPolicy, Policy, PolicyPlace, Stripped};
 use super::reader::Reader;
 use super::shortcut;
 use super::{Config, OWNERS, closing, export, machine_file, names, others_may_write, show, user_file};
@@ -120,8 +120,8 @@ impl Loaded {
         self.overridden.iter().filter(move |(replaced, _)| replaced.iter().eq(path)).map(|(_, origin)| origin)
     }
 
-    /// Where a policy was found.
-    pub fn policies(&self) -> &[String] {
+    /// Where a policy was found, and whether it was taken.
+    pub fn policies(&self) -> &[FoundPolicy] {
         &self.policy.found
     }
 
@@ -223,7 +223,7 @@ pub fn examine(inputs: &Inputs) -> Examined {
     }
     layer.cover(policy.locked.clone());
     mistakes.append(&mut policy.sweep(&mut layer));
-    let mut reader = Reader::new(&layer, &inputs.environment);
+    let mut reader = Reader::new(&layer, &inputs.environment, &policy);
     let state = super::state_directory(&|name| inputs.environment.get(name).map(str::to_owned));
     let config = build::build(&mut reader, read, state);
     let Reader { mistakes: mut wrong, warnings: mut doubtful, mut named, .. } = reader;

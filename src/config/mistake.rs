@@ -52,6 +52,16 @@ impl Problem {
     }
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A problem and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
@@ -80,11 +90,7 @@ impl fmt::Display for Mistake {
         if matches!(self.origin, Origin::File { .. } | Origin::Managed(_) | Origin::Default) && !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
-        f.write_str(&self.problem.message)?;
-        match &self.problem.hint {
-            Some(hint) => write!(f, " ({hint})"),
-            None => Ok(()),
-        }
+        self.problem.fmt(f)
     }
 }
 

@@ -65,7 +65,7 @@ pub use load::{Examined, Files, Inputs, Loaded, Shown, examine, load};
 pub use mistake::{Mistake, Mistakes, Origin, Problem};
 pub use names::{is_name, named_files, names, place_for, places_of};
 pub use places::{state_directory, user_file};
-pub use policy::{Key as RegistryKey, PolicyPlace, RegistryValue, Statement};
+pub use policy::{FoundPolicy, Key as RegistryKey, PolicyPlace, RegistryValue, Statement};
 pub use schema::schema;
 pub use stamps::{Stamps, version};
 

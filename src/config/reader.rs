@@ -6,11 +6,13 @@ use super::environment::Environment;
 use super::expand;
 use super::layer::{Item, Layer, Value};
 use super::mistake::{Mistake, Origin, Problem};
+use super::policy::Policy;
 use crate::credential::{self, Source};
 
 pub struct Reader<'a> {
     pub layer: &'a Layer,
     pub environment: &'a Environment,
+    policy: &'a Policy,
     pub mistakes: Vec<Mistake>,
     /// Not wrong, but hardly meant.
     pub warnings: Vec<Mistake>,
@@ -19,8 +21,8 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(layer: &'a Layer, environment: &'a Environment) -> Self {
-        Self { layer, environment, mistakes: Vec::new(), warnings: Vec::new(), named: Vec::new() }
+    pub fn new(layer: &'a Layer, environment: &'a Environment, policy: &'a Policy) -> Self {
+        Self { layer, environment, policy, mistakes: Vec::new(), warnings: Vec::new(), named: Vec::new() }
     }
 
     pub fn has(&self, path: &[&str]) -> bool {
@@ -123,17 +125,14 @@ impl<'a> Reader<'a> {
 
     fn check_exposure(&mut self, path: &[&str], source: &Source, origin: &Origin) {
         match (source, origin) {
+            (Source::Literal(_), _) if self.policy.says(path, origin) => {
+                let problem = Problem::new("a plain-text secret in a policy, which everybody can read");
+                self.wrong(path, problem.hint(instead_of_policy(path, origin)));
+            }
             (Source::Literal(_), Origin::File { path: file, .. }) if exposed(file) => {
                 let problem = Problem::new("a plain-text secret in a file that others can read")
                     .hint(format!("chmod 600 {}, or \"${{file:/path}}\"", file.display()));
                 self.wrong(path, problem);
-            }
-            (Source::Literal(_), Origin::Managed(_)) => {
-                let problem = Problem::new("a plain-text secret in a policy that everybody can read");
-                self.wrong(
-                    path,
-                    problem.hint("\"${file:/path}\", password_command, or leave it out for hallpass login"),
-                );
             }
             (Source::File(file), _) => self.check_private(path, file),
             _ => {}
@@ -178,6 +177,25 @@ impl<'a> Reader<'a> {
                 self.wrong_at(origin, path, problem);
                 None
             }
+        }
+    }
+}
+
+/// Where else a secret of this key can be. Whoever runs us must be able to read a policy, so its mode is no way out.
+fn instead_of_policy(path: &[&str], origin: &Origin) -> &'static str {
+    let is_password = path.last() == Some(&"password");
+    match (is_password, origin) {
+        // Only Linux has its policy in such a file, and systemd.
+        (true, Origin::File { .. }) => {
+            "\"${file:/path}\", \"${credential:NAME}\" with LoadCredential in the unit, password_command, or leave it out for \
+             hallpass login"
+        }
+        (false, Origin::File { .. }) => "\"${file:/path}\", or \"${credential:NAME}\" with LoadCredential in the unit",
+        (true, Origin::Managed(_) | Origin::Variable(_) | Origin::Flag(_) | Origin::Default) => {
+            "\"${file:/path}\", password_command, or leave it out for hallpass login"
+        }
+        (false, Origin::Managed(_) | Origin::Variable(_) | Origin::Flag(_) | Origin::Default) => {
+            "\"${file:/path}\" of a file that others cannot read"
         }
     }
 }

@@ -86,6 +86,7 @@ def locks(t):
         assert f"# policy read: {POLICY}\n" in shown and "mine:1" not in shown, shown
         for key, at in [("grace", "1:1"), ("no_proxy", "2:1"), ("upstreams.mine", "3:12")]:
             assert f"# warning: {mine}:{at}: {key}: passed over (locked by policy: {POLICY}:" in shown, shown
+        assert f"policy: ok: {POLICY}\n" in m.hallpass("config", "list")[1]
         code, shown, said = m.hallpass("config", "check", "--no-config")
         assert code == 0 and shown.endswith(f"; by the policy of {POLICY}\n"), (shown, said)
         code, shown, said = m.hallpass("config", "init", "--no-try", "--template", "--config", t.dir / "new.toml")
@@ -118,7 +119,14 @@ def refused(t):
             for within in ((), as_user):
                 code, out, said = m.hallpass("serve", "--no-config", "--listen", "127.0.0.1:0", within=within)
                 equal(code, 2, f"{path} {owner} {mode:o} {within}: {said}")
-                assert said.startswith(f"{POLICY}:1:1: others than root may change this policy, so it is not taken (chown root:root /etc/hallpass"), said
+                why = "others than root may change this policy, so it is not taken (chown root:root /etc/hallpass"
+                assert said.startswith(f"{POLICY}:1:1: {why}"), said
+            shown = m.hallpass("config", "show", "--no-config")[1]
+            assert f"# policy refused: {POLICY}: {why}" in shown and "# policy read" not in shown, shown
+            policies = json.loads(m.hallpass("config", "show", "--no-config", "--json")[1])["policies"]
+            equal([(one["path"], one["state"], one["why"].startswith(why)) for one in policies], [(POLICY, "refused", True)])
+            code, listed, said = m.hallpass("config", "list")
+            assert code == 0 and f"policy: refused, and nothing starts: {POLICY}: {why}" in listed, (listed, said)
             os.chown(path, before.st_uid, before.st_gid)
             path.chmod(before.st_mode)
         m.file.chmod(0o600)

@@ -80,7 +80,8 @@ fn check(loaded: &Loaded) {
             "the password of {account} is read from the system's store, where hallpass login puts it"
         ));
     }
-    let policies: String = loaded.policies().iter().map(|place| format!("; by the policy of {place}")).collect();
+    let policies: String =
+        loaded.policies().iter().map(|found| format!("; by the policy of {}", found.place)).collect();
     output::say(format_args!("ok: {}{policies}", summary(&loaded.config)));
 }
 

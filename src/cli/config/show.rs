@@ -10,7 +10,7 @@ use super::init::found;
 use super::tried;
 use crate::cli::flags::Flags;
 use crate::cli::{output, relay};
-use crate::config::{self, Credential, Examined, Inputs, Loaded, Mistakes, Origin};
+use crate::config::{self, Credential, Examined, FoundPolicy, Inputs, Loaded, Mistakes, Origin, Problem};
 use crate::credential::{Source, others_may_read};
 
 #[derive(Debug, Args)]
@@ -77,7 +77,10 @@ impl Report<'_> {
                 .into(),
         ];
         lines.extend(self.files().into_iter().map(|(path, state)| format!("# {state}: {path}")));
-        lines.extend(self.policies().into_iter().map(|(place, state)| format!("# policy {state}: {place}")));
+        lines.extend(self.policies().into_iter().map(|(place, state, why)| {
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            format!("# policy {state}: {place}{why}")
+        }));
         if self.loaded().config.files.is_empty() {
             lines.push("# No file was read; hallpass config init writes one.".into());
         }
@@ -119,15 +122,21 @@ impl Report<'_> {
         files.iter().map(|path| (path.display().to_string(), state(path))).collect()
     }
 
-    fn policies(&self) -> Vec<(String, &'static str)> {
-        let found = self.loaded().policies();
-        let state = |place: &String| if found.contains(place) { "read" } else { "not there" };
-        self.inputs.policy.looked_at().into_iter().map(|place| (place.clone(), state(&place))).collect()
+    /// Each place, what became of it, and why.
+    fn policies(&self) -> Vec<(String, &'static str, Option<&Problem>)> {
+        let found = |place: &str| self.loaded().policies().iter().find(|found| found.place == place);
+        let state = |place: String| match found(&place) {
+            Some(FoundPolicy { refused: Some(why), .. }) => (place, "refused", Some(why)),
+            Some(FoundPolicy { refused: None, .. }) => (place, "read", None),
+            None => (place, "not there", None),
+        };
+        self.inputs.policy.looked_at().into_iter().map(state).collect()
     }
 
     fn json(&self, written: bool) -> Value {
         let loaded = self.loaded();
-        let state = |(path, state): (String, &str)| json!({ "path": path, "state": state });
+        let file = |(path, state): (String, &str)| json!({ "path": path, "state": state });
+        let policy = |(path, state, why): (String, &str, Option<&Problem>)| json!({ "path": path, "state": state, "why": why.map(ToString::to_string) });
         let keys = loaded.keys().into_iter().filter(|shown| !written || shown.origin != Origin::Default);
         let keys = keys.map(|shown| {
             let key = shown.key.join(".");
@@ -152,8 +161,8 @@ impl Report<'_> {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "system": system(),
-            "files": self.files().into_iter().map(state).collect::<Vec<_>>(),
-            "policies": self.policies().into_iter().map(state).collect::<Vec<_>>(),
+            "files": self.files().into_iter().map(file).collect::<Vec<_>>(),
+            "policies": self.policies().into_iter().map(policy).collect::<Vec<_>>(),
             "mistakes": self.examined.mistakes.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "warnings": loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "keys": keys.collect::<Vec<_>>(),

@@ -164,29 +164,50 @@ pub struct Stated {
     pub recommended: Layer,
 }
 
+/// A place where something was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundPolicy {
+    /// As `looked_at` names it.
+    pub place: String,
+    /// Why nothing of it counts.
+    pub refused: Option<Problem>,
+    pub mistakes: usize,
+}
+
 /// What the policy says in all places: a lower one adds only what a higher one leaves free.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     pub locked: Layer,
     pub recommended: Layer,
-    /// Where something was found, the highest first.
-    pub found: Vec<String>,
+    /// The highest first.
+    pub found: Vec<FoundPolicy>,
 }
 
 impl Policy {
     pub fn read(place: &PolicyPlace, mistakes: &mut Vec<Mistake>, warnings: &mut Vec<Mistake>) -> Self {
         let mut policy = Self::default();
         for statement in place.statements() {
-            let Stated { locked: mut lower, recommended } = statement.read(mistakes);
+            let known = mistakes.len();
+            let stated = statement.read(mistakes);
+            let wrong = &mistakes[known..];
+            let of_whole = wrong.iter().find(|mistake| mistake.key.is_empty() && stated == Stated::default());
+            let refused = of_whole.map(|mistake| mistake.problem.clone());
+            policy.found.push(FoundPolicy { place: statement.place(), refused, mistakes: wrong.len() });
+            let Stated { locked: mut lower, recommended } = stated;
             warnings.extend(policy.strip(&mut lower).iter().map(locks::Stripped::passed_over));
             policy.locked.add_below(lower);
             policy.recommended.add_below(recommended);
-            policy.found.push(statement.place());
         }
         // Who both locks and recommends a key locks it.
         let mut recommended = policy.recommended.clone();
         warnings.extend(policy.strip(&mut recommended).iter().map(locks::Stripped::passed_over));
         policy.recommended = recommended;
         policy
+    }
+
+    /// Whether what stands at `origin` is its own word.
+    pub fn says(&self, path: &[&str], origin: &Origin) -> bool {
+        let halves = [&self.locked, &self.recommended];
+        halves.iter().any(|half| half.get(path).is_some_and(|entry| entry.origin == *origin))
     }
 }

@@ -355,7 +355,9 @@ fn a_higher_place_locks_what_a_lower_one_says() {
             r"HKCU\SOFTWARE\Policies\hallpass\upstreams, value b: upstreams.b: passed over (locked by policy: HKLM\SOFTWARE\Policies\hallpass\upstreams, value a)",
         ]
     );
-    assert_eq!(loaded.policies(), [r"HKLM\SOFTWARE\Policies\hallpass", r"HKCU\SOFTWARE\Policies\hallpass"]);
+    let found = |place: &str| FoundPolicy { place: place.into(), refused: None, mistakes: 0 };
+    let both = [r"HKLM\SOFTWARE\Policies\hallpass", r"HKCU\SOFTWARE\Policies\hallpass"];
+    assert_eq!(loaded.policies(), both.map(found));
 }
 
 #[test]
@@ -459,6 +461,51 @@ fn a_policy_that_makes_no_sense_is_a_mistake_and_names_its_place() {
 }
 
 #[test]
+fn a_secret_of_a_policy_has_its_place_elsewhere_and_a_mode_is_no_help() {
+    let secrets = [
+        ("credentials.corp", "password", "hunter2", true),
+        ("credentials.corp", "nt_hash", "0123456789abcdef0123456789abcdef", false),
+        ("access", "token", "hunter2", false),
+    ];
+    for recommended in ["", "recommended."] {
+        for (table, name, secret, is_password) in secrets {
+            let user = if is_password || name == "nt_hash" { "user = 'alice'\n" } else { "" };
+            let in_toml = toml(&format!("[{recommended}{table}]\n{user}{name} = '{secret}'\n"));
+            let found = |policy: Statement| refused_by(vec![policy], &Said::default()).join("\n");
+            let text = |text: &str| Entry::Text(text.into());
+            let inner = match user.is_empty() {
+                true => key(&[(name, text(secret))], vec![]),
+                false => key(&[("user", text("alice")), (name, text(secret))], vec![]),
+            };
+            let path = format!("{recommended}{table}");
+            let nested = path.rsplit('.').fold(inner, |inner, part| key(&[], vec![(part, inner)]));
+            let strings = format!("<key>{name}</key><string>{secret}</string>");
+            let user = if user.is_empty() { "" } else { "<key>user</key><string>alice</string>" };
+            let nest = |inner: String, part: &str| format!("<key>{part}</key><dict>{inner}</dict>");
+            let dictionary = path.rsplit('.').fold(format!("{user}{strings}"), nest);
+            let plist = Statement::Plist {
+                path: "/p.plist".into(),
+                bytes: format!("<plist version=\"1.0\"><dict>{dictionary}</dict></plist>").into(),
+            };
+            for (policy, is_linux) in [(in_toml, true), (of_hklm(nested), false), (plist, false)] {
+                let said = found(policy);
+                assert!(said.contains("a plain-text secret in a policy, which everybody can read"), "{path}: {said}");
+                assert!(said.contains("${file:/path}") && !said.contains("chmod"), "{path}: {said}");
+                assert_eq!(said.contains("LoadCredential"), is_linux, "{path}.{name}: {said}");
+                assert_eq!(said.contains("hallpass login"), is_password, "{path}.{name}: {said}");
+                assert!(!said.contains(secret), "{said}");
+            }
+        }
+    }
+    let elsewhere =
+        "[credentials.corp]\nuser = 'alice'\npassword = '${credential:corp}'\n[access]\ntoken = '${file:/t}'\n";
+    assert!(played(vec![toml(elsewhere)], &Said::default()).0.is_ok());
+    // What is the user's own is judged as it always is, whatever the policy says beside it.
+    let said = Said { file: "[credentials.corp]\npassword = 'hunter2'\n", ..Said::default() };
+    assert!(played(vec![toml("[credentials.corp]\nuser = 'alice'\n")], &said).0.is_ok());
+}
+
+#[test]
 fn a_policy_has_no_secret_in_it_and_no_path_that_depends_on_where_one_stands() {
     let text = |text: &str| Entry::Text(text.into());
     let corp = |name: &str, value: &str| {
@@ -517,6 +564,42 @@ fn a_change_of_the_policy_shows_and_an_empty_one_is_suspicious() {
     assert!(!stamps(vec![]).have_emptied_since(&some), "it was taken away");
     let registry = |grace: &str| stamps(vec![of_hklm(key(&[("grace", Entry::Text(grace.into()))], vec![]))]);
     assert_ne!(registry("1s"), registry("2s"));
+}
+
+#[test]
+fn a_policy_of_which_nothing_counts_is_found_and_refused_with_the_reason() {
+    let plist = |bytes: &str| Statement::Plist { path: "/p.plist".into(), bytes: bytes.as_bytes().into() };
+    let refused = || Statement::Refused {
+        place: Origin::Managed(format!(r"HKLM\{REGISTRY_KEY}")),
+        problem: Problem::new("cannot read the policy: no").hint("let users read it"),
+    };
+    let text = |text: &str| Entry::Text(text.into());
+    for (policy, why, mistakes) in [
+        (refused(), Some("cannot read the policy: no (let users read it)"), 1),
+        (plist("{ nonsense"), Some("this is no property list"), 1),
+        (plist("<plist><array/></plist>"), Some("this is no dictionary"), 1),
+        (of_hklm(key(&[("Configuration", text("{"))], vec![])), Some("this is no JSON"), 1),
+        (of_hklm(key(&[("Configuration", text("{")), ("grace", text("1s"))], vec![])), None, 1),
+        (toml("[["), Some(""), 1),
+        // Of what is wrong key by key, the rest can be looked at.
+        (toml("grace ="), None, 1),
+        (toml("grcae = \"1s\"\nlevel = 1"), None, 2),
+        (toml("grace = \"1s\"\ngrcae = \"1s\""), None, 1),
+        (toml(""), None, 0),
+    ] {
+        let inputs = Inputs {
+            files: Files::Nothing,
+            environment: Environment::default(),
+            flags: Layer::default(),
+            policy: PolicyPlace::Recorded(vec![policy.clone()]),
+        };
+        let loaded = examine(&inputs).loaded;
+        let [found] = loaded.policies() else { panic!("{policy:?}: {:?}", loaded.policies()) };
+        assert_eq!((found.place.as_str(), found.mistakes), (policy.place().as_str(), mistakes), "{policy:?}");
+        let said = found.refused.as_ref().map(ToString::to_string);
+        assert_eq!(said.is_some(), why.is_some(), "{policy:?}: {said:?}");
+        assert!(said.unwrap_or_default().starts_with(why.unwrap_or_default()), "{policy:?}");
+    }
 }
 
 #[test]
