@@ -17,7 +17,7 @@ use crate::mechanism::Pattern as Recipients;
 const NT_HASH_DIGITS: usize = 32;
 
 /// What proves who the user is.
-const SECRETS: [&str; 4] = ["password", "password_command", "nt_hash", "keytab"];
+pub(super) const SECRETS: [&str; 4] = ["password", "password_command", "nt_hash", "keytab"];
 
 /// Where the credentials of the machine's unit are, as all see it.
 const OUTSIDE: &str = "/run/credentials/hallpass.service";

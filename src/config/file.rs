@@ -96,9 +96,15 @@ impl File<'_> {
                 (Found::Tables, DeValue::Array(tables)) => self.tables(&path, tables, origin),
                 (Found::Table | Found::Named, _) => self.not_a_value(&path, origin),
                 (Found::Tables, _) => self.wrong(&path, origin, not_tables(&path)),
-                (Found::Unknown, _) => self.wrong(&path, origin, unknown(&path)),
+                (Found::Unknown, _) => self.wrong(&path, origin, unknown(self.split(&path).1)),
             }
         }
+    }
+
+    /// A table that is no key of ours, such as the policy's `recommended`, only holds what is.
+    fn split<'p>(&self, path: &'p [&'p str]) -> (&'p [&'p str], &'p [&'p str]) {
+        let holds = |first| keys::find(&[first]) == Found::Unknown && (self.find)(&[first]) == Found::Table;
+        path.split_at(usize::from(path.len() > 1 && holds(path[0])))
     }
 
     /// `[[tunnels]]` one after the other, or `tunnels = [{ … }, …]`.
@@ -138,8 +144,7 @@ impl File<'_> {
     }
 
     fn check_name(&mut self, path: &[&str], origin: &Origin) {
-        if path[1].is_empty() || path[1].chars().any(char::is_control) {
-            let problem = Problem::new("the name is empty or has a control character");
+        if let Some(problem) = path.last().and_then(|name| not_a_name(name)) {
             self.wrong(path, origin.clone(), problem);
         }
     }
@@ -149,9 +154,10 @@ impl File<'_> {
     }
 
     fn not_a_value(&mut self, path: &[&str], origin: Origin) {
-        let named = keys::find(&[path[0], "NAME"]) == Found::Named;
-        let head = if named { format!("{}.NAME", path[0]) } else { path.join(".") };
-        let problem = match path.len() {
+        let (above, below) = self.split(path);
+        let named = keys::find(&[below[0], "NAME"]) == Found::Named;
+        let head = if named { [above, &below[..1], &["NAME"]].concat().join(".") } else { path.join(".") };
+        let problem = match below.len() {
             1 => Problem::new("this is a table, not a key").hint(format!("write [{head}] on a line of its own")),
             _ => Problem::new("the table it stands in needs a name").hint(format!("[{head}]")),
         };
@@ -179,7 +185,13 @@ fn not_tables(path: &[&str]) -> Problem {
     Problem::new("this is a list of tables").hint(format!("write [[{head}]] above the keys of each"))
 }
 
-fn unknown(path: &[&str]) -> Problem {
+/// Why a table cannot have this name.
+pub(super) fn not_a_name(name: &str) -> Option<Problem> {
+    let is_none = name.is_empty() || name.chars().any(char::is_control);
+    is_none.then(|| Problem::new("the name is empty or has a control character"))
+}
+
+pub(super) fn unknown(path: &[&str]) -> Problem {
     let problem = Problem::new("no such key");
     match keys::meant(path) {
         Some(hint) => problem.hint(hint),

@@ -9,7 +9,7 @@ use plist::{Dictionary, Value};
 use sha2::{Digest, Sha256};
 
 use super::reg::keeps_its_order;
-use super::{Half, Portable, json};
+use super::{Half, Portable};
 use crate::config::policy::{BUNDLE_ID, CONFIGURATION, Content, Node, RECOMMENDED};
 
 /// For the machine, or for the users to whom it is assigned.
@@ -53,15 +53,9 @@ pub fn mobileconfig(portable: &Portable, scope: Scope, half: Half) -> Result<Vec
 }
 
 fn settings(portable: &Portable) -> Dictionary {
-    let Content::Table(inner) = portable.node().content else { return Dictionary::new() };
-    let (single, whole): (Vec<_>, Vec<_>) = inner.into_iter().partition(|(_, node)| keeps_its_order(node));
-    let mut settings: Dictionary =
-        single.iter().filter_map(|(name, node)| Some((name.clone(), value(node)?))).collect();
-    if !whole.is_empty() {
-        let whole = Node { content: Content::Table(whole), origin: crate::config::Origin::Default };
-        settings.insert(CONFIGURATION.into(), json::of(&whole).into());
-    }
-    settings
+    let (single, rest) = portable.parts(keeps_its_order);
+    let rest = rest.map(|json| (CONFIGURATION.to_owned(), json.into()));
+    single.iter().filter_map(|(name, node)| Some((name.clone(), value(node)?))).chain(rest).collect()
 }
 
 fn value(node: &Node) -> Option<Value> {

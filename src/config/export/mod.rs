@@ -74,6 +74,14 @@ impl Portable {
         Node::of_layer(&self.layer)
     }
 
+    /// What fits a form that keeps no order, key by key, and the rest as one JSON text.
+    fn parts(&self, fits: impl Fn(&Node) -> bool) -> (Vec<(String, Node)>, Option<String>) {
+        let Content::Table(inner) = self.node().content else { return (Vec::new(), None) };
+        let (single, whole): (Vec<_>, Vec<_>) = inner.into_iter().partition(|(_, node)| fits(node));
+        let rest = (!whole.is_empty()).then(|| json::of(&Node::new(Content::Table(whole), &Origin::Default)));
+        (single, rest)
+    }
+
     fn take(&mut self, entry: &Entry) {
         let path = entry.path();
         if is_secret(&path) && is_plain(&entry.value) {

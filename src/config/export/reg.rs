@@ -28,12 +28,10 @@ pub fn registry_file(portable: &Portable, hive: Hive, half: Half) -> Vec<u8> {
         Half::Recommended => format!(r"{hive}\{REGISTRY_KEY}\Recommended"),
     };
     let mut out = Out { text: format!("Windows Registry Editor Version 5.00\n\n[-{root}]\n") };
-    let Content::Table(inner) = portable.node().content else { return Vec::new() };
-    let (single, whole): (Vec<_>, Vec<_>) = inner.into_iter().partition(|(_, node)| keeps_its_order(node));
+    let (single, rest) = portable.parts(|node| keeps_its_order(node) && has_no_blank(node));
     out.head(&root);
-    if !whole.is_empty() {
-        let whole = Node { content: Content::Table(whole), origin: crate::config::Origin::Default };
-        out.text_value(CONFIGURATION, &json::of(&whole));
+    if let Some(json) = rest {
+        out.text_value(CONFIGURATION, &json);
     }
     out.key(&root, &[], &single);
     let text = format!("\u{feff}{}", out.text.replace('\n', "\r\n"));
@@ -49,6 +47,17 @@ pub(super) fn keeps_its_order(node: &Node) -> bool {
     let fits = |name: &str| name.len() <= MAX_NAME && !name.contains(['\\', '\0']) && !name.is_empty();
     !has_tables
         || (inner.windows(2).all(|pair| is_sorted(pair) && differs(pair)) && inner.iter().all(|(name, _)| fits(name)))
+}
+
+/// An empty text would end a REG_MULTI_SZ. Lists of tables are JSON anyway.
+fn has_no_blank(node: &Node) -> bool {
+    match &node.content {
+        Content::List(items) => {
+            items.iter().all(|item| !matches!(&item.content, Content::Text(text) if text.is_empty()))
+        }
+        Content::Table(inner) => inner.iter().all(|(_, node)| has_no_blank(node)),
+        Content::Text(_) | Content::Number(_) | Content::Switch(_) | Content::Other(_) => true,
+    }
 }
 
 struct Out {

@@ -107,7 +107,7 @@ for = [\"*.corp.example\"]
 
 [credentials.command]
 user = \"bob@CORP.EXAMPLE\"
-password_command = [\"secret-tool\", \"lookup\", \"a b\"]
+password_command = [\"secret-tool\", \"lookup\", \"\", \"a b\"]
 
 [credentials.hash]
 user = 'CORP\\carol'

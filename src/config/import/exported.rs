@@ -121,7 +121,9 @@ fn value_of(line: &str) -> Option<(String, RegistryValue)> {
     }
     let (kind, data) = rest.split_once(':')?;
     let value = match kind {
-        "dword" => RegistryValue::Number(u64::from_str_radix(data, 16).ok()?),
+        "dword" => {
+            u64::from_str_radix(data.trim(), 16).map_or(RegistryValue::Other("a broken number"), RegistryValue::Number)
+        }
         "hex(1)" => RegistryValue::Text(texts(data).into_iter().next().unwrap_or_default()),
         "hex(7)" => RegistryValue::List(texts(data).into_iter().filter(|text| !text.is_empty()).collect()),
         "hex(b)" => RegistryValue::Number(bytes(data).iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))),

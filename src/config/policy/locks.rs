@@ -12,6 +12,7 @@
 //! * In every other table (`log`, `audit`, `access`, `pac`) each key stands for itself.
 
 use super::Policy;
+use crate::config::credentials::SECRETS;
 use crate::config::layer::{Entry, Layer, Value};
 use crate::config::mistake::{Mistake, Origin, Problem};
 
@@ -32,9 +33,6 @@ const ROUTES: [&[&str]; 8] = [
     &["no_proxy"],
     &["direct_fallback"],
 ];
-
-/// What proves who somebody is: to name one is to name them all.
-const SECRETS: [&str; 4] = ["password", "password_command", "nt_hash", "keytab"];
 
 /// What was taken out of a layer, and who has locked it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +88,7 @@ impl Policy {
         match (*table, &rest[1..]) {
             (_, []) => None,
             ("upstreams", ["credential" | "client_cert" | "client_key"]) | ("credentials", ["user"]) => None,
+            // To name one that proves who somebody is is to name them all.
             ("credentials", [key]) if SECRETS.contains(key) => {
                 SECRETS.iter().find_map(|secret| self.first_in(&[table, name, secret]))
             }
@@ -155,7 +154,7 @@ impl Policy {
 }
 
 /// Whether two layers say the same of a key or a list of tables.
-pub(super) fn same(one: &Layer, other: &Layer, prefix: &[&str]) -> bool {
+fn same(one: &Layer, other: &Layer, prefix: &[&str]) -> bool {
     let of = |layer: &Layer| -> Vec<(Vec<String>, Vec<String>)> {
         let inside = layer.entries.iter().filter(|entry| entry.path().starts_with(prefix));
         let mut found: Vec<_> = inside.map(|entry| (entry.path.clone(), texts(&entry.value))).collect();
@@ -166,7 +165,7 @@ pub(super) fn same(one: &Layer, other: &Layer, prefix: &[&str]) -> bool {
 }
 
 /// One value is a list of one, and quotes do not matter.
-fn texts(value: &Value) -> Vec<String> {
+pub(super) fn texts(value: &Value) -> Vec<String> {
     match value {
         Value::Text(text) | Value::Number(text) => vec![text.clone()],
         Value::Switch(switch) => vec![switch.to_string()],

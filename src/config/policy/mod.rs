@@ -134,14 +134,9 @@ impl Statement {
         }
     }
 
-    /// There is something, and it says nothing.
+    /// A branch of the registry is there, and says nothing.
     pub fn is_blank(&self) -> bool {
-        match self {
-            Self::Toml { text, .. } => text.trim().is_empty(),
-            Self::Plist { bytes, .. } => bytes.is_empty(),
-            Self::Registry { key, .. } => *key == Key::default(),
-            Self::Refused { .. } => false,
-        }
+        matches!(self, Self::Registry { key, .. } if *key == Key::default())
     }
 
     fn read(&self, mistakes: &mut Vec<Mistake>) -> Stated {

@@ -1,5 +1,6 @@
 //! Values in tables, before anybody knows whether they are keys: what JSON, the registry and property lists come down to.
 
+use crate::config::file;
 use crate::config::keys::{self, Found};
 use crate::config::layer::{Entry, Item, Layer, Value};
 use crate::config::mistake::{Mistake, Origin, Problem};
@@ -129,9 +130,7 @@ impl Reading<'_> {
             }
             (Found::Key, content) => self.layer.set(path, value(content), origin),
             (Found::Named, Content::Table(inner)) => {
-                let name = path.last().copied().unwrap_or_default();
-                if name.is_empty() || name.chars().any(char::is_control) {
-                    let problem = Problem::new("the name is empty or has a control character");
+                if let Some(problem) = path.last().and_then(|name| file::not_a_name(name)) {
                     self.wrong(path, origin.clone(), problem);
                 }
                 self.layer.set(path, Value::Named, origin);
@@ -143,14 +142,7 @@ impl Reading<'_> {
                 self.wrong(path, origin, Problem::new("this is a table, not a key"));
             }
             (Found::Tables, _) => self.wrong(path, origin, Problem::new("this is a list of tables")),
-            (Found::Unknown, _) => {
-                let problem = Problem::new("no such key");
-                let problem = match keys::meant(path) {
-                    Some(hint) => problem.hint(hint),
-                    None => problem,
-                };
-                self.wrong(path, origin, problem);
-            }
+            (Found::Unknown, _) => self.wrong(path, origin, file::unknown(path)),
         }
     }
 

@@ -115,6 +115,11 @@ impl Reading<'_> {
 
     /// A list that is written as a key with numbered values.
     fn numbered(&mut self, path: &[&str], place: &str, key: &Key) -> Vec<Node> {
+        for (name, _) in key.keys.iter().filter(|(_, below)| *below != Key::default()) {
+            let problem = Problem::new("a list has values, and no keys below it").hint("delete the key");
+            let origin = Origin::Managed(format!(r"{place}\{name}"));
+            self.mistakes.push(Mistake::new(origin, path.join("."), problem));
+        }
         let values = sorted(key.values.iter());
         values.map(|(name, value)| self.value(path, value, &of_value(place, name))).collect()
     }

@@ -1,7 +1,7 @@
 //! What one flag or variable says of whole tables, held against what the policy locks of them.
 
 use super::Policy;
-use super::locks::{refusal, same};
+use super::locks::{refusal, texts};
 use crate::config::environment::{Environment, PASSWORD};
 use crate::config::layer::{Entry, Layer, Value};
 use crate::config::mistake::{Mistake, Origin};
@@ -19,8 +19,8 @@ impl Policy {
             ("upstream", self.against_upstream(layer)),
             ("pac", self.against_pac(layer)),
             ("user", self.against_user(layer, &credentials)),
-            ("scheme", self.lock(&["upstreams", ANOTHER, "schemes"])),
-            ("credential_for", self.against_secret_part(&credentials, "for")),
+            ("scheme", self.against_scheme(layer)),
+            ("credential_for", self.against_recipients(layer, &credentials)),
         ];
         for (key, by) in short {
             if let Some(by) = by
@@ -71,6 +71,34 @@ impl Policy {
         None
     }
 
+    /// It is for all upstreams.
+    fn against_scheme(&self, layer: &mut Layer) -> Option<&Origin> {
+        let by = self.lock(&["upstreams", ANOTHER, "schemes"])?;
+        let wanted = layer.get(&["scheme"])?;
+        let names = self.locked.names("upstreams");
+        let schemes = |name: &String| self.locked.get(&["upstreams", name, "schemes"]);
+        if names.is_empty() || !names.iter().all(|name| schemes(name).is_some_and(|known| says(known, wanted))) {
+            return Some(by);
+        }
+        layer.clear(&["scheme"]);
+        None
+    }
+
+    fn against_recipients(&self, layer: &mut Layer, credentials: &[String]) -> Option<&Origin> {
+        let by = self.against_secret_part(credentials, "for")?;
+        let wanted = layer.get(&["credential_for"])?;
+        let known = |only: &String| self.locked.get(&["credentials", only, "for"]);
+        let is_same = match credentials {
+            [only] => known(only).is_some_and(|known| says(known, wanted)),
+            _ => false,
+        };
+        if !is_same {
+            return Some(by);
+        }
+        layer.clear(&["credential_for"]);
+        None
+    }
+
     /// It names the user of the only credential, or makes one in the place of all others.
     fn against_user(&self, layer: &Layer, credentials: &[String]) -> Option<&Origin> {
         let entry = layer.get(&["user"])?;
@@ -98,10 +126,7 @@ impl Policy {
 }
 
 fn says(known: &Entry, wanted: &Entry) -> bool {
-    let alone = |entry: &Entry| Layer {
-        entries: vec![Entry { path: vec!["user".into()], value: entry.value.clone(), origin: Origin::Default }],
-    };
-    same(&alone(known), &alone(wanted), &["user"])
+    texts(&known.value) == texts(&wanted.value)
 }
 
 fn endpoint(value: &Value) -> Option<crate::address::Endpoint> {

@@ -307,6 +307,32 @@ fn what_names_the_upstreams_of_the_policy_itself_is_taken() {
 }
 
 #[test]
+fn what_a_flag_says_of_all_upstreams_or_the_credential_may_be_what_the_policy_says() {
+    let policy = "[upstreams.office]\nurl = \"http://p:1\"\nschemes = [\"ntlm\"]\ncredential = \"corp\"\n\
+                  [credentials.corp]\nfor = [\"*.corp.example\"]\n";
+    let another = "[upstreams.backup]\nurl = \"http://p:2\"\n";
+    for (flag, key, value, more, is_taken) in [
+        ("--scheme", "scheme", "ntlm", "", true),
+        ("--scheme", "scheme", "basic", "", false),
+        ("--scheme", "scheme", "ntlm", another, false),
+        ("--credential-for", "credential_for", "*.corp.example", "", true),
+        ("--credential-for", "credential_for", "*", "", false),
+        ("--credential-for", "credential_for", "*.corp.example", "[credentials.other]\nfor = [\"a\"]\n", false),
+    ] {
+        let said = Said { flags: &[(flag, &[key], value)], ..Said::default() };
+        let (found, _) = played(vec![toml(&format!("{policy}{more}"))], &said);
+        assert_eq!(found.is_ok(), is_taken, "{flag} {value} {more}");
+        match found {
+            Ok(loaded) => assert_eq!(loaded.config.credentials[0].for_upstreams, ["*.corp.example"]),
+            Err(mistakes) => {
+                let wanted = format!("{flag}: locked by policy: /etc/hallpass/policy.toml:");
+                assert!(mistakes.to_string().starts_with(&wanted), "{mistakes}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_recommended_of_the_way_out_is_left_to_the_user() {
     let policy = "[upstreams.office]\nurl = \"http://p:1\"\n[recommended]\nno_proxy = [\"a.example\"]\nrules = []\n";
     let written = |config: &crate::config::Config| config.routing.no_proxy.written().collect::<Vec<_>>().join(",");
@@ -438,6 +464,53 @@ fn a_policy_that_makes_no_sense_is_a_mistake_and_names_its_place() {
             r"HKLM\SOFTWARE\Policies\hallpass, value grace: grace: a REG_BINARY cannot stand here",
         ),
         (
+            toml("[recommended]\ngrcae = \"5s\""),
+            "/etc/hallpass/policy.toml:2:1: recommended.grcae: no such key (did you mean grace?)",
+        ),
+        (
+            toml("[recommended]\nlog = 1"),
+            "/etc/hallpass/policy.toml:2:1: recommended.log: this is a table, not a key (write [recommended.log] on a",
+        ),
+        (
+            toml("[recommended]\nupstreams = \"x\""),
+            "/etc/hallpass/policy.toml:2:1: recommended.upstreams: this is a table, not a key (write [recommended.upstreams.NAME]",
+        ),
+        (
+            toml("[recommended.upstreams.\"\"]\nurl = \"p:1\""),
+            "/etc/hallpass/policy.toml:1:24: recommended.upstreams.: the name is empty",
+        ),
+        (
+            of_hklm(key(
+                &[],
+                vec![("no_proxy", key(&[("1", text("a"))], vec![("more", key(&[("1", text("b"))], vec![]))]))],
+            )),
+            r"HKLM\SOFTWARE\Policies\hallpass\no_proxy\more: no_proxy: a list has values, and no keys below it",
+        ),
+        (
+            of_hklm(key(&[("grace", Entry::Number(5))], vec![])),
+            r"HKLM\SOFTWARE\Policies\hallpass, value grace: grace: a duration needs a unit",
+        ),
+        (
+            of_hklm(key(&[("grace", Entry::List(vec!["5s".into()]))], vec![])),
+            r"HKLM\SOFTWARE\Policies\hallpass, value grace: grace: a list cannot stand here",
+        ),
+        (
+            of_hklm(key(&[("listen", Entry::List(vec![]))], vec![])),
+            r"HKLM\SOFTWARE\Policies\hallpass, value listen: listen: there is nowhere to listen",
+        ),
+        (
+            of_hklm(key(&[("max_clients", text(""))], vec![])),
+            r#"HKLM\SOFTWARE\Policies\hallpass, value max_clients: max_clients: "" is not a whole number"#,
+        ),
+        (
+            of_hklm(key(&[], vec![("pac", key(&[("wpad", Entry::Number(2))], vec![]))])),
+            r#"HKLM\SOFTWARE\Policies\hallpass\pac, value wpad: pac.wpad: "2" is none of the choices"#,
+        ),
+        (
+            of_hklm(key(&[("Configuration", Entry::Number(1))], vec![])),
+            r"HKLM\SOFTWARE\Policies\hallpass, value Configuration: this wants JSON in a REG_SZ",
+        ),
+        (
             of_hklm(key(&[("rules", Entry::List(vec!["x".into()]))], vec![])),
             r"HKLM\SOFTWARE\Policies\hallpass, value rules: rules: this is no JSON",
         ),
@@ -453,6 +526,22 @@ fn a_policy_that_makes_no_sense_is_a_mistake_and_names_its_place() {
         (
             plist(b"<plist><dict><key>grace</key><real>1.5</real></dict></plist>"),
             "/p.plist, key grace: grace: a fraction cannot stand here",
+        ),
+        (
+            plist(b"<plist><dict><key>grace</key><date>2024-01-01T00:00:00Z</date></dict></plist>"),
+            "/p.plist, key grace: grace: a date cannot stand here",
+        ),
+        (
+            plist(b"<plist><dict><key>grace</key><dict><key>a</key><string>b</string></dict></dict></plist>"),
+            "/p.plist, key grace: grace: this is a key, not a table",
+        ),
+        (
+            plist(b"<plist><dict><key>max_clients</key><integer>-1</integer></dict></plist>"),
+            "/p.plist, key max_clients: max_clients: \"-1\" is not a whole number",
+        ),
+        (
+            plist(b"<plist><dict><key>recommended</key><array/></dict></plist>"),
+            "/p.plist, key recommended: recommended: this wants a dictionary",
         ),
     ] {
         let found = refused_by(vec![policy], &Said::default());
@@ -560,10 +649,10 @@ fn a_change_of_the_policy_shows_and_an_empty_one_is_suspicious() {
     assert_ne!(some, stamps(vec![toml("grace = \"8s\"")]));
     assert_ne!(some, stamps(vec![]));
     assert_eq!(some, stamps(vec![toml("grace = \"9s\"")]));
-    assert!(stamps(vec![toml("")]).have_emptied_since(&some));
-    assert!(!stamps(vec![]).have_emptied_since(&some), "it was taken away");
     let registry = |grace: &str| stamps(vec![of_hklm(key(&[("grace", Entry::Text(grace.into()))], vec![]))]);
     assert_ne!(registry("1s"), registry("2s"));
+    assert!(stamps(vec![of_hklm(Key::default())]).have_emptied_since(&registry("1s")));
+    assert!(!stamps(vec![]).have_emptied_since(&registry("1s")), "it was taken away");
 }
 
 #[test]
