@@ -350,13 +350,15 @@ fn list<T: Display>(values: impl IntoIterator<Item = T>) -> String {
     format!("[{}]", values.join(", "))
 }
 
-fn quote(text: &str) -> String {
+/// As TOML.
+pub(super) fn quote(text: &str) -> String {
     toml::Value::String(text.into()).to_string()
 }
 
-fn key(name: &str) -> String {
+/// As TOML.
+pub(super) fn key(name: &str) -> String {
     let bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    if bare { name.into() } else { quote(name) }
+    if bare && !name.is_empty() { name.into() } else { quote(name) }
 }
 
 fn word<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {

@@ -125,6 +125,9 @@ def refused(t):
             assert f"# policy refused: {POLICY}: {why}" in shown and "# policy read" not in shown, shown
             policies = json.loads(m.hallpass("config", "show", "--no-config", "--json")[1])["policies"]
             equal([(one["path"], one["state"], one["why"].startswith(why)) for one in policies], [(POLICY, "refused", True)])
+            fresh = t.dir / f"fresh-{owner}-{mode:o}-{path.name}.toml"
+            code, written, said = m.hallpass("config", "init", "--no-try", "--template", "--config", fresh)
+            assert f"# the policy that stands above it is refused, and nothing starts: {POLICY}: {why}" in written, (written, said)
             code, listed, said = m.hallpass("config", "list")
             assert code == 0 and f"policy: refused, and nothing starts: {POLICY}: {why}" in listed, (listed, said)
             os.chown(path, before.st_uid, before.st_gid)

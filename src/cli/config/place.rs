@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::join;
 use crate::cli::output;
-use crate::config::{self, Config, Loaded, PolicyPlace};
+use crate::config::{self, Config, Loaded, PolicyPlace, Statement};
 use crate::credential::Source;
 
 /// Every key, commented out.
@@ -39,10 +39,17 @@ pub fn written(path: &Path, text: &str) -> anyhow::Result<()> {
     }
     output::say(format_args!("# written: {}", path.display()));
     for statement in PolicyPlace::System.statements() {
-        output::say(format_args!(
-            "# a policy stands above it: {}; hallpass config show says what counts",
-            statement.place()
-        ));
+        let place = statement.place();
+        match statement {
+            Statement::Refused { problem, .. } => {
+                output::say(format_args!(
+                    "# the policy that stands above it is refused, and nothing starts: {place}: {problem}"
+                ));
+            }
+            Statement::Toml { .. } | Statement::Registry { .. } | Statement::Plist { .. } => {
+                output::say(format_args!("# a policy stands above it: {place}; hallpass config show says what counts"));
+            }
+        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::{Half, Portable};
 use crate::config::policy::{Content, Node, RECOMMENDED};
 use crate::config::schema;
+use crate::config::show::{key, quote};
 
 /// Longer comments go on in the next line.
 const WIDTH: usize = 110;
@@ -91,7 +92,7 @@ fn is_table(node: &Node) -> bool {
 /// `None` for tables and lists of them.
 fn value(node: &Node) -> Option<String> {
     Some(match &node.content {
-        Content::Text(text) => quoted(text),
+        Content::Text(text) => quote(text),
         Content::Number(number) => number.clone(),
         Content::Switch(switch) => switch.to_string(),
         Content::List(items) if !items.iter().any(is_table) => {
@@ -99,13 +100,4 @@ fn value(node: &Node) -> Option<String> {
         }
         Content::List(_) | Content::Table(_) | Content::Other(_) => return None,
     })
-}
-
-fn key(name: &str) -> String {
-    let bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    if bare && !name.is_empty() { name.into() } else { quoted(name) }
-}
-
-fn quoted(text: &str) -> String {
-    toml::Value::String(text.into()).to_string()
 }
