@@ -120,3 +120,29 @@ def round_trip(desk):
         before = rows(show("--config", source)[1])
         equal(managed, before, "what counts")
         assert 'grace = "9s"' in managed and "[[rules]]" in managed, managed
+
+
+@test("a policy takes no secret in plain text and no value of another type, and says where a secret belongs: a file, from the drive on")
+def no_secret(desk):
+    with no_policy_left():
+        corp = HKLM + r"\credentials\corp"
+        put(corp, "user", r"CORP\alice")
+        put(corp, "password", "hunter2")
+        code, said = wine(EXE, "config", "check", "--no-config", check=False)
+        equal(code, 2, said)
+        wanted = rf'{corp}, value password: credentials.corp.password: a plain-text secret in a policy, which everybody can read ("${{file:/path}}"'
+        assert wanted in said and "hallpass login" in said and not re.search("hunter2|chmod|LoadCredential", said), said
+        put(corp, "password", r"${file:C:\windows\secret}")
+        code, said = wine(EXE, "config", "check", "--no-config", check=False)
+        equal(code, 0, said)
+        put(corp, "password", r"${file:windows\secret}")
+        code, said = wine(EXE, "config", "check", "--no-config", check=False)
+        assert code == 2 and "the path of a secret is a whole one" in said, said
+        wine("reg", "delete", HKLM, "/f")
+        for kind, value, why in [("REG_EXPAND_SZ", "9s", "a REG_EXPAND_SZ (REG_SZ with ${env:NAME} is filled in) cannot stand here"),
+                                 ("REG_BINARY", "00", "a REG_BINARY cannot stand here"),
+                                 ("REG_MULTI_SZ", "9s", "a list cannot stand here"),
+                                 ("REG_DWORD", "9", 'a duration needs a unit (write "9s")')]:
+            put(HKLM, "grace", value, kind)
+            code, said = wine(EXE, "config", "check", "--no-config", check=False)
+            assert code == 2 and f"{HKLM}, value grace: grace: {why}" in said, (kind, said)
