@@ -157,6 +157,11 @@ pub(super) fn element(key: &str) -> Element {
     shape(key).as_ref().map_or(Element::Text, of_shape)
 }
 
+/// What a key has that is not written, where that is a number.
+pub(super) fn default_number(key: &str) -> Option<u64> {
+    Defaults::find().ok()?.of(key)?.as_u64()
+}
+
 /// What the key is for.
 pub(super) fn description_of(path: &[&str]) -> Option<String> {
     description(keys::pattern(path)?)

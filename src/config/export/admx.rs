@@ -28,6 +28,7 @@ struct Policy {
     /// In file names of no system, so only letters and digits.
     name: String,
     category: String,
+    /// The key, where it is for one.
     title: String,
     explained: String,
     /// Below the key of all policies.
@@ -257,7 +258,8 @@ impl Policy {
             Element::Number(from, to) => {
                 // Nobody reaches a large one by steps.
                 let spin = if *to > 10_000 { " spin=\"false\"" } else { "" };
-                format!("<decimalTextBox refId=\"{name}\" defaultValue=\"{from}\"{spin}>{title}</decimalTextBox>")
+                let shown = schema::default_number(&self.title).unwrap_or(*from);
+                format!("<decimalTextBox refId=\"{name}\" defaultValue=\"{shown}\"{spin}>{title}</decimalTextBox>")
             }
             Element::Words(_) => format!("<dropdownList refId=\"{name}\" noSort=\"true\">{title}</dropdownList>"),
             Element::Named | Element::Numbered => format!("<listBox refId=\"{name}\">{title}</listBox>"),

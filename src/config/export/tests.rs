@@ -8,7 +8,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::import::exported;
-use crate::config::{Config, Environment, Files, Inputs, PolicyPlace, keys, load};
+use crate::config::{
+    Config, Environment, Files, Inputs, PolicyPlace, RegistryKey, RegistryValue, Statement, keys, load,
+};
 
 /// Every key there is, with something else than its default. DIR is where the files are.
 const EVERYTHING: &str = "\
@@ -365,6 +367,59 @@ fn every_key_is_in_the_templates_with_its_own_type() {
             assert!(found[0].contains(element), "{key} wants {element}: {}", found[0]);
         }
     }
+}
+
+#[test]
+fn what_the_templates_offer_is_what_the_reader_takes_and_nothing_beyond() {
+    let (admx, adml) = (admx::admx(), admx::adml());
+    let home = Home::new();
+    let nothing = home.put("nothing.toml", b"");
+    let takes = |key: &str, name: &str, value: RegistryValue| {
+        let path = key.strip_prefix(r"SOFTWARE\Policies\hallpass").unwrap();
+        let values = RegistryKey { values: vec![(name.into(), value)], keys: Vec::new() };
+        let key = path
+            .split('\\')
+            .skip(1)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .fold(values, |below, name| RegistryKey { values: Vec::new(), keys: vec![(name.into(), below)] });
+        let policy = PolicyPlace::Recorded(vec![Statement::Registry { root: "HKLM".into(), key }]);
+        let (files, environment) = (Files::Only(nothing.clone()), Environment::default());
+        load(&Inputs { files, environment, flags: Layer::default(), policy }).is_ok()
+    };
+    let (mut words, mut numbers) = (0, 0);
+    for policy in admx.split("<policy ").skip(1) {
+        let of =
+            |name: &str| policy.split_once(&format!(" {name}=\"")).map(|(_, rest)| rest.split('"').next().unwrap());
+        let Some((key, name)) = of("key").zip(of("valueName")) else { continue };
+        for word in policy.split("<string>").skip(1).map(|rest| rest.split('<').next().unwrap()) {
+            assert!(takes(key, name, RegistryValue::Text(word.into())), "{key} {name} {word}");
+            words += 1;
+        }
+        if !policy.contains("<decimal id=") {
+            continue;
+        }
+        let bound = |name| of(name).unwrap().parse::<u64>().unwrap();
+        let (from, to) = (bound("minValue"), bound("maxValue"));
+        for (number, is_taken) in
+            [(Some(from), true), (Some(to), true), (from.checked_sub(1), false), (Some(to + 1), false)]
+        {
+            let Some(number) = number else { continue };
+            assert_eq!(takes(key, name, RegistryValue::Number(number)), is_taken, "{key} {name} {number}");
+        }
+        // Whoever says yes to what the editor shows first changes nothing.
+        let id = policy.split_once("<decimal id=\"").unwrap().1.split('"').next().unwrap();
+        let shown = format!("<decimalTextBox refId=\"{id}\" defaultValue=\"");
+        let shown = adml.split_once(&shown).unwrap().1.split('"').next().unwrap();
+        let schema = crate::config::schema().unwrap();
+        let parts = key.trim_start_matches(r"SOFTWARE\Policies\hallpass").trim_start_matches(r"\Recommended");
+        let parts = parts.split('\\').skip(1).chain([name]);
+        let leaf = parts.fold(&schema, |within, part| &within["properties"][part]);
+        assert_eq!(leaf["default"].to_string(), shown, "{key} {name}");
+        numbers += 1;
+    }
+    assert!(words > 20 && numbers >= 8, "{words} {numbers}");
 }
 
 #[test]
