@@ -244,7 +244,7 @@ fn audit_to(reader: &mut Reader<'_>) -> Option<AuditTo> {
         "off" => Ok(AuditTo::Off),
         "stderr" => Ok(AuditTo::Stderr),
         // A service has no useful current directory, and "stdout" is no file name.
-        path if path.starts_with('/') => Ok(AuditTo::File(path.into())),
+        path if value::is_whole(path) => Ok(AuditTo::File(path.into())),
         _ => Err(Problem::new(format!("{text:?} is no place for records"))
             .hint(format!("\"off\", \"stderr\", {} or the full path of a file", system_logs()))),
     })

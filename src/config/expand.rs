@@ -1,9 +1,10 @@
 //! `${env:NAME}` and `${file:/path}` in values, and the same as places of secrets.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::environment::Environment;
 use super::mistake::Problem;
+use super::value::is_whole;
 use crate::credential::Source;
 use crate::secret::Secret;
 
@@ -66,7 +67,7 @@ pub fn secret(text: &str, environment: &Environment) -> Result<Source, Problem> 
     let inner = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
     match inner.filter(|inner| !inner.contains('}')).and_then(|inner| inner.split_once(':')) {
         Some(("env", name)) => Ok(variable(name, environment)),
-        Some(("file", path)) if path.starts_with('/') || Path::new(path).is_absolute() => Ok(Source::File(path.into())),
+        Some(("file", path)) if is_whole(path) => Ok(Source::File(path.into())),
         Some(("file", _)) => {
             Err(Problem::new("the path of a secret is a whole one").hint("from / or, on Windows, from the drive on"))
         }

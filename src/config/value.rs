@@ -1,6 +1,7 @@
 //! Values with units, choices, addresses: text in, value or problem out.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use super::mistake::Problem;
@@ -110,6 +111,11 @@ pub fn listen(text: &str) -> Result<Vec<SocketAddr>, Problem> {
         .parse()
         .map_err(|_| Problem::new(format!("{text:?} is no address and port")).hint("\"127.0.0.1:3128\""))?;
     Ok(vec![address])
+}
+
+/// A path that means the same wherever we are started: from the root or, on Windows, from the drive on.
+pub fn is_whole(path: &str) -> bool {
+    path.starts_with('/') || Path::new(path).is_absolute()
 }
 
 /// `10.0.0.0/8`, or one address.

@@ -1,8 +1,10 @@
 """Managed policy from the registry, by the reader that Windows has; and what is exported for it."""
 import contextlib
 import re
+import socket
+from json import loads
 
-from windows_run import EXE, equal, test, wait_for, wine
+from windows_run import EXE, PREFIX, equal, test, wait_for, wine
 
 HKLM, HKCU = r"HKLM\SOFTWARE\Policies\hallpass", r"HKCU\SOFTWARE\Policies\hallpass"
 
@@ -146,3 +148,18 @@ def no_secret(desk):
             put(HKLM, "grace", value, kind)
             code, said = wine(EXE, "config", "check", "--no-config", check=False)
             assert code == 2 and f"{HKLM}, value grace: grace: {why}" in said, (kind, said)
+
+
+@test("audit records go to the file, from the drive on, that a policy names")
+def audit(desk):
+    with no_policy_left():
+        file = PREFIX / "drive_c" / "audit.jsonl"
+        file.unlink(missing_ok=True)
+        put(HKLM + r"\audit", "to", r"C:\audit.jsonl")
+
+        def recorded():
+            with socket.create_connection(("127.0.0.1", desk.port), 10) as client:
+                client.sendall(b"nonsense\r\n\r\n")
+                assert client.recv(4096).startswith(b"HTTP/1.1 400 ")
+            return file.exists() and file.read_text().splitlines()
+        equal(loads(wait_for("a record", recorded)[0])["end"], "bad_request")
