@@ -39,6 +39,9 @@ pub enum Command {
     /// What the service control manager of Windows starts.
     #[command(hide = true)]
     Run(Box<Flags>),
+    /// Have what an installer has stopped go on, as somebody has made it.
+    #[command(hide = true)]
+    Resume(Whose),
     /// Make the directory of the machine's configuration, as an installer does.
     #[command(hide = true)]
     Prepare(Prepare),
@@ -82,6 +85,9 @@ pub struct Install {
     /// Take the place of what somebody else has installed under the same name, or changed by hand.
     #[arg(long)]
     replace: bool,
+    /// Leave what is installed as it was made, and start it; without it, install.
+    #[arg(long, hide = true, conflicts_with_all = ["print", "replace"])]
+    keep: bool,
     #[command(flatten)]
     flags: Flags,
 }
@@ -105,6 +111,10 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Run(flags) => {
             unseen::run_service(flags).context("only the service control manager starts this; try hallpass serve")?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Resume(whose) => {
+            let done = service::resume(whose.scope(), &program()?)?;
+            Ok(told(done.unwrap_or_else(|| vec!["nothing is installed".into()])))
         }
         Command::Prepare(arguments) if arguments.remove => Ok(told(service::remove_directory()?)),
         Command::Prepare(arguments) => Ok(told(service::prepare(arguments.configuration.as_deref())?)),
@@ -138,6 +148,11 @@ impl Uninstall {
 /// is not refused here, and what the service says when it starts is told.
 fn install(arguments: &Install) -> anyhow::Result<ExitCode> {
     let (scope, flags) = (arguments.whose.scope(), &arguments.flags);
+    if arguments.keep
+        && let Some(done) = service::resume(scope, &program()?)?
+    {
+        return Ok(told(done));
+    }
     let manner = Manner { replace: arguments.replace, only_enable: arguments.no_start, sockets: arguments.sockets };
     let inputs = Inputs::of_service(flags.config.clone(), flags.no_config, flags.layer(), scope == Scope::User);
     let (listen, grace) = match config::load(&inputs) {

@@ -168,6 +168,12 @@ pub fn remove_directory() -> Result<Done, ServiceError> {
     unseen::remove_directory()
 }
 
+/// Has what an installer has stopped go on as somebody has made it; `program` takes the place of one that is gone. What
+/// cannot be started is told, and is no mistake of the installation. `None`: there is nothing of ours.
+pub fn resume(scope: Scope, program: &Path) -> Result<Option<Done>, ServiceError> {
+    unseen::resume(scope, program)
+}
+
 /// Calls `stop` whenever this user's relay without a console is to end.
 pub fn listen_unseen(stop: Box<dyn Fn() + Send>) -> io::Result<()> {
     unseen::listen_unseen(stop)

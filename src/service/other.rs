@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::{Done, ServiceError};
+use super::{Done, Scope, ServiceError};
 
 pub(super) fn prepare(_: Option<&Path>) -> Result<Done, ServiceError> {
     Err(elsewhere())
@@ -13,8 +13,12 @@ pub(super) fn remove_directory() -> Result<Done, ServiceError> {
     Err(elsewhere())
 }
 
+pub(super) fn resume(_: Scope, _: &Path) -> Result<Option<Done>, ServiceError> {
+    Err(elsewhere())
+}
+
 fn elsewhere() -> ServiceError {
-    ServiceError::refused("an installer does this on Windows only", "make or remove the directory as root")
+    ServiceError::refused("an installer does this on Windows only", "elsewhere packages do it their way")
 }
 
 pub(super) fn listen_unseen(_: Box<dyn Fn() + Send>) -> io::Result<()> {

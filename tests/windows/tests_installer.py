@@ -6,11 +6,16 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from tests_service import DATA, EVENTS, LOG, RUN, SERVICE, STATE, Machine, alive, relays, told, user_directory
+from tests_service import DATA, EVENTS, LOG, RUN, SERVICE, STATE, Machine, alive, free_port, order, relays, told, user_directory
 from windows_run import ENVIRONMENT, EXE, PREFIX, ROOT, TARGET, WINE, equal, test, values, wait_for, wine
 
 BUILT = TARGET / "windows" / "installers"
 PROGRAMS = PREFIX / "drive_c" / "Program Files" / "hallpass"
+PROGRAM = r"C:\Program Files\hallpass\hallpass.exe"
+# When a service starts (winsvc.h).
+AUTO, DEMAND = "2", "3"
+# Where Windows keeps the installers of what is installed.
+KEPT = PREFIX / "drive_c" / "windows" / "Installer"
 ALL_RUN = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Run"
 MACHINE_PATH = r"HKLM\System\CurrentControlSet\Control\Session Manager\Environment"
 FILES = ["LICENSE.txt", "README.md", "hallpass.example.toml", "hallpass.exe", "hallpassw.exe", "licences.txt"]
@@ -48,6 +53,20 @@ def msiexec(verb, installer, *properties, check=True):
     return told(BUILT, "msiexec", verb, "Z:" + str(installer).replace("/", "\\"), "/qn", *properties, check=check)
 
 
+def ours_kept():
+    return [file for file in KEPT.glob("*.msi") if dict(export(file, "Property"))["ProductName"] == "hallpass"]
+
+
+def upgrade(installer, *properties, check=True):
+    """Windows lets the version that makes way know by whom it is replaced. Wine 8 does not: here what it has kept of that version says so."""
+    code = dict(export(installer, "Property"))["ProductCode"]
+    assert ours_kept(), "nothing is installed"
+    for file in ours_kept():
+        if "UPGRADINGPRODUCTCODE" not in dict(export(file, "Property")):
+            subprocess.run(["msibuild", file, "-q", f"INSERT INTO `Property` (`Property`, `Value`) VALUES ('UPGRADINGPRODUCTCODE', '{code}')"], check=True)
+    return msiexec("/i", installer, *properties, check=check)
+
+
 def path():
     """Wine leaves the semicolon of what it takes away."""
     return [entry for entry in values(MACHINE_PATH)["PATH"].split(";") if entry]
@@ -57,8 +76,7 @@ class Fleet(Machine):
     """A machine that is rolled out to."""
 
     def clear(self):
-        for installer in [*BUILT.glob("*-x64.msi"), *BUILT.glob("*-x64-user.msi")]:
-            # What is not installed cannot be removed, which is well.
+        for installer in ours_kept():
             msiexec("/x", installer, "PURGE=1", check=False)
         super().clear()
 
@@ -80,6 +98,11 @@ def contents(machine):
             properties = dict(export(installer, "Property"))
             equal(properties["ProductVersion"], version, installer.name)
             equal(properties.get("ALLUSERS"), None if "user" in installer.name else "1", installer.name)
+            # Whatever fails after the version before was removed brings it back only if this was part of the transaction.
+            sequence = {action: int(number) for action, _, number in export(installer, "InstallExecuteSequence")}
+            assert sequence["InstallInitialize"] < sequence["RemoveExistingProducts"] < sequence["ProcessComponents"], sequence
+            between = [name for name, number in sequence.items() if sequence["InstallInitialize"] < number < sequence["RemoveExistingProducts"]]
+            equal(between, [], "what would be run before the version before is removed, and undone after it is brought back")
             products.add(properties["ProductCode"])
             upgrades.add(properties["UpgradeCode"])
             subprocess.run(["rm", "-r", directory], check=True)
@@ -118,13 +141,18 @@ def machine_wide(machine):
     kept = STATE / "kept"
     kept.write_text("x")
 
-    msiexec("/i", second)
+    upgrade(second)
     equal((DATA / "hallpass.toml").read_text(), configured, "the configuration, after an upgrade")
     relays(machine.port)
     assert kept.exists() and values(ALL_RUN).get("hallpass"), "what was asked for at the installation"
     equal(path(), [*before, "C:\\Program Files\\hallpass\\"], "PATH after an upgrade")
     code, _ = msiexec("/i", first, check=False)
     assert code != 0, "an older version took the place of a newer one"
+
+    upgrade(second := installers("0.3.0")[0], "SERVICE=0")
+    assert not alive(machine.port) and not values(SERVICE) and PROGRAMS.exists(), values(SERVICE)
+    upgrade(second := installers("0.4.0")[0], "SERVICE=1")
+    relays(machine.port)
 
     msiexec("/x", second)
     wait_for("the end of the relay", lambda: not alive(machine.port))
@@ -133,6 +161,53 @@ def machine_wide(machine):
     equal(path(), before, "PATH afterwards")
     equal((DATA / "hallpass.toml").read_text(), configured, "the configuration stays")
     assert kept.exists() and LOG.exists(), "what the relay has kept stays"
+
+
+@test("an upgrade leaves the service as an administrator has made it, with or without a word, and starts it again", Fleet)
+def as_made(machine):
+    machine.configure()
+    other = free_port()
+    msiexec("/i", installers("0.1.0")[0])
+    wine(PROGRAM, "service", "install", "--system", "--listen", f"127.0.0.1:{other}")
+    relays(other)
+    made = values(SERVICE)
+    for version, words in (("0.2.0", []), ("0.3.0", ["SERVICE=1"])):
+        upgrade(installers(version)[0], *words)
+        relays(other)
+        equal(values(SERVICE), made, f"the service, after an upgrade with {words}")
+        assert not alive(machine.port)
+
+    # Which cannot be started at the moment; or is not to start.
+    configured = (DATA / "hallpass.toml").read_text()
+    (DATA / "hallpass.toml").write_text("nonsense = 1\n")
+    upgrade(installers("0.4.0")[0])
+    equal((values(SERVICE), alive(other)), (made, False), "the service whose configuration is wrong")
+    (DATA / "hallpass.toml").write_text(configured)
+    order("hallpass", "start", DEMAND)
+    upgrade(installers("0.5.0")[0])
+    equal((values(SERVICE), alive(other)), ({**made, "Start": "0x" + DEMAND}, False), "the service that is started by hand")
+    wine(PROGRAM, "service", "start", "--system")
+    relays(other)
+
+    # A repair is one of the same version.
+    order("hallpass", "start", AUTO)
+    msiexec("/i", installers("0.5.0")[0], "REINSTALL=ALL")
+    relays(other)
+    equal(values(SERVICE), made, "the service, after a repair")
+    msiexec("/x", installers("0.5.0")[0])
+    assert not values(SERVICE) and not alive(other), values(SERVICE)
+
+
+@test("the release takes the place of what was built before it under the same number", Fleet)
+def same_number(machine):
+    before, release = installers("0.1.0-dev.7")[0], installers("0.1.0")[0]
+    msiexec("/i", before)
+    upgrade(release)
+    products = [dict(export(file, "Property"))["ProductCode"] for file in ours_kept()]
+    equal(products, [dict(export(release, "Property"))["ProductCode"]], "what is installed")
+    assert PROGRAMS.exists()
+    msiexec("/x", release)
+    assert not PROGRAMS.exists()
 
 
 @test("without a wish there is no service, the machine's configuration is the example, and PURGE takes it along", Fleet)
@@ -160,15 +235,28 @@ def of_user(machine):
         assert values(RUN)["hallpass"].endswith(r'\AppData\Local\Programs\hallpass\hallpassw.exe'), values(RUN)
         assert programs.name in values(r"HKCU\Environment").get("PATH", ""), values(r"HKCU\Environment")
         assert not PROGRAMS.exists() and not DATA.exists(), "something of the machine was touched"
-        msiexec("/i", second)
+        upgrade(second)
         relays(machine.port)
+        equal(len(ours_kept()), 1, "how many versions are installed")
+        # As the user has made it.
+        other = free_port()
+        mine = "C:\\" + str(programs.relative_to(PREFIX / "drive_c")).replace("/", "\\") + r"\hallpass.exe"
+        told(machine.directory, mine, "service", "install", "--user", "--listen", f"127.0.0.1:{other}")
+        made = values(RUN)["hallpass"]
+        second = installers("0.3.0")[1]
+        upgrade(second)
+        relays(other)
+        equal(values(RUN)["hallpass"], made, "the start at log-in, after an upgrade")
+        assert made.endswith(str(other)) and not alive(machine.port), made
         msiexec("/x", second, "PURGE=1")
-        assert not alive(machine.port) and not programs.exists() and "hallpass" not in values(RUN)
+        assert not alive(other) and not programs.exists() and "hallpass" not in values(RUN)
         assert not values(r"HKCU\Software\hallpass") and "hallpass" not in values(r"HKCU\Environment").get("PATH", "")
         assert not (user_directory() / "hallpass").exists() and (roaming / "hallpass.toml").exists()
         msiexec("/i", first, "SERVICE=0")
         assert not alive(machine.port) and "hallpass" not in values(RUN)
-        msiexec("/i", second)
+        upgrade(second)
         assert not alive(machine.port) and "hallpass" not in values(RUN), "the upgrade forgot that no relay was wanted"
+        upgrade(installers("0.4.0")[1], "SERVICE=1")
+        relays(machine.port)
     finally:
         (roaming / "hallpass.toml").unlink()

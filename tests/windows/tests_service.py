@@ -85,11 +85,12 @@ class Machine:
         self.company.wait()
 
 
-def order(name, number):
+def order(*words):
     program = TARGET / "windows" / "order.exe"
-    if not program.exists():
-        subprocess.run(["x86_64-w64-mingw32-gcc", "-O2", "-s", "-o", program, HERE / "order.c"], check=True)
-    wine(program, name, number)
+    source = HERE / "order.c"
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        subprocess.run(["x86_64-w64-mingw32-gcc", "-O2", "-s", "-o", program, source], check=True)
+    wine(program, *words)
 
 
 def log():

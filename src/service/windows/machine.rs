@@ -1,5 +1,8 @@
 //! The machine's service, with the service control manager.
+#![expect(unsafe_code, reason = "a service is given another program, and nothing else, by a function of the system")]
 
+use std::path::Path;
+use std::ptr::{null, null_mut};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +13,7 @@ use windows_service::service::{
     ServiceStatus, ServiceType,
 };
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
+use windows_sys::Win32::System::Services::{ChangeServiceConfigW, SERVICE_NO_CHANGE};
 
 use super::{
     Definition, Done, Leavings, Manner, Running, Service, ServiceError, Status, directory, events, task, texts,
@@ -178,6 +182,46 @@ pub(super) fn uninstall(leavings: &Leavings) -> Result<Done, ServiceError> {
 pub(super) fn start() -> Result<Done, ServiceError> {
     start_and_wait(&opened(ServiceAccess::START | ServiceAccess::QUERY_STATUS)?)?;
     Ok(vec![format!("the service {NAME} runs")])
+}
+
+/// Account, flags, start and restarts stay as they are, whoever has set them; one that does not start by itself is not
+/// started.
+pub(super) fn resume(program: &Path) -> Result<Option<Done>, ServiceError> {
+    let manager = manager(ServiceManagerAccess::CONNECT)?;
+    let Some(handle) = open(&manager, ServiceAccess::ALL_ACCESS)? else { return Ok(None) };
+    check_owner(&handle, Manner::default())?;
+    let mut done = vec![format!("the service {NAME} stays as it was made")];
+    done.extend(replace_lost(&handle, program)?);
+    let config = handle.query_config().map_err(error_of("asking about the service"))?;
+    done.push(match config.start_type {
+        ServiceStartType::AutoStart => match start_and_wait(&handle) {
+            Ok(()) => "it runs".into(),
+            Err(error) => format!("warning: {error}"),
+        },
+        kind => format!("it is not started: its start is {kind:?}"),
+    });
+    Ok(Some(done))
+}
+
+/// An installation may have moved.
+fn replace_lost(handle: &Handle, program: &Path) -> Result<Option<String>, ServiceError> {
+    let command = place(handle)?;
+    let (former, arguments) = task::parted(&command);
+    if Path::new(former).exists() {
+        return Ok(None);
+    }
+    let command = format!("{} {arguments}", task::command_line(&[program.to_string_lossy()]));
+    let command: Vec<u16> = command.encode_utf16().chain([0]).collect();
+    let (same, text) = (SERVICE_NO_CHANGE, null::<u16>());
+    // SAFETY: the handle is open, the text ends with a zero and outlives the call, and null changes nothing.
+    let changed = unsafe {
+        let command = command.as_ptr();
+        ChangeServiceConfigW(handle.raw_handle(), same, same, same, command, text, null_mut(), text, text, text, text)
+    };
+    match changed {
+        0 => Err(failed("giving the service its program", &std::io::Error::last_os_error())),
+        _ => Ok(Some(format!("{former} is gone: it is {} now", program.display()))),
+    }
 }
 
 pub(super) fn stop() -> Result<Done, ServiceError> {

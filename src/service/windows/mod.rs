@@ -7,7 +7,7 @@ mod orders;
 mod user;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Definition, Done, Leavings, Manner, Running, Scope, Service, ServiceError, Status, rights, task};
 
@@ -45,6 +45,13 @@ pub(super) fn start(scope: Scope) -> Result<Done, ServiceError> {
     match scope {
         Scope::System => machine::start(),
         Scope::User => user::start(),
+    }
+}
+
+pub(super) fn resume(scope: Scope, program: &Path) -> Result<Option<Done>, ServiceError> {
+    match scope {
+        Scope::System => machine::resume(program),
+        Scope::User => user::resume(),
     }
 }
 

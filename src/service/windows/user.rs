@@ -154,6 +154,13 @@ pub(super) fn start() -> Result<Done, ServiceError> {
     }
 }
 
+pub(super) fn resume() -> Result<Option<Done>, ServiceError> {
+    if !is_registered()? && run_value().is_none() {
+        return Ok(None);
+    }
+    Ok(Some(start().unwrap_or_else(|error| vec![format!("warning: {error}")])))
+}
+
 fn launch(command: &str) -> Result<(), ServiceError> {
     let (program, arguments) = parted(command);
     keep_handles();
