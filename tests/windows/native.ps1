@@ -1,10 +1,10 @@
 # On a real Windows, as an administrator: the life of a service, and of an installer, from nothing to nothing.
 #
 #   tests/windows/native.ps1 -Program hallpass.exe
-#   tests/windows/native.ps1 -Installer hallpass-VERSION-x64.msi
+#   tests/windows/native.ps1 -Installer hallpass-VERSION-x64.msi [-Next hallpass-LATER-x64.msi]
 #
 # What Wine can show as well is in tests/windows/run; this is what it cannot: virtual accounts, ACLs, a real msiexec.
-param([string] $Program, [string] $Installer)
+param([string] $Program, [string] $Installer, [string] $Next)
 $ErrorActionPreference = "Stop"
 $passed = 0
 
@@ -87,7 +87,18 @@ function Assert-Closed {
 }
 
 if ($Program) {
-    $Program = (Resolve-Path $Program).Path
+    # Where everybody may write, no program becomes a service.
+    $lent = (Resolve-Path $Program).Path
+    $place = Join-Path $env:ProgramFiles "hallpass-tried"
+    New-Item -ItemType Directory -Force $place | Out-Null
+    Copy-Item (Join-Path (Split-Path $lent) "hallpass*.exe") $place
+    $Program = Join-Path $place (Split-Path -Leaf $lent)
+    Test "a program that others may change does not become a service" {
+        Run "icacls" @($place, "/grant", "*S-1-5-32-545:(OI)(CI)M") | Out-Null
+        $said = & $Program service install --system 2>&1 | Out-String
+        Assert ($LASTEXITCODE -eq 1 -and $said -match "others may change") "it ended with ${LASTEXITCODE}: $said"
+        Run "icacls" @($place, "/remove:g", "*S-1-5-32-545") | Out-Null
+    }
     Test "a relay knows by the system's own times whose a connection is, and serves the user who runs it" {
         $port = Free-Port
         $relay = Start-Process $Program -ArgumentList "serve", "--no-config", "--listen", "127.0.0.1:$port" -WindowStyle Hidden -PassThru
@@ -124,6 +135,33 @@ if ($Installer) {
         Wait-For "the relay" { (Get-Service hallpass -ErrorAction SilentlyContinue).Status -eq "Running" }
         Answers 3128
         Assert-Closed
+    }
+    if ($Next) {
+        $Next = (Resolve-Path $Next).Path
+        $exe = Join-Path $programs "hallpass.exe"
+        $versions = { (Get-ItemProperty "HKLM:\Software\Microsoft\Windows\CurrentVersion\Uninstall\*" | Where-Object DisplayName -eq "hallpass").DisplayVersion }
+        Test "an upgrade that fails brings the version before back" {
+            $before = & $versions
+            Run $exe @("service", "uninstall", "--system") | Out-Null
+            Set-Content -Path (Join-Path $data "hallpass.toml") -Value "nonsense = 1`n"
+            $failed = Start-Process msiexec -ArgumentList "/i", "`"$Next`"", "SERVICE=1", "/qn", "/norestart" -Wait -PassThru
+            Assert ($failed.ExitCode -ne 0) "a service that cannot start was installed"
+            Assert ((& $versions) -eq $before) "$(& $versions) is installed, and $before was"
+            Run $exe @("--version") | Out-Null
+            Assert (-not (Get-Service hallpass -ErrorAction SilentlyContinue)) "there is a service"
+        }
+        Test "an upgrade leaves the service as it was made, and starts it again" {
+            Serve-Everybody
+            Run $exe @("service", "install", "--system", "--listen", "127.0.0.1:3129") | Out-Null
+            $before = & $versions
+            Msi @("/i", "`"$Next`"")
+            Assert ((& $versions) -ne $before) "$before is still installed"
+            $made = (Get-CimInstance Win32_Service -Filter "Name='hallpass'").PathName
+            Assert ($made -like "*127.0.0.1:3129*") "the service is $made"
+            Wait-For "the relay" { (Get-Service hallpass).Status -eq "Running" }
+            Answers 3129
+        }
+        $Installer = $Next
     }
     Test "the configuration stays when the program is removed, and nothing else" {
         Msi @("/x", "`"$Installer`"")
