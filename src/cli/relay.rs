@@ -13,6 +13,7 @@ use crate::http1::{Body, ReadError, ResponseHead, Wire};
 use crate::network::{self, Link};
 use crate::owner::Owner;
 use crate::process::{Owners, account, run_directories, running_relays};
+use crate::service;
 
 const MAX_HEAD: usize = 256 * 1024;
 
@@ -86,7 +87,9 @@ fn places(flags: &Flags) -> anyhow::Result<Places> {
     let is_named = matches!(loaded.origin(&["listen"]), Origin::Flag(_)) && !addrs.is_empty();
     if !is_named {
         let directories = run_directories(&|name| std::env::var(name).ok());
-        addrs.extend(directories.iter().flat_map(|directory| running_relays(directory)));
+        addrs.extend(
+            directories.iter().chain(&service::run_of_machine()).flat_map(|directory| running_relays(directory)),
+        );
     }
     let ports = addrs.iter().take(listen.len()).map(SocketAddr::port);
     let ports = ports.chain(loaded.config.listeners.iter().map(|listener| listener.port)).collect();

@@ -15,9 +15,11 @@ use super::output;
 use crate::config::{self, Config, Loaded, LogFormat, Mistakes};
 use crate::daemon::{ConfigFiles, Daemon, Pulse, StartError, WaysError, unreadable_secret};
 use crate::listener::Inherited;
+use crate::process::control;
 use crate::process::descriptors::raise_limit;
 use crate::process::{self, RunFile, Signal, Signals, State, holder_of, leave_no_core, notify, own_run_directory};
 use crate::proxy::{Proxy, Way};
+use crate::service;
 use crate::sink::{Lines, Sink};
 use crate::trace::{self, Keep, Log, View};
 
@@ -270,7 +272,8 @@ fn explain(error: StartError, config: &Config) -> anyhow::Error {
 
 /// Absent where there is no place for it; nothing but convenience depends on it.
 fn write_run_file(daemon: &Daemon, config: &Config) -> Option<RunFile> {
-    let directory = own_run_directory(&|name| std::env::var(name).ok())?;
+    let of_machine = control::is_obeying().then(service::run_of_machine).flatten();
+    let directory = of_machine.or_else(|| own_run_directory(&|name| std::env::var(name).ok()))?;
     match RunFile::write(&directory, &daemon.addrs(), &config.files) {
         Ok(file) => Some(file),
         Err(error) => {

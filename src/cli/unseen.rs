@@ -95,7 +95,15 @@ impl Unseen {
 
     fn listen_and_run(self, flags: &Flags) -> u8 {
         match service::listen_unseen(Box::new(control::stop)) {
-            Ok(()) => self.run(flags),
+            Ok(Some(announce)) => {
+                control::when_ready(announce);
+                self.run(flags)
+            }
+            // Who starts it twice, by a task and by the machine's entry, wants it once.
+            Ok(None) => {
+                self.tell("INFO", "another hallpassw of this session runs already");
+                0
+            }
             Err(error) => self.end(FAILED, &format!("cannot listen for the order to end: {error}")),
         }
     }
@@ -109,13 +117,18 @@ impl Unseen {
         }
     }
 
-    /// Tells why it ends, a line each, as the log would.
+    /// Tells why it ends.
     fn end(self, code: u8, why: &str) -> u8 {
-        let keep = self.keep();
-        for line in why.lines().filter(|line| !line.trim().is_empty()) {
-            keep(format!("{:.6} ERROR {line}\n", Timestamp::now()));
-        }
+        self.tell("ERROR", why);
         code
+    }
+
+    /// A line each, as the log would.
+    fn tell(&self, level: &str, text: &str) {
+        let keep = self.keep();
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            keep(format!("{:.6} {level} {line}\n", Timestamp::now()));
+        }
     }
 }
 

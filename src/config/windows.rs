@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::process::control::is_obeying;
-use crate::service::rights::{access_of, create_file, of_secret, own_sid, program_data, strangers};
+use crate::service::rights::{create_file, of_secret, own_sid, program_data, strangers_at};
 
 /// Whoever may change what is the machine's.
 pub const OWNERS: &str = "administrators";
@@ -33,9 +33,7 @@ pub fn state_directory(variable: &dyn Fn(&str) -> Option<String>) -> Option<Path
 /// The file or its directory can be changed by somebody who is neither an administrator nor ourselves; what cannot be
 /// looked at counts as such.
 pub fn others_may_write(path: &Path) -> bool {
-    let Ok(ourselves) = own_sid() else { return true };
-    let open = |path: &Path| access_of(path).map_or(true, |access| !strangers(&access, &ourselves).is_empty());
-    open(path) || path.parent().is_some_and(open)
+    strangers_at(path).map_or(true, |strangers| !strangers.is_empty())
 }
 
 /// There is no policy in files here; one that is read for another system's sake is judged as the machine's file is.

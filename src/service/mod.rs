@@ -174,8 +174,17 @@ pub fn resume(scope: Scope, program: &Path) -> Result<Option<Done>, ServiceError
     unseen::resume(scope, program)
 }
 
-/// Calls `stop` whenever this user's relay without a console is to end.
-pub fn listen_unseen(stop: Box<dyn Fn() + Send>) -> io::Result<()> {
+/// Where the machine's relay says that it listens, if nobody else can have written there. Elsewhere than on Windows
+/// variables tell.
+pub fn run_of_machine() -> Option<PathBuf> {
+    unseen::run_of_machine()
+}
+
+/// Tells whoever starts this user's relay that it is ready.
+pub type Announce = Box<dyn Fn() + Send + Sync>;
+
+/// Calls `stop` whenever this user's relay without a console is to end. `None`: another one runs already.
+pub fn listen_unseen(stop: Box<dyn Fn() + Send>) -> io::Result<Option<Announce>> {
     unseen::listen_unseen(stop)
 }
 

@@ -1,9 +1,9 @@
 //! Systems where a package makes the directories, and whoever wants a relay to end sends it a signal.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Done, Scope, ServiceError};
+use super::{Announce, Done, Scope, ServiceError};
 
 pub(super) fn prepare(_: Option<&Path>) -> Result<Done, ServiceError> {
     Err(elsewhere())
@@ -21,6 +21,10 @@ fn elsewhere() -> ServiceError {
     ServiceError::refused("an installer does this on Windows only", "elsewhere packages do it their way")
 }
 
-pub(super) fn listen_unseen(_: Box<dyn Fn() + Send>) -> io::Result<()> {
-    Ok(())
+pub(super) fn run_of_machine() -> Option<PathBuf> {
+    None
+}
+
+pub(super) fn listen_unseen(_: Box<dyn Fn() + Send>) -> io::Result<Option<Announce>> {
+    Ok(Some(Box::new(|| {})))
 }

@@ -1,4 +1,5 @@
 """hallpass as a service of the machine and as one of a user, and the rights of what belongs to the machine."""
+import ctypes
 import hashlib
 import os
 import re
@@ -6,6 +7,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import threading
 import time
 import urllib.request
 import xml.etree.ElementTree as Xml
@@ -136,6 +138,8 @@ def life(machine):
     code, said = wine(EXE, "service", "status", "--system")
     assert "with the machine" in said and re.search(r"yes, pid \d+", said), said
     assert f"listening on 127.0.0.1:{machine.port}" in log(), log()
+    # From there programs of others learn its port.
+    equal([file.suffix for file in (DATA / "run").iterdir()], [".json"], "what it has left for others")
 
     equal(log().count("reloaded"), 0, "reloads before")
     order("hallpass", PARAMCHANGE)
@@ -148,6 +152,8 @@ def life(machine):
     assert "changed the service" in said, said
     relays(other)
     assert not alive(machine.port)
+    _, said = wine(EXE, "status")
+    assert str(other) in said, said
 
     begun = time.monotonic()
     wine(EXE, "service", "stop", "--system")
@@ -164,7 +170,7 @@ def life(machine):
 
     wine(EXE, "service", "uninstall", "--system")
     assert not values(SERVICE) and not values(EVENTS), (values(SERVICE), values(EVENTS))
-    assert LOG.exists()
+    assert LOG.exists() and not (DATA / "run").exists()
     wine(EXE, "service", "uninstall", "--system", "--purge")
     assert not STATE.exists() and (DATA / "hallpass.toml").exists()
 
@@ -258,6 +264,24 @@ def of_user(machine):
     assert not alive(machine.port) and "hallpass" not in values(RUN) and not file.parent.exists()
 
 
+@test("a second hallpassw of the same session leaves the first one alone, and one that cannot start is not said to run", Machine)
+def twice(machine):
+    program = os.path.join(os.path.dirname(EXE), "hallpassw.exe")
+    file = user_directory() / "hallpass" / "hallpass.log"
+    flags = ["--no-config", "--listen", f"127.0.0.1:{machine.port}"]
+    told(machine.directory, EXE, "service", "install", "--user", *flags)
+    assert alive(machine.port), "it was said to run, and does not listen"
+    equal(wine(program, "--no-config", "--listen", "127.0.0.1:0", check=False), (0, ""), "the second one")
+    assert " INFO another hallpassw of this session runs already\n" in file.read_text(), file.read_text()
+    wine(EXE, "service", "stop", "--user")
+    assert not alive(machine.port)
+    with socket.create_server(("127.0.0.1", machine.port)):
+        code, said = told(machine.directory, EXE, "service", "start", "--user", check=False)
+        assert code == 1 and "hallpassw has ended at once" in said and "hallpass.log" in said, said
+    told(machine.directory, EXE, "service", "start", "--user")
+    assert alive(machine.port), "it was said to run, and does not listen"
+
+
 @test("what hallpassw cannot do is told in its file: a wrong flag, a wrong configuration, a port in use", Machine)
 def unseen(machine):
     program = os.path.join(os.path.dirname(EXE), "hallpassw.exe")
@@ -317,6 +341,74 @@ def squatted(machine):
     os.chown(DATA / "hallpass.toml", 12345, 12345)
     wine(EXE, "service", "prepare")
     assert not (DATA / "hallpass.toml").exists() and (DATA / "hallpass.toml.untrusted-1").exists()
+
+
+@test("what a user puts in the machine's place while it is being taken away is never taken for the machine's", Machine)
+def race(machine):
+    was = DATA.parent.stat().st_mode
+    # As on Windows, everybody may make something there, and nobody remove what is another's.
+    DATA.parent.chmod(0o1777)
+    above = os.open(DATA.parent, os.O_RDONLY | os.O_DIRECTORY)
+    made, left, over = [], [], threading.Event()
+
+    def squat():
+        """As that user, which a thread can be for files alone."""
+        ctypes.CDLL(None).setfsuid(12345)
+        while not over.is_set():
+            try:
+                if left:
+                    os.mkdir(DATA.name, dir_fd=above)
+                    left.pop()
+                    made.append(os.stat(DATA.name, dir_fd=above).st_ino)
+            except (FileExistsError, FileNotFoundError):
+                pass
+
+    def prepared(times):
+        """How often the user was faster than the removal of one directory and the making of the next, and what became of it."""
+        shutil.rmtree(DATA, ignore_errors=True)
+        made.clear()
+        left.extend([None] * times)
+        wait_for("the user's directory", lambda: made)
+        code, said = wine(EXE, "service", "prepare", check=False)
+        left.clear()
+        return len(made) - 1, code, said
+
+    user = threading.Thread(target=squat)
+    try:
+        user.start()
+        for _ in range(50):
+            faster, code, said = prepared(4)
+            equal((code, DATA.stat().st_uid, DATA.stat().st_ino in made), (0, os.getuid(), False), said)
+            equal(said.count("hallpass.untrusted"), faster + 1, said)
+            if faster:
+                break
+        assert faster, "the user was never fast enough"
+        faster, code, said = prepared(1000)
+        assert code == 0 or "others can still change" in said, said
+        print(f"      and where the user was {faster} times faster it ended with {code}")
+    finally:
+        over.set()
+        user.join()
+        os.close(above)
+        DATA.parent.chmod(was)
+
+
+@test("a program that others may change does not become a service", Machine)
+def lent(machine):
+    machine.configure()
+    place = PREFIX / "drive_c" / "lent"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    for name in ("hallpass.exe", "hallpassw.exe"):
+        shutil.copy(os.path.join(os.path.dirname(EXE), name), place)
+    for path, scope in ((place, "--system"), (place / "hallpass.exe", "--system"), (place / "hallpassw.exe", "--user")):
+        was = path.stat().st_mode
+        path.chmod(was | 0o002)
+        code, said = wine(r"C:\lent\hallpass.exe", "service", "install", scope, "--no-start", check=False)
+        path.chmod(was)
+        assert code == 1 and "others may change C:\\lent" in said and "Program Files" in said, (path, said)
+    assert not values(SERVICE) and "hallpass" not in values(RUN)
+    shutil.rmtree(place)
 
 
 @test("the account in access lists is the one that Windows makes for our service", Machine)

@@ -23,6 +23,11 @@ pub fn is_obeying() -> bool {
     imp::is_obeying()
 }
 
+/// Calls `announce` each time that the relay is ready, which somebody waits for who is no manager of services.
+pub fn when_ready(announce: Box<dyn Fn() + Send + Sync>) {
+    imp::when_ready(announce);
+}
+
 /// Has this process end, as a signal would.
 pub fn stop() {
     imp::stop();

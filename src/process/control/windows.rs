@@ -33,6 +33,7 @@ static OBEYING: AtomicBool = AtomicBool::new(false);
 /// The order to end has come: whatever becomes ready after it is not told.
 static ENDING: AtomicBool = AtomicBool::new(false);
 static MANAGER: OnceLock<ServiceStatusHandle> = OnceLock::new();
+static ANNOUNCE: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
 /// Rises with each report of something that takes its time.
 static STEP: AtomicU32 = AtomicU32::new(0);
 
@@ -80,7 +81,14 @@ fn answer(order: ServiceControl) -> ServiceControlHandlerResult {
     ServiceControlHandlerResult::NoError
 }
 
+pub(super) fn when_ready(announce: Box<dyn Fn() + Send + Sync>) {
+    ANNOUNCE.get_or_init(|| announce);
+}
+
 pub(in super::super) fn notify(state: State) -> io::Result<()> {
+    if let Some(announce) = ANNOUNCE.get().filter(|_| state == State::Ready) {
+        announce();
+    }
     let Some(manager) = MANAGER.get() else { return Ok(()) };
     match state {
         State::Ready if ENDING.load(Ordering::Acquire) => Ok(()),

@@ -4,7 +4,7 @@
 mod windows;
 
 #[cfg(windows)]
-pub use windows::{access_of, create_file, make_directory, own_sid, program_data, protect};
+pub use windows::{Held, access_of, create_file, make_directory, own_sid, program_data, strangers_at};
 
 /// The account that the service control manager makes for our service, `NT SERVICE\hallpass`: S-1-5-80 and the SHA-1 of
 /// the name in capitals.
@@ -68,6 +68,11 @@ pub fn of_state() -> String {
     format!("{ADMINISTRATORS_OWN}(A;OICI;0x1301bf;;;{SERVICE_SID})")
 }
 
+/// The directory in which the service says where it listens: everybody may know.
+pub fn of_run() -> String {
+    format!("{ADMINISTRATORS_OWN}(A;OICI;0x1301bf;;;{SERVICE_SID})(A;OICI;FRFX;;;BU)")
+}
+
 /// A file with a secret in it, of one user.
 pub fn of_secret(user: &str) -> String {
     format!("D:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;FA;;;{user})")
@@ -129,10 +134,11 @@ mod tests {
 
     #[test]
     fn what_is_ours_inherits_nothing_and_users_read_only_the_configuration() {
-        for descriptor in [of_configuration(), of_state(), of_secret(ALICE)] {
+        for descriptor in [of_configuration(), of_state(), of_run(), of_secret(ALICE)] {
             assert!(descriptor.contains("D:P(A;"), "{descriptor}");
         }
         assert!(of_configuration().ends_with("(A;OICI;FRFX;;;BU)"));
+        assert!(of_run().ends_with("(A;OICI;FRFX;;;BU)") && of_run().contains(SERVICE_SID));
         assert!(!of_state().contains("BU") && of_state().contains(SERVICE_SID));
         assert!(of_secret(ALICE).ends_with(&format!("(A;;FA;;;{ALICE})")));
     }

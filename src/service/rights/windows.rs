@@ -2,10 +2,11 @@
 #![expect(unsafe_code, reason = "security descriptors are functions of the system")]
 
 use std::ffi::{OsString, c_void};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::ffi::{OsStrExt, OsStringExt};
-use std::os::windows::io::FromRawHandle;
+use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
+use std::os::windows::io::{AsRawHandle, FromRawHandle};
 use std::path::{Path, PathBuf};
 use std::ptr::{null, null_mut};
 
@@ -13,8 +14,8 @@ use windows_sys::Win32::Foundation::{
     CloseHandle, ERROR_SUCCESS, GENERIC_WRITE, HANDLE, INVALID_HANDLE_VALUE, LocalFree,
 };
 use windows_sys::Win32::Security::Authorization::{
-    ConvertSidToStringSidW, ConvertStringSecurityDescriptorToSecurityDescriptorW, GetNamedSecurityInfoW,
-    SDDL_REVISION_1, SE_FILE_OBJECT, SetNamedSecurityInfoW,
+    ConvertSidToStringSidW, ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1,
+    SE_FILE_OBJECT, SetSecurityInfo,
 };
 use windows_sys::Win32::Security::{
     ACCESS_ALLOWED_ACE, ACE_HEADER, ACL, DACL_SECURITY_INFORMATION, GetAce, GetSecurityDescriptorDacl,
@@ -23,14 +24,15 @@ use windows_sys::Win32::Security::{
     TokenUser,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    CREATE_NEW, CreateDirectoryW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_SHARE_DELETE, FILE_SHARE_READ,
-    FILE_SHARE_WRITE,
+    CREATE_NEW, CreateDirectoryW, CreateFileW, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_NORMAL,
+    FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES,
+    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, READ_CONTROL, WRITE_DAC, WRITE_OWNER,
 };
 use windows_sys::Win32::System::Com::CoTaskMemFree;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 use windows_sys::Win32::UI::Shell::{FOLDERID_ProgramData, SHGetKnownFolderPath};
 
-use super::{Access, Allowed};
+use super::{Access, Allowed, strangers};
 
 /// Kinds of entries (winnt.h): those that allow, also with a condition, and those that deny.
 const ALLOWED: [u8; 2] = [0, 9];
@@ -57,15 +59,77 @@ pub fn program_data() -> PathBuf {
     found.map_or_else(|| PROGRAM_DATA.into(), |name| PathBuf::from(OsString::from_wide(&name)))
 }
 
+const LOOKING: u32 = READ_CONTROL | FILE_READ_ATTRIBUTES;
+const ALL_SHARE: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+
 /// Whose a file or directory is, and who may do what to it itself.
 pub fn access_of(path: &Path) -> io::Result<Access> {
-    let name = wide(path);
+    opened(path, LOOKING, 0).and_then(|file| access(&file))
+}
+
+/// Who may change a program, or put another into its place, and is neither trusted by the machine nor ourselves.
+pub fn strangers_at(path: &Path) -> io::Result<Vec<String>> {
+    let ourselves = own_sid()?;
+    let mut found = strangers(&access_of(path)?, &ourselves);
+    if let Some(directory) = path.parent() {
+        found.extend(strangers(&access_of(directory)?, &ourselves));
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// A file or directory itself, not what a link leads to; it stays the same one, whatever becomes of its name.
+#[derive(Debug)]
+pub struct Held(File);
+
+impl Held {
+    /// To be protected, or where we may not do that, to be looked at.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let opened = |rights| opened(path, rights, FILE_FLAG_OPEN_REPARSE_POINT);
+        match opened(LOOKING | WRITE_DAC | WRITE_OWNER) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => opened(LOOKING),
+            opened => opened,
+        }
+        .map(Self)
+    }
+
+    /// And no link.
+    pub fn is_directory(&self) -> io::Result<bool> {
+        let attributes = self.0.metadata()?.file_attributes();
+        Ok(attributes & (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_REPARSE_POINT) == FILE_ATTRIBUTE_DIRECTORY)
+    }
+
+    pub fn access(&self) -> io::Result<Access> {
+        access(&self.0)
+    }
+
+    /// Gives it another owner and list, and to what inherits from it.
+    pub fn protect(&self, descriptor: &str) -> io::Result<()> {
+        let descriptor = Descriptor::new(descriptor)?;
+        let (owner, list) = (descriptor.owner()?, descriptor.list()?);
+        let what = OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION;
+        // SAFETY: the handle is open; owner and list are parts of the descriptor, which outlives the call.
+        let code =
+            unsafe { SetSecurityInfo(self.0.as_raw_handle(), SE_FILE_OBJECT, what, owner, null_mut(), list, null()) };
+        if code == ERROR_SUCCESS { Ok(()) } else { Err(io::Error::from_raw_os_error(code.cast_signed())) }
+    }
+}
+
+/// Directories, too.
+fn opened(path: &Path, rights: u32, flags: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.access_mode(rights).share_mode(ALL_SHARE).custom_flags(FILE_FLAG_BACKUP_SEMANTICS | flags);
+    options.open(path)
+}
+
+fn access(file: &File) -> io::Result<Access> {
     let (mut owner, mut list, mut descriptor) = (null_mut(), null_mut(), null_mut());
     let what = OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION;
-    // SAFETY: the name ends with a zero; all places live until the call has returned.
+    // SAFETY: the handle is open; all places live until the call has returned.
     let code = unsafe {
-        GetNamedSecurityInfoW(
-            name.as_ptr(),
+        GetSecurityInfo(
+            file.as_raw_handle(),
             SE_FILE_OBJECT,
             what,
             &mut owner,
@@ -148,7 +212,7 @@ pub fn create_file(path: &Path, descriptor: &str) -> io::Result<File> {
         CreateFileW(
             name.as_ptr(),
             GENERIC_WRITE,
-            FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+            ALL_SHARE,
             &descriptor.attributes(),
             CREATE_NEW,
             FILE_ATTRIBUTE_NORMAL,
@@ -160,16 +224,6 @@ pub fn create_file(path: &Path, descriptor: &str) -> io::Result<File> {
     }
     // SAFETY: the handle is open, and nobody else's.
     Ok(unsafe { File::from_raw_handle(file) })
-}
-
-/// Gives what is there another owner and list, and to what inherits from it.
-pub fn protect(path: &Path, descriptor: &str) -> io::Result<()> {
-    let (name, descriptor) = (wide(path), Descriptor::new(descriptor)?);
-    let (owner, list) = (descriptor.owner()?, descriptor.list()?);
-    let what = OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION;
-    // SAFETY: the name ends with a zero; owner and list are parts of the descriptor, which outlives the call.
-    let code = unsafe { SetNamedSecurityInfoW(name.as_ptr(), SE_FILE_OBJECT, what, owner, null_mut(), list, null()) };
-    if code == ERROR_SUCCESS { Ok(()) } else { Err(io::Error::from_raw_os_error(code.cast_signed())) }
 }
 
 /// What a text of the language of security descriptors says.

@@ -1,11 +1,18 @@
 //! `%ProgramData%\hallpass`: every user may put something by that name there, so what is found is looked at first.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::rights::{access_of, make_directory, of_configuration, of_state, own_sid, program_data, protect, strangers};
+use super::rights::{
+    Held, make_directory, of_configuration, of_run, of_state, own_sid, program_data, strangers, strangers_at,
+};
 use super::{Done, ServiceError};
+
+/// Somebody who puts something in our place again and again is not waited for.
+const ATTEMPTS: usize = 16;
+
+const STRANGERS: &str = "its owner is not an administrator";
 
 const CONFIGURATION: &str = "hallpass.toml";
 
@@ -19,21 +26,30 @@ pub(super) fn state() -> PathBuf {
     place().join("state")
 }
 
-/// Makes both directories, or takes them away from whoever else may change them. The configuration stays as it is, and
+/// Where the service says that it listens, for other commands.
+pub(super) fn run() -> PathBuf {
+    place().join("run")
+}
+
+/// Where nobody but the service and administrators may have written.
+pub fn run_of_machine() -> Option<PathBuf> {
+    let is_trusted = strangers_at(&run()).is_ok_and(|strangers| strangers.is_empty());
+    is_trusted.then(run)
+}
+
+/// Makes the directories, or takes them away from whoever else may change them. The configuration stays as it is, and
 /// is `first` where there is none.
 pub fn prepare(first: Option<&Path>) -> Result<Done, ServiceError> {
     let mut done = Vec::new();
     own(&place(), &of_configuration(), &mut done)?;
-    for entry in fs::read_dir(place()).map_err(file("read", &place()))?.flatten() {
-        if entry.path() != state() && is_strangers(&entry.path())? {
-            set_aside(&entry.path(), &mut done)?;
-        }
-    }
     own(&state(), &of_state(), &mut done)?;
+    own(&run(), &of_run(), &mut done)?;
+    take(&place(), &mut done)?;
     let configuration = place().join(CONFIGURATION);
-    if let Some(first) = first.filter(|_| !configuration.exists()) {
+    if let Some(first) = first.filter(|_| fs::symlink_metadata(&configuration).is_err()) {
         let text = fs::read(first).map_err(file("read", first))?;
-        fs::write(&configuration, text).map_err(file("write", &configuration))?;
+        let made = OpenOptions::new().write(true).create_new(true).open(&configuration);
+        made.and_then(|mut made| made.write_all(&text)).map_err(file("write", &configuration))?;
         done.push(format!("wrote {}", configuration.display()));
     }
     Ok(done)
@@ -53,36 +69,91 @@ pub(super) fn remove(directory: &Path) -> Result<Option<String>, ServiceError> {
     }
 }
 
+/// Between a look and a deed there may be another thing by that name: what was looked at is what is protected, and
+/// afterwards it is looked at again.
 fn own(path: &Path, descriptor: &str, done: &mut Done) -> Result<(), ServiceError> {
-    let is_here = fs::symlink_metadata(path).is_ok();
-    if is_here && (is_strangers(path)? || !path.is_dir() || path.is_symlink()) {
-        set_aside(path, done)?;
-    }
-    match make_directory(path, descriptor) {
-        Ok(()) => {
-            done.push(format!("made {}, which only administrators may change", path.display()));
-            Ok(())
+    for _ in 0..ATTEMPTS {
+        match make_directory(path, descriptor) {
+            Ok(()) => {
+                done.push(format!("made {}, which only administrators may change", path.display()));
+                return Ok(());
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(file("make", path)(error)),
         }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            protect(path, descriptor).map_err(file("protect", path))
+        match looked_at(path)? {
+            Found::Nothing => {}
+            Found::Directory(found) => {
+                found.protect(descriptor).map_err(file("protect", path))?;
+                if is_closed(path) {
+                    return Ok(());
+                }
+            }
+            Found::OfOurs => set_aside(path, "it is no directory", done)?,
+            Found::Strangers => set_aside(path, STRANGERS, done)?,
         }
-        Err(error) => Err(file("make", path)(error)),
     }
+    Err(ServiceError::refused(
+        format!("others can still change {} after it was taken from them", path.display()),
+        "find out who puts something there; the directory above it is for everybody, and on a disk with access lists",
+    ))
 }
 
-/// The owner is neither an administrator nor the system nor ourselves. What others may merely write is ours to close.
-fn is_strangers(path: &Path) -> Result<bool, ServiceError> {
-    let ourselves = own_sid().map_err(file("look at", path))?;
-    let mut access = access_of(path).map_err(file("look at", path))?;
+/// What strangers have put in there while they could is set aside, however deep.
+fn take(directory: &Path, done: &mut Done) -> Result<(), ServiceError> {
+    for entry in fs::read_dir(directory).map_err(file("read", directory))?.flatten() {
+        let path = entry.path();
+        match looked_at(&path)? {
+            Found::Nothing | Found::OfOurs => {}
+            Found::Directory(_) => take(&path, done)?,
+            Found::Strangers => set_aside(&path, STRANGERS, done)?,
+        }
+    }
+    Ok(())
+}
+
+/// What stands somewhere: a directory or something else, a link included, whose owner is an administrator, the system,
+/// our service or ourselves; or somebody else's. What others may merely write is ours to close.
+enum Found {
+    Nothing,
+    Directory(Held),
+    OfOurs,
+    Strangers,
+}
+
+fn looked_at(path: &Path) -> Result<Found, ServiceError> {
+    let wrong = file("look at", path);
+    let held = match Held::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+        // Administrators can look at what is theirs.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(Found::Strangers),
+        opened => opened.map_err(&wrong)?,
+    };
+    let mut access = held.access().map_err(&wrong)?;
     access.list = Some(Vec::new());
-    Ok(!strangers(&access, &ourselves).is_empty())
+    if !strangers(&access, &own_sid().map_err(&wrong)?).is_empty() {
+        return Ok(Found::Strangers);
+    }
+    Ok(if held.is_directory().map_err(&wrong)? { Found::Directory(held) } else { Found::OfOurs })
 }
 
-fn set_aside(path: &Path, done: &mut Done) -> Result<(), ServiceError> {
+fn is_closed(path: &Path) -> bool {
+    let closed = || {
+        let held = Held::open(path)?;
+        Ok::<_, std::io::Error>(held.is_directory()? && strangers(&held.access()?, &own_sid()?).is_empty())
+    };
+    closed().unwrap_or(false)
+}
+
+/// By a name that is free; what is gone meanwhile needs none.
+fn set_aside(path: &Path, why: &str, done: &mut Done) -> Result<(), ServiceError> {
     let name = |number: u32| PathBuf::from(format!("{}.untrusted-{number}", path.display()));
     let Some(aside) = (1..).map(name).find(|aside| fs::symlink_metadata(aside).is_err()) else { return Ok(()) };
-    fs::rename(path, &aside).map_err(file("move aside", path))?;
-    done.push(format!("moved {} to {}: its owner is not an administrator", path.display(), aside.display()));
+    match fs::rename(path, &aside) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        moved => moved.map_err(file("move aside", path))?,
+    }
+    done.push(format!("moved {} to {}: {why}", path.display(), aside.display()));
     Ok(())
 }
 

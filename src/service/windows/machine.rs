@@ -16,7 +16,8 @@ use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_sys::Win32::System::Services::{ChangeServiceConfigW, SERVICE_NO_CHANGE};
 
 use super::{
-    Definition, Done, Leavings, Manner, Running, Service, ServiceError, Status, directory, events, task, texts,
+    Definition, Done, Leavings, Manner, Running, Service, ServiceError, Status, check_program, directory, events, task,
+    texts,
 };
 
 const NAME: &str = "hallpass";
@@ -70,12 +71,16 @@ fn command_line(service: &Service) -> String {
 
 pub(super) fn install(service: &Service, manner: Manner) -> Result<Done, ServiceError> {
     let manager = manager(ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE)?;
+    let former = open(&manager, ServiceAccess::ALL_ACCESS)?;
+    if let Some(former) = &former {
+        check_owner(former, manner)?;
+    }
+    check_program(&service.program)?;
     let mut done = directory::prepare(None)?;
     events::register().map_err(|error| failed("registering the event source", &error))?;
     let info = info(service);
-    let handle = match open(&manager, ServiceAccess::ALL_ACCESS)? {
+    let handle = match former {
         Some(handle) => {
-            check_owner(&handle, manner)?;
             stop_and_wait(&handle)?;
             handle.change_config(&info).map_err(error_of("changing the service"))?;
             done.push(format!("changed the service {NAME}, which runs as {ACCOUNT}"));
@@ -170,6 +175,7 @@ pub(super) fn uninstall(leavings: &Leavings) -> Result<Done, ServiceError> {
         done.push(format!("removed the service {NAME}"));
     }
     events::remove();
+    directory::remove(&directory::run())?;
     if leavings.purge {
         done.extend(directory::remove(&directory::state())?);
     }
@@ -193,12 +199,11 @@ pub(super) fn resume(program: &Path) -> Result<Option<Done>, ServiceError> {
     let mut done = vec![format!("the service {NAME} stays as it was made")];
     done.extend(replace_lost(&handle, program)?);
     let config = handle.query_config().map_err(error_of("asking about the service"))?;
-    done.push(match config.start_type {
-        ServiceStartType::AutoStart => match start_and_wait(&handle) {
-            Ok(()) => "it runs".into(),
-            Err(error) => format!("warning: {error}"),
-        },
-        kind => format!("it is not started: its start is {kind:?}"),
+    let starts_by_itself = config.start_type == ServiceStartType::AutoStart;
+    done.push(match starts_by_itself.then(|| start_and_wait(&handle)) {
+        Some(Ok(())) => "it runs".into(),
+        Some(Err(error)) => format!("warning: {error}"),
+        None => format!("it is not started: its start is {:?}", config.start_type),
     });
     Ok(Some(done))
 }

@@ -9,9 +9,11 @@ mod user;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Definition, Done, Leavings, Manner, Running, Scope, Service, ServiceError, Status, rights, task};
+use super::{
+    Announce, Definition, Done, Leavings, Manner, Running, Scope, Service, ServiceError, Status, rights, task,
+};
 
-pub(super) use directory::{prepare, remove_directory};
+pub(super) use directory::{prepare, remove_directory, run_of_machine};
 pub(super) use orders::listen_unseen;
 
 pub(super) fn default_scope() -> Scope {
@@ -77,6 +79,18 @@ fn check(manner: Manner) -> Result<(), ServiceError> {
     match manner.sockets {
         true => Err(ServiceError::refused("Windows does not listen for a service", "leave --sockets out")),
         false => Ok(()),
+    }
+}
+
+/// Whoever may change the program would decide what is run.
+fn check_program(program: &Path) -> Result<(), ServiceError> {
+    let cause = |cause| ServiceError::File { verb: "look at", path: program.into(), cause };
+    match rights::strangers_at(program).map_err(cause)? {
+        strangers if strangers.is_empty() => Ok(()),
+        strangers => Err(ServiceError::refused(
+            format!("others may change {} or its directory ({})", program.display(), strangers.join(", ")),
+            r"have the programs where nobody else may write, such as C:\Program Files\hallpass, and install the service from there",
+        )),
     }
 }
 

@@ -1,43 +1,49 @@
-//! The order to end for a relay without a console: an event of the user's session, which has a name.
+//! A relay without a console among the programs of its user's session, by events that have names: the order to end, and
+//! that it is ready.
 #![expect(unsafe_code, reason = "events with names are functions of the system")]
 
+use std::ffi::OsString;
 use std::io;
 use std::ptr::null;
 use std::thread;
 
-use windows_sys::Win32::Foundation::{CloseHandle, HANDLE, WAIT_OBJECT_0};
+use windows_sys::Win32::Foundation::{CloseHandle, ERROR_ALREADY_EXISTS, HANDLE, SetLastError, WAIT_OBJECT_0};
 use windows_sys::Win32::System::Recovery::{RESTART_NO_REBOOT, RegisterApplicationRestart};
 use windows_sys::Win32::System::Threading::{
-    CreateEventW, EVENT_MODIFY_STATE, INFINITE, OpenEventW, SetEvent, WaitForSingleObject,
+    CreateEventW, EVENT_MODIFY_STATE, INFINITE, OpenEventW, ResetEvent, SYNCHRONIZATION_SYNCHRONIZE, SetEvent,
+    WaitForSingleObject,
 };
 
 use super::task::command_line;
+use super::{Announce, texts};
 
 /// There for as long as the relay.
-const NAME: &str = r"Local\hallpassw-stop";
+const STOP: &str = r"Local\hallpassw-stop";
+/// Set from when it listens.
+const READY: &str = r"Local\hallpassw-ready";
 
-pub fn listen_unseen(stop: Box<dyn Fn() + Send>) -> io::Result<()> {
-    let name = wide(NAME);
-    // SAFETY: the name ends with a zero and outlives the call; what comes back is null or a handle that is ours. Access
-    // is by default: this user's and the system's.
-    let event = unsafe { CreateEventW(null(), 0, 0, name.as_ptr()) };
-    if event.is_null() {
-        return Err(io::Error::last_os_error());
-    }
+pub fn listen_unseen(stop: Box<dyn Fn() + Send>) -> io::Result<Option<Announce>> {
+    let Some(order) = Event::first(STOP)? else { return Ok(None) };
+    // Somebody who has waited for the one before may still hold it.
+    let ready = Event::make(READY, true)?;
+    ready.reset()?;
     survive();
-    let event = Event(event);
     thread::Builder::new().name("orders".into()).spawn(move || {
-        while event.wait() {
+        while order.wait(INFINITE) {
             stop();
         }
     })?;
-    Ok(())
+    Ok(Some(Box::new(move || {
+        if let Err(error) = ready.set() {
+            tracing::debug!(%error, "whoever has started us was not told that we are ready");
+        }
+    })))
 }
 
 /// After a crash, and after an installer had to end us, Windows starts us again with the same arguments.
 fn survive() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let line = wide(&command_line(&arguments));
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let line = wide(&command_line(&texts(&arguments)));
     // SAFETY: the text ends with a zero and outlives the call.
     let failed = unsafe { RegisterApplicationRestart(line.as_ptr(), RESTART_NO_REBOOT) };
     if failed < 0 {
@@ -47,33 +53,65 @@ fn survive() {
 
 /// Whether this user's relay without a console runs.
 pub(super) fn runs_unseen() -> bool {
-    open().is_some()
+    Event::find(STOP, EVENT_MODIFY_STATE).is_some()
+}
+
+/// Whether it listens.
+pub(super) fn is_ready() -> bool {
+    Event::find(READY, SYNCHRONIZATION_SYNCHRONIZE).is_some_and(|ready| ready.wait(0))
 }
 
 /// Nothing is to be said where there is nobody.
 pub(super) fn ask_to_stop() -> io::Result<()> {
-    let Some(event) = open() else { return Ok(()) };
-    // SAFETY: the handle is open, with the right to do this.
-    if unsafe { SetEvent(event.0) } == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-fn open() -> Option<Event> {
-    let name = wide(NAME);
-    // SAFETY: the name ends with a zero and outlives the call; what comes back is null or a handle that is ours.
-    let event = unsafe { OpenEventW(EVENT_MODIFY_STATE, 0, name.as_ptr()) };
-    (!event.is_null()).then_some(Event(event))
+    Event::find(STOP, EVENT_MODIFY_STATE).map_or(Ok(()), |order| order.set())
 }
 
 struct Event(HANDLE);
 
-// SAFETY: the handle is a number to us, and any thread may wait for it.
+// SAFETY: the handle is a number to us, and any thread may wait for it or set it.
 unsafe impl Send for Event {}
+// SAFETY: as above; the system orders what several threads do.
+unsafe impl Sync for Event {}
 
 impl Event {
-    /// False: there is nothing to wait for any more.
-    fn wait(&self) -> bool {
+    /// One that falls back when its waiter is woken; `None` where there is one by that name.
+    fn first(name: &str) -> io::Result<Option<Self>> {
+        // SAFETY: a call without pointers. A success would leave the code of an earlier failure.
+        unsafe { SetLastError(0) };
+        let event = Self::make(name, false)?;
+        let is_old = io::Error::last_os_error().raw_os_error() == Some(ERROR_ALREADY_EXISTS.cast_signed());
+        Ok((!is_old).then_some(event))
+    }
+
+    /// Access is by default: this user's and the system's.
+    fn make(name: &str, stays_set: bool) -> io::Result<Self> {
+        let name = wide(name);
+        // SAFETY: the name ends with a zero and outlives the call; what comes back is null or a handle that is ours.
+        let event = unsafe { CreateEventW(null(), stays_set.into(), 0, name.as_ptr()) };
+        if event.is_null() { Err(io::Error::last_os_error()) } else { Ok(Self(event)) }
+    }
+
+    fn find(name: &str, rights: u32) -> Option<Self> {
+        let name = wide(name);
+        // SAFETY: the name ends with a zero and outlives the call; what comes back is null or a handle that is ours.
+        let event = unsafe { OpenEventW(rights, 0, name.as_ptr()) };
+        (!event.is_null()).then_some(Self(event))
+    }
+
+    fn set(&self) -> io::Result<()> {
         // SAFETY: the handle is open for as long as we live.
-        unsafe { WaitForSingleObject(self.0, INFINITE) == WAIT_OBJECT_0 }
+        if unsafe { SetEvent(self.0) } == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    fn reset(&self) -> io::Result<()> {
+        // SAFETY: the handle is open for as long as we live.
+        if unsafe { ResetEvent(self.0) } == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Whether it was set within so many milliseconds.
+    fn wait(&self, time: u32) -> bool {
+        // SAFETY: the handle is open for as long as we live.
+        unsafe { WaitForSingleObject(self.0, time) == WAIT_OBJECT_0 }
     }
 }
 

@@ -13,16 +13,20 @@ use windows_sys::Win32::Foundation::{HANDLE_FLAG_INHERIT, SetHandleInformation};
 use windows_sys::Win32::System::Console::{GetStdHandle, STD_ERROR_HANDLE, STD_INPUT_HANDLE, STD_OUTPUT_HANDLE};
 use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, DETACHED_PROCESS};
 
-use super::orders::{ask_to_stop, runs_unseen};
+use super::orders::{ask_to_stop, is_ready, runs_unseen};
 use super::rights::own_sid;
 use super::task::{Task, command_line, file, parted, xml};
-use super::{Definition, Done, Leavings, Manner, Running, Service, ServiceError, Status, directory, texts};
+use super::{
+    Definition, Done, Leavings, Manner, Running, Service, ServiceError, Status, check_program, directory, texts,
+};
 
 const PROGRAM: &str = "hallpassw.exe";
 const RUN_KEY: &str = r"Software\Microsoft\Windows\CurrentVersion\Run";
 const RUN_VALUE: &str = "hallpass";
 
+/// Until there is anything of it, and from then until it listens.
 const START: Duration = Duration::from_secs(10);
+const READY: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(60);
 /// A scheduler that is busy is slow, and one that does not run takes its time to start.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -40,8 +44,9 @@ fn task_of(service: &Service) -> Result<Task, ServiceError> {
             "install both programs in one directory",
         ));
     }
+    check_program(&program)?;
     Ok(Task {
-        user: own_sid().map_err(|cause| ServiceError::Start { program: "whoami".into(), cause })?,
+        user: ourselves()?,
         program: program.to_string_lossy().into_owned(),
         arguments: texts(&service.arguments),
     })
@@ -49,8 +54,11 @@ fn task_of(service: &Service) -> Result<Task, ServiceError> {
 
 /// Tasks stand in one list for all users.
 fn task_name() -> Result<String, ServiceError> {
-    let user = own_sid().map_err(|cause| ServiceError::Start { program: "whoami".into(), cause })?;
-    Ok(format!("hallpass-{user}"))
+    Ok(format!("hallpass-{}", ourselves()?))
+}
+
+fn ourselves() -> Result<String, ServiceError> {
+    own_sid().map_err(|cause| failed("asking Windows whose this process is", &cause.to_string()))
 }
 
 pub(super) fn install(service: &Service, manner: Manner) -> Result<Done, ServiceError> {
@@ -80,7 +88,7 @@ pub(super) fn install(service: &Service, manner: Manner) -> Result<Done, Service
 
 /// By a file, because the definition is longer than a command line may be and has what quoting would break.
 fn register(task: &Task) -> Result<(), ServiceError> {
-    let wrong = |cause| ServiceError::Start { program: "schtasks".into(), cause };
+    let wrong = |cause: std::io::Error| failed("writing the task's definition", &cause.to_string());
     let mut definition = tempfile::Builder::new().prefix("hallpass-").suffix(".xml").tempfile().map_err(wrong)?;
     definition.write_all(&file(&xml(task))).map_err(wrong)?;
     // Others cannot read a file that is open to be written.
@@ -145,13 +153,19 @@ pub(super) fn start() -> Result<Done, ServiceError> {
             None => return Err(not_installed()),
         }
     }
-    match wait(START, runs_unseen) {
-        true => Ok(vec!["hallpassw runs".into()]),
-        false => Err(ServiceError::refused(
-            "hallpassw does not run",
-            "its log, hallpass.log in the state directory, says why",
-        )),
+    if !wait(START, runs_unseen) {
+        return Err(not_running("hallpassw does not run"));
     }
+    wait(READY, || is_ready() || !runs_unseen());
+    match (is_ready(), runs_unseen()) {
+        (true, _) => Ok(vec!["hallpassw runs".into()]),
+        (false, true) => Err(not_running("hallpassw is not ready yet")),
+        (false, false) => Err(not_running("hallpassw has ended at once")),
+    }
+}
+
+fn not_running(what: &str) -> ServiceError {
+    ServiceError::refused(what, r"its log says why: %LOCALAPPDATA%\hallpass\hallpass.log")
 }
 
 pub(super) fn resume() -> Result<Option<Done>, ServiceError> {
@@ -205,7 +219,11 @@ pub(super) fn status() -> Result<Status, ServiceError> {
         name: "hallpassw".into(),
         enabled: place.is_some(),
         definition: place.map(|place| Definition { place, is_ours: true }),
-        running: runs_unseen().then_some(Running { pid: None, since: None, says: None }),
+        running: runs_unseen().then(|| Running {
+            pid: None,
+            since: None,
+            says: (!is_ready()).then(|| "it is not ready yet".into()),
+        }),
         remarks: Vec::new(),
     })
 }
