@@ -341,6 +341,16 @@ def squatted(machine):
     os.chown(DATA / "hallpass.toml", 12345, 12345)
     wine(EXE, "service", "prepare")
     assert not (DATA / "hallpass.toml").exists() and (DATA / "hallpass.toml.untrusted-1").exists()
+    # What the service would read as its own record.
+    (STATE / "kept").mkdir()
+    for mine in (STATE / "record.json", STATE / "kept" / "script.pac"):
+        mine.write_text("x")
+        os.chown(mine, 12345, 12345)
+    ours = STATE / "ours.json"
+    ours.write_text("x")
+    wine(EXE, "service", "prepare")
+    equal(sorted(str(file.relative_to(STATE)) for file in STATE.rglob("*") if file.is_file()),
+          ["kept/script.pac.untrusted-1", "ours.json", "record.json.untrusted-1"], "what lies there afterwards")
 
 
 @test("what a user puts in the machine's place while it is being taken away is never taken for the machine's", Machine)
