@@ -32,7 +32,7 @@
 //! | 6 `cli` | print, choose exit codes; the only place for `anyhow`, and `cli/output.rs` for stdout |
 //! | 5 `daemon`, `doctor` | build everything from a configuration, own the tasks, reload, drain, stop; look for faults |
 //! | 4 `config` | read files, environment and flags into one valid configuration, all mistakes at once |
-//! | 3 `proxy`, `practice` | speak HTTP to clients; `practice` is the other side, which demo and tests judge by |
+//! | 3 `proxy`, `practice`, `service` | speak HTTP to clients; `practice` is the other side, which demo and tests judge by; `service` has the machine run us |
 //! | 2 `upstream`, `mechanism`, `network`, `system_proxy`, `state`, … | use sockets, files, the clock and the system |
 //! | 1 `auth`, `http1`, `route`, `socks` | think: no socket, no file, no clock; `http1` reads any stream of bytes |
 //! | 0 `address`, `owner`, `secret`, `shortage` | be names and values |
@@ -100,12 +100,13 @@ pub mod doctor;
 // Floor 4: what the user wrote, made valid.
 pub mod config;
 
-// Floor 3: HTTP towards clients, and the corporate proxy to practise on.
+// Floor 3: HTTP towards clients, the corporate proxy to practise on, how the machine runs us.
 pub mod practice;
 pub mod proxy;
+pub mod service;
 
 // Floor 2: records, secrets at rest, ways in, log-ons, where this machine is, other programs, bytes, names, where lines go,
-// how the machine runs us, what is kept, the system's proxies, how other programs are told, the log, ways out.
+// what is kept, the system's proxies, how other programs are told, the log, ways out.
 pub mod audit;
 pub mod credential;
 pub mod listener;
@@ -114,7 +115,6 @@ pub mod network;
 pub mod process;
 pub mod relay;
 pub mod resolver;
-pub mod service;
 pub mod sink;
 pub mod state;
 pub mod system_proxy;

@@ -94,13 +94,10 @@ impl Unseen {
     }
 
     fn listen_and_run(self, flags: &Flags) -> u8 {
-        match service::listen_unseen(Box::new(control::stop)) {
-            Ok(Some(announce)) => {
-                control::when_ready(announce);
-                self.run(flags)
-            }
+        match service::listen_unseen() {
+            Ok(true) => self.run(flags),
             // Who starts it twice, by a task and by the machine's entry, wants it once.
-            Ok(None) => {
+            Ok(false) => {
                 self.tell("INFO", "another hallpassw of this session runs already");
                 0
             }

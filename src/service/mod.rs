@@ -180,12 +180,10 @@ pub fn run_of_machine() -> Option<PathBuf> {
     unseen::run_of_machine()
 }
 
-/// Tells whoever starts this user's relay that it is ready.
-pub type Announce = Box<dyn Fn() + Send + Sync>;
-
-/// Calls `stop` whenever this user's relay without a console is to end. `None`: another one runs already.
-pub fn listen_unseen(stop: Box<dyn Fn() + Send>) -> io::Result<Option<Announce>> {
-    unseen::listen_unseen(stop)
+/// Has this process end when this user's relay without a console is to end, and tells whoever starts one when it is ready.
+/// False: another one runs already.
+pub fn listen_unseen() -> io::Result<bool> {
+    unseen::listen_unseen()
 }
 
 /// Twice is as good as once; another definition of ours takes the place of the former one.

@@ -8,6 +8,8 @@ use std::io;
 
 #[cfg(windows)]
 pub(super) use imp::notify;
+#[cfg(windows)]
+pub use imp::{stop, when_ready};
 
 /// The relay from its begin to its end, and the exit code.
 pub type Relay = Box<dyn FnOnce() -> u8 + Send>;
@@ -21,14 +23,4 @@ pub fn obey(relay: Relay) -> io::Result<()> {
 /// Whether [`obey`] is under way: then there is no terminal, no profile of a user, and nobody who looks.
 pub fn is_obeying() -> bool {
     imp::is_obeying()
-}
-
-/// Calls `announce` each time that the relay is ready, which somebody waits for who is no manager of services.
-pub fn when_ready(announce: Box<dyn Fn() + Send + Sync>) {
-    imp::when_ready(announce);
-}
-
-/// Has this process end, as a signal would.
-pub fn stop() {
-    imp::stop();
 }

@@ -11,9 +11,3 @@ pub(super) fn obey(_: Relay) -> io::Result<()> {
 pub(super) fn is_obeying() -> bool {
     false
 }
-
-/// A manager is told in its own way.
-pub(super) fn when_ready(_: Box<dyn Fn() + Send + Sync>) {}
-
-/// Whoever wants it sends a signal.
-pub(super) fn stop() {}

@@ -81,7 +81,8 @@ fn answer(order: ServiceControl) -> ServiceControlHandlerResult {
     ServiceControlHandlerResult::NoError
 }
 
-pub(super) fn when_ready(announce: Box<dyn Fn() + Send + Sync>) {
+/// Calls `announce` each time that the relay is ready, which somebody waits for who is no manager of services.
+pub fn when_ready(announce: Box<dyn Fn() + Send + Sync>) {
     ANNOUNCE.get_or_init(|| announce);
 }
 
@@ -135,6 +136,7 @@ fn cause(error: windows_service::Error) -> io::Error {
     if let windows_service::Error::Winapi(error) = error { error } else { io::Error::other(error) }
 }
 
-pub(super) fn stop() {
+/// Has this process end, as a signal would.
+pub fn stop() {
     raise(Signal::Stop);
 }

@@ -10,18 +10,15 @@ use std::os::windows::io::{AsRawHandle, FromRawHandle};
 use std::path::{Path, PathBuf};
 use std::ptr::{null, null_mut};
 
-use windows_sys::Win32::Foundation::{
-    CloseHandle, ERROR_SUCCESS, GENERIC_WRITE, HANDLE, INVALID_HANDLE_VALUE, LocalFree,
-};
+use windows_sys::Win32::Foundation::{ERROR_SUCCESS, GENERIC_WRITE, INVALID_HANDLE_VALUE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
     ConvertSidToStringSidW, ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1,
     SE_FILE_OBJECT, SetSecurityInfo,
 };
 use windows_sys::Win32::Security::{
     ACCESS_ALLOWED_ACE, ACE_HEADER, ACL, DACL_SECURITY_INFORMATION, GetAce, GetSecurityDescriptorDacl,
-    GetSecurityDescriptorOwner, GetTokenInformation, INHERIT_ONLY_ACE, OWNER_SECURITY_INFORMATION,
-    PROTECTED_DACL_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES, TOKEN_QUERY, TOKEN_USER,
-    TokenUser,
+    GetSecurityDescriptorOwner, INHERIT_ONLY_ACE, OWNER_SECURITY_INFORMATION, PROTECTED_DACL_SECURITY_INFORMATION,
+    PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     CREATE_NEW, CreateDirectoryW, CreateFileW, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_NORMAL,
@@ -29,10 +26,11 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, READ_CONTROL, WRITE_DAC, WRITE_OWNER,
 };
 use windows_sys::Win32::System::Com::CoTaskMemFree;
-use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 use windows_sys::Win32::UI::Shell::{FOLDERID_ProgramData, SHGetKnownFolderPath};
 
 use super::{Access, Allowed, strangers};
+use crate::owner::Owner;
+use crate::process::account;
 
 /// Kinds of entries (winnt.h): those that allow, also with a condition, and those that deny.
 const ALLOWED: [u8; 2] = [0, 9];
@@ -43,9 +41,6 @@ const SOMEBODY: &str = "somebody";
 
 /// Where it is unless somebody moved it.
 const PROGRAM_DATA: &str = r"C:\ProgramData";
-
-/// A user's SID and what belongs to it take less.
-const LARGEST_USER: usize = 256;
 
 /// `%ProgramData%`, by the system's own record: a variable is the user's to change, and that of a service may be another.
 pub fn program_data() -> PathBuf {
@@ -175,25 +170,9 @@ fn entries(list: *const ACL) -> io::Result<Vec<Allowed>> {
 
 /// Whoever this process runs as.
 pub fn own_sid() -> io::Result<String> {
-    let mut token: HANDLE = null_mut();
-    // SAFETY: the handle of the process is a constant; the place lives until the call has returned.
-    if unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &mut token) } == 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let mut room = [0_u64; LARGEST_USER / 8];
-    let mut used = 0;
-    // SAFETY: the token is open, and the room as large as it is said to be, and aligned for what is put there.
-    let known =
-        unsafe { GetTokenInformation(token, TokenUser, room.as_mut_ptr().cast(), LARGEST_USER as u32, &mut used) };
-    let result = if known == 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        // SAFETY: this is what was asked for, and the SID it points to is in the same room.
-        text_of(unsafe { (*room.as_ptr().cast::<TOKEN_USER>()).User.Sid })
-    };
-    // SAFETY: the handle is ours, and used no more.
-    unsafe { CloseHandle(token) };
-    result
+    let ourselves = account::own();
+    let sid = ourselves.as_ref().and_then(Owner::sid).map(str::to_owned);
+    sid.ok_or_else(|| io::Error::other("Windows does not say whose this process is"))
 }
 
 /// A new directory; an error where there is something by that name.

@@ -15,29 +15,31 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use super::task::command_line;
-use super::{Announce, texts};
+use super::texts;
+use crate::process::control;
 
 /// There for as long as the relay.
 const STOP: &str = r"Local\hallpassw-stop";
 /// Set from when it listens.
 const READY: &str = r"Local\hallpassw-ready";
 
-pub fn listen_unseen(stop: Box<dyn Fn() + Send>) -> io::Result<Option<Announce>> {
-    let Some(order) = Event::first(STOP)? else { return Ok(None) };
+pub fn listen_unseen() -> io::Result<bool> {
+    let Some(order) = Event::first(STOP)? else { return Ok(false) };
     // Somebody who has waited for the one before may still hold it.
     let ready = Event::make(READY, true)?;
     ready.reset()?;
     survive();
     thread::Builder::new().name("orders".into()).spawn(move || {
         while order.wait(INFINITE) {
-            stop();
+            control::stop();
         }
     })?;
-    Ok(Some(Box::new(move || {
+    control::when_ready(Box::new(move || {
         if let Err(error) = ready.set() {
             tracing::debug!(%error, "whoever has started us was not told that we are ready");
         }
-    })))
+    }));
+    Ok(true)
 }
 
 /// After a crash, and after an installer had to end us, Windows starts us again with the same arguments.
