@@ -2,6 +2,7 @@
 import functools
 import hashlib
 import os
+import socket
 import subprocess
 import zipfile
 from pathlib import Path
@@ -258,5 +259,10 @@ def of_user(machine):
         assert not alive(machine.port) and "hallpass" not in values(RUN), "the upgrade forgot that no relay was wanted"
         upgrade(installers("0.4.0")[1], "SERVICE=1")
         relays(machine.port)
+        msiexec("/x", installers("0.4.0")[1])
+        # A port that somebody else has for the moment is no reason to leave nothing.
+        with socket.create_server(("127.0.0.1", machine.port)):
+            msiexec("/i", first)
+        assert programs.exists() and "hallpass" in values(RUN) and not alive(machine.port)
     finally:
         (roaming / "hallpass.toml").unlink()

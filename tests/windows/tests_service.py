@@ -229,6 +229,32 @@ def foreign(machine):
         wine("sc", "delete", "hallpass")
 
 
+@test("after an upgrade a service goes on with its flags, by the new program where the former one is gone", Machine)
+def moved(machine):
+    machine.configure()
+    other, place = free_port(), PREFIX / "drive_c" / "former place"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    shutil.copy(EXE, place)
+    _, said = wine(EXE, "service", "resume", "--system")
+    assert "nothing is installed" in said and not values(SERVICE), said
+    wine(r"C:\former place\hallpass.exe", "service", "install", "--system", "--no-start", "--listen", f"127.0.0.1:{other}", "--no-proxy", "a.example, b.example")
+    made = values(SERVICE)["ImagePath"]
+    assert "former place" in made, made
+    _, said = wine(EXE, "service", "resume", "--system")
+    assert "\nit runs\n" in said, said + log()
+    relays(other)
+    equal(values(SERVICE)["ImagePath"], made, "the service, whose program is there")
+    wine(EXE, "service", "stop", "--system")
+    # Wine may still have the program open.
+    wait_for("the end of the program", lambda: not shutil.rmtree(place, ignore_errors=True) and not place.exists())
+    _, said = wine(EXE, "service", "resume", "--system")
+    assert "former place\\hallpass.exe is gone" in said and "\nit runs\n" in said, said
+    relays(other)
+    found = values(SERVICE)["ImagePath"]
+    assert "former place" not in found and found.split(" service run ")[1] == made.split(" service run ")[1], (found, made)
+
+
 @test("only the service control manager starts the service's own command", Machine)
 def by_hand(machine):
     code, said = wine(EXE, "service", "run", check=False)
