@@ -10,14 +10,14 @@ use super::reader::Reader;
 use super::{Access, Users, value};
 use crate::credential::Source;
 use crate::owner::Owner;
-use crate::process::{Owners, account, control};
+use crate::process::{Owners, account, control, is_machines_service};
 
 /// The account that the relay runs as, and root.
 const SELF: &str = "self";
 const ANY: &str = "any";
 
-/// What systemd tells every unit.
-const OF_A_UNIT: &str = "INVOCATION_ID";
+const BY_NAME: &str = "users = [\"alice\"] in [access], or users = \"any\"";
+const ALL: &str = "users = \"any\" in [access], and a token keeps others out";
 
 pub fn read(reader: &mut Reader<'_>) -> Access {
     Access {
@@ -37,10 +37,9 @@ pub fn token(reader: &mut Reader<'_>, path: &[&str]) -> Option<Source> {
 fn users(reader: &mut Reader<'_>) -> Users {
     let path = ["access", "users"];
     let Some(items) = reader.items(&path) else {
-        let is_unit = reader.environment.get(OF_A_UNIT).is_some() && account::is_system_service();
-        if is_unit || control::is_obeying() {
+        if is_machines_service() {
             let problem = Problem::new("a relay that the system starts must be told whom it serves");
-            reader.wrong(&path, problem.hint("users = [\"alice\"] in [access], or users = \"any\""));
+            reader.wrong(&path, problem.hint(if tells_users_apart() { BY_NAME } else { ALL }));
         }
         return Users::default();
     };
@@ -67,6 +66,11 @@ fn users(reader: &mut Reader<'_>) -> Users {
         reader.wrong(&path, problem.hint("users = \"any\", and a token keeps others out"));
     }
     users
+}
+
+/// A service of Windows may not look at the processes of those whom it would serve.
+fn tells_users_apart() -> bool {
+    Owners::SUPPORTED && !control::is_obeying()
 }
 
 /// The users that one word stands for; `None`: all.

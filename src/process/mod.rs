@@ -14,6 +14,7 @@ mod owner;
 mod ports;
 mod run_file;
 pub mod running;
+mod started;
 #[cfg(windows)]
 mod tcp_table;
 pub mod tree;
@@ -27,6 +28,7 @@ pub use owner::{OwnerError, Owners};
 pub use ports::{holder_of, program_of, programs_of};
 pub use run_file::{RunFile, own_run_directory, run_directories, running_relays};
 pub use signals::{Signals, end_stdout, leave_no_core, terminal_height};
+pub use started::is_machines_service;
 
 /// What somebody outside wants of us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

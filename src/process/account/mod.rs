@@ -1,4 +1,6 @@
-//! The users of this machine by what tells them apart and by name, and for whom this process was started.
+//! The users of this machine by what tells them apart and by name: people and accounts of services.
+
+pub mod numbers;
 
 #[cfg_attr(unix, path = "unix.rs")]
 #[cfg_attr(not(unix), path = "windows.rs")]
@@ -36,24 +38,18 @@ pub fn root() -> Owner {
     imp::root()
 }
 
-/// The first process of the machine started this one, as it does with services of the system, and not for a person.
-pub fn is_system_service() -> bool {
-    imp::is_child_of_init() && own().is_some_and(|own| !is_person(&own))
-}
-
 /// Root's, ours or a service's, which serve the users of the machine; not another person's.
 pub fn may_be_relied_on(owner: &Owner) -> bool {
     own().as_ref() == Some(owner)
         || match owner {
-            Owner::Uid(uid) => *uid < 1000 || (61_184..65_520).contains(uid),
+            Owner::Uid(uid) => imp::NUMBERS.is_of_a_service(*uid),
             Owner::Sid(sid) => well_known::is_of_a_service(sid),
         }
 }
 
-/// Below are root and the accounts of services; the numbers near 65536 are systemd's (its "UIDs, GIDs") and nobody's.
-fn is_person(owner: &Owner) -> bool {
+pub fn is_person(owner: &Owner) -> bool {
     match owner {
-        Owner::Uid(uid) => *uid >= 1000 && !(61_184..65_536).contains(uid),
+        Owner::Uid(uid) => imp::NUMBERS.is_person(*uid),
         Owner::Sid(sid) => !well_known::is_of_a_service(sid),
     }
 }
@@ -63,14 +59,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn services_are_told_from_people_by_their_numbers() {
-        for (uid, person) in
-            [(0, false), (999, false), (1000, true), (61_184, false), (65_534, false), (1_000_001, true)]
-        {
-            assert_eq!(is_person(&Owner::Uid(uid)), person, "{uid}");
-        }
-        for (uid, reliable) in [(0, true), (998, true), (61_200, true), (65_534, false), (123_456, false)] {
-            assert_eq!(may_be_relied_on(&Owner::Uid(uid)), reliable, "{uid}");
+    fn services_are_told_from_people() {
+        for (uid, reliable, person) in [(0, true, false), (499, true, false), (123_456, false, true)] {
+            let owner = Owner::Uid(uid);
+            assert_eq!((may_be_relied_on(&owner), is_person(&owner)), (reliable, person), "{uid}");
         }
         for (sid, reliable) in [
             ("S-1-5-18", true),

@@ -3,9 +3,12 @@
 use std::io;
 
 use nix::unistd::{Uid, User};
-use rustix::process::{geteuid, getppid};
+use rustix::process::geteuid;
 
+use super::numbers::{self, Numbers};
 use crate::owner::Owner;
+
+pub(super) const NUMBERS: Numbers = if cfg!(target_os = "macos") { numbers::MACOS } else { numbers::LINUX };
 
 pub(super) const HINT: &str = "a name as `id NAME` knows it, or a number";
 
@@ -27,8 +30,4 @@ pub(super) fn own() -> Option<Owner> {
 
 pub(super) fn root() -> Owner {
     Owner::ROOT
-}
-
-pub(super) fn is_child_of_init() -> bool {
-    getppid().is_some_and(rustix::process::Pid::is_init)
 }

@@ -12,7 +12,11 @@ use windows_sys::Win32::Security::{
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
+use super::numbers::{self, Numbers};
 use crate::owner::Owner;
+
+/// Nobody has a number here; those of a Linux beside it may be met.
+pub(super) const NUMBERS: Numbers = numbers::LINUX;
 
 pub(super) const HINT: &str = "'DOMAIN\\user' as whoami writes it, or an identifier as whoami /user does (S-1-5-21-…)";
 
@@ -113,11 +117,6 @@ pub(super) fn own() -> Option<Owner> {
 
 pub(super) fn root() -> Owner {
     Owner::system()
-}
-
-/// Services have a manager here, which starts nothing for persons.
-pub(super) fn is_child_of_init() -> bool {
-    false
 }
 
 /// The user whose a process is; the handle must be one that is open.
