@@ -1,27 +1,31 @@
 //! Services by launchd: an agent of the user in ~/Library/LaunchAgents, a daemon of the machine in /Library/LaunchDaemons.
 
 use std::fs::{self, Permissions};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 
+use super::launchctl::{Launchctl, run};
 use super::plist::{self, ACCOUNT, HOME_OF_ACCOUNT, LABEL, LOG_OF_ACCOUNT};
 use super::signed::{self, Author};
+use super::unix::{self, make_directory_of, remove};
 use super::{Definition, Done, Leavings, Manner, Scope, Service, ServiceError, Status};
 
 const LAUNCHCTL: &str = "/bin/launchctl";
 const DSCL: &str = "/usr/bin/dscl";
+const PS: &str = "/bin/ps";
+
+const DAEMONS: &str = "/Library/LaunchDaemons";
+/// What the package has for everybody who logs in. One relay serves the machine, so while there is a daemon the agent lies
+/// under a name that launchd does not read; the package's own scripts do the same.
+const AGENT_OF_ALL: &str = "/Library/LaunchAgents/hallpass.relay.plist";
+const AGENT_ASIDE: &str = "/Library/LaunchAgents/hallpass.relay.plist.off";
 
 /// Numbers of accounts that are no person's; the system's own are below.
 const FREE_IDS: std::ops::Range<u32> = 400..500;
 
 pub(super) fn default_scope() -> Scope {
-    if is_root() { Scope::System } else { Scope::User }
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+    unix::default_scope()
 }
 
 pub(super) fn definition(service: &Service, manner: Manner) -> Result<String, ServiceError> {
@@ -34,30 +38,39 @@ pub(super) fn install(service: &Service, manner: Manner) -> Result<Done, Service
     check_rights(scope)?;
     let mut done = Done::new();
     let path = file(scope)?;
-    let before = author(&path)?;
-    refuse_change(&path, before, manner)?;
+    unix::refuse_change(&path, author(&path)?, manner, "")?;
     match scope {
-        Scope::System => prepare_account(&mut done)?,
-        Scope::User => make_directory(&log(scope)?)?,
+        Scope::System => {
+            unix::check_program(&service.program)?;
+            prepare_account(&mut done)?;
+        }
+        Scope::User => {
+            refuse_beside_daemon()?;
+            make_directory_of(&log(scope)?)?;
+        }
     }
     let text = sign(&definition(service, manner)?);
-    let changed = !fs::read_to_string(&path).is_ok_and(|is| is == text);
+    let changed = !unix::is_written(&path, &text);
     if changed {
-        write(&path, &text)?;
+        unix::write(&path, &text)?;
         done.push(format!("{} is written", path.display()));
     } else {
         done.push(format!("{} is what is wanted already", path.display()));
     }
-    launchctl(&["enable", &target(scope)])?;
+    if scope == Scope::System {
+        put_agent_aside(manner, &mut done)?;
+    }
+    let launchctl = launchctl();
+    launchctl.run(&["enable", &target(scope)])?;
     done.push(match scope {
         Scope::User => "it starts with your log-in from now on".into(),
         Scope::System => "it starts with the machine from now on".into(),
     });
-    let loaded = printed(scope)?;
-    if loaded.is_some() && changed {
-        launchctl(&["bootout", &target(scope)])?;
-    }
-    if !manner.only_enable && (changed || loaded.is_none()) {
+    let was_loaded = match changed {
+        true => launchctl.boot_out(&target(scope))?,
+        false => launchctl.printed(&target(scope))?.is_some(),
+    };
+    if !manner.only_enable && (changed || !was_loaded) {
         load(scope, &path)?;
         done.push("it is started".into());
     }
@@ -66,14 +79,63 @@ pub(super) fn install(service: &Service, manner: Manner) -> Result<Done, Service
 
 /// Which starts it, too.
 fn load(scope: Scope, path: &Path) -> Result<(), ServiceError> {
-    launchctl(&["bootstrap", &domain(scope), &path.to_string_lossy()]).map(drop)
+    let loaded = launchctl().bootstrap(&domain(scope), &path.to_string_lossy(), &target(scope));
+    loaded.map_err(|error| with_log(error, scope))
+}
+
+/// Why it does not run stands in its log.
+fn with_log(error: ServiceError, scope: Scope) -> ServiceError {
+    match (error, log(scope)) {
+        (ServiceError::NotRunning { said }, Ok(log)) => {
+            ServiceError::NotRunning { said: format!("{said}; {} says why", log.display()) }
+        }
+        (error, _) => error,
+    }
+}
+
+/// The agent of a person would want the daemon's port.
+fn refuse_beside_daemon() -> Result<(), ServiceError> {
+    let daemon = file(Scope::System)?;
+    if !daemon.exists() {
+        return Ok(());
+    }
+    let what = format!("a relay of the machine serves everybody here, by {}", daemon.display());
+    Err(ServiceError::refused(what, "hallpass service status --system"))
+}
+
+fn put_agent_aside(manner: Manner, done: &mut Done) -> Result<(), ServiceError> {
+    if !Path::new(AGENT_OF_ALL).exists() {
+        return Ok(());
+    }
+    rename(AGENT_OF_ALL, AGENT_ASIDE)?;
+    done.push(format!("{AGENT_OF_ALL} is now {AGENT_ASIDE}: nobody needs a relay of their own"));
+    if manner.only_enable {
+        return Ok(());
+    }
+    for user in plist::sessions(&run(PS, &["-axo", "uid=,comm="])?) {
+        if launchctl().boot_out(&format!("gui/{user}/{LABEL}"))? {
+            done.push(format!("the relay of user {user} is stopped"));
+        }
+    }
+    Ok(())
+}
+
+fn put_agent_back(done: &mut Done) -> Result<(), ServiceError> {
+    if Path::new(AGENT_ASIDE).exists() {
+        rename(AGENT_ASIDE, AGENT_OF_ALL)?;
+        done.push(format!("{AGENT_OF_ALL} is back: whoever logs in has a relay again"));
+    }
+    Ok(())
+}
+
+fn rename(from: &str, to: &str) -> Result<(), ServiceError> {
+    fs::rename(from, to).map_err(|cause| ServiceError::File { verb: "rename", path: from.into(), cause })
 }
 
 pub(super) fn uninstall(scope: Scope, leavings: &Leavings) -> Result<Done, ServiceError> {
     check_rights(scope)?;
     let mut done = Done::new();
-    if printed(scope)?.is_some() {
-        launchctl(&["bootout", &target(scope)])?;
+    if launchctl().boot_out(&target(scope))? {
         done.push("it is stopped".into());
     }
     let path = file(scope)?;
@@ -81,6 +143,9 @@ pub(super) fn uninstall(scope: Scope, leavings: &Leavings) -> Result<Done, Servi
         None => done.push("nothing was installed".into()),
         Some(Author::Us | Author::UsOnce) => remove(&path, &mut done)?,
         Some(Author::Another) => done.push(format!("{} is not ours and stays", path.display())),
+    }
+    if scope == Scope::System && !path.exists() {
+        put_agent_back(&mut done)?;
     }
     let log = log(scope)?;
     let kept = match scope {
@@ -106,10 +171,10 @@ pub(super) fn uninstall(scope: Scope, leavings: &Leavings) -> Result<Done, Servi
 pub(super) fn start(scope: Scope) -> Result<Done, ServiceError> {
     check_rights(scope)?;
     let path = installed(scope)?;
-    match printed(scope)? {
+    match launchctl().printed(&target(scope))? {
         None => load(scope, &path)?,
         Some(text) if plist::read_state(&text).0.is_some() => return Ok(vec!["it runs already".into()]),
-        Some(_) => launchctl(&["kickstart", &target(scope)]).map(drop)?,
+        Some(_) => launchctl().kickstart(&target(scope)).map_err(|error| with_log(error, scope))?,
     }
     Ok(vec!["it is started".into()])
 }
@@ -118,18 +183,17 @@ pub(super) fn start(scope: Scope) -> Result<Done, ServiceError> {
 pub(super) fn stop(scope: Scope) -> Result<Done, ServiceError> {
     check_rights(scope)?;
     installed(scope)?;
-    if printed(scope)?.is_none() {
-        return Ok(vec!["it does not run".into()]);
-    }
-    launchctl(&["bootout", &target(scope)])?;
-    Ok(vec!["it is stopped".into()])
+    let was_there = launchctl().boot_out(&target(scope))?;
+    Ok(vec![if was_there { "it is stopped" } else { "it does not run" }.into()])
 }
 
 pub(super) fn status(scope: Scope) -> Result<Status, ServiceError> {
     let path = file(scope)?;
     let by = author(&path)?;
-    let (running, remarks) = printed(scope)?.map(|text| plist::read_state(&text)).unwrap_or_default();
-    let disabled = launchctl(&["print-disabled", &domain(scope)]).is_ok_and(|text| {
+    let launchctl = launchctl();
+    let (running, remarks) =
+        launchctl.printed(&target(scope))?.map(|text| plist::read_state(&text)).unwrap_or_default();
+    let disabled = launchctl.run(&["print-disabled", &domain(scope)]).is_ok_and(|text| {
         let line = text.lines().find(|line| line.contains(&format!("\"{LABEL}\"")));
         line.is_some_and(|line| line.ends_with("disabled") || line.ends_with("true"))
     });
@@ -151,25 +215,16 @@ fn installed(scope: Scope) -> Result<PathBuf, ServiceError> {
     if path.is_file() {
         return Ok(path);
     }
-    let hint = match scope {
-        Scope::User => "hallpass service install --user does that",
-        Scope::System => "sudo hallpass service install --system does that",
-    };
-    Err(ServiceError::refused("there is no such service", hint))
+    Err(unix::not_installed(scope))
 }
 
 fn check_rights(scope: Scope) -> Result<(), ServiceError> {
-    match (scope, is_root()) {
-        (Scope::System, false) => Err(ServiceError::refused(
-            "root alone may change services of the machine",
-            "sudo hallpass service …, or --user for a service of your own",
-        )),
-        (Scope::User, true) => Err(ServiceError::refused(
-            "root has no service of its own at log-in",
-            "call it without sudo, or with --system",
-        )),
-        (Scope::System, true) | (Scope::User, false) => Ok(()),
+    unix::check_rights(scope)?;
+    if scope == Scope::User && unix::is_root() {
+        let hint = "call it without sudo, or with --system";
+        return Err(ServiceError::refused("root has no service of its own at log-in", hint));
     }
+    Ok(())
 }
 
 /// An account that nobody can log in to, and the directories that are its own.
@@ -240,13 +295,8 @@ fn ids() -> Result<Vec<(String, u32)>, ServiceError> {
     Ok(text.lines().filter_map(pair).collect())
 }
 
-/// `None`: launchd does not know it at the moment.
-fn printed(scope: Scope) -> Result<Option<String>, ServiceError> {
-    match launchctl(&["print", &target(scope)]) {
-        Ok(text) => Ok(Some(text)),
-        Err(ServiceError::Failed { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+fn launchctl() -> Launchctl {
+    Launchctl::new(LAUNCHCTL)
 }
 
 fn domain(scope: Scope) -> String {
@@ -263,7 +313,7 @@ fn target(scope: Scope) -> String {
 fn file(scope: Scope) -> Result<PathBuf, ServiceError> {
     let directory = match scope {
         Scope::User => home()?.join("Library/LaunchAgents"),
-        Scope::System => "/Library/LaunchDaemons".into(),
+        Scope::System => DAEMONS.into(),
     };
     Ok(directory.join(format!("{LABEL}.plist")))
 }
@@ -276,8 +326,7 @@ fn log(scope: Scope) -> Result<PathBuf, ServiceError> {
 }
 
 fn home() -> Result<PathBuf, ServiceError> {
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
-    home.ok_or_else(|| ServiceError::refused("it is not known where your home is", "set HOME"))
+    unix::told("HOME").ok_or_else(unix::no_home)
 }
 
 /// The declaration of XML must stay the first line.
@@ -287,63 +336,5 @@ fn sign(text: &str) -> String {
 }
 
 fn author(path: &Path) -> Result<Option<Author>, ServiceError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(signed::author(text.split_once('\n').map_or("", |(_, rest)| rest)))),
-        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
-        Err(cause) => Err(ServiceError::File { verb: "read", path: path.into(), cause }),
-    }
-}
-
-fn refuse_change(path: &Path, before: Option<Author>, manner: Manner) -> Result<(), ServiceError> {
-    let what = match before {
-        None | Some(Author::Us) => return Ok(()),
-        Some(_) if manner.replace => return Ok(()),
-        Some(Author::UsOnce) => format!("somebody has changed {}", path.display()),
-        Some(Author::Another) => format!("{} is not ours", path.display()),
-    };
-    Err(ServiceError::refused(what, "--replace overwrites it"))
-}
-
-/// Whole or not at all; launchd takes only what nobody else may write.
-fn write(path: &Path, text: &str) -> Result<(), ServiceError> {
-    make_directory(path)?;
-    let written = || -> io::Result<()> {
-        let unfinished = path.with_extension("new");
-        fs::write(&unfinished, text)?;
-        fs::set_permissions(&unfinished, Permissions::from_mode(0o644))?;
-        fs::rename(&unfinished, path)
-    };
-    written().map_err(|cause| ServiceError::File { verb: "write", path: path.into(), cause })
-}
-
-fn make_directory(path: &Path) -> Result<(), ServiceError> {
-    let Some(directory) = path.parent() else { return Ok(()) };
-    fs::create_dir_all(directory).map_err(|cause| ServiceError::File { verb: "make", path: directory.into(), cause })
-}
-
-fn remove(path: &Path, done: &mut Done) -> Result<(), ServiceError> {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    removed.map_err(|cause| ServiceError::File { verb: "remove", path: path.into(), cause })?;
-    done.push(format!("{} is removed", path.display()));
-    Ok(())
-}
-
-fn launchctl(arguments: &[&str]) -> Result<String, ServiceError> {
-    run(LAUNCHCTL, arguments)
-}
-
-fn run(program: &str, arguments: &[&str]) -> Result<String, ServiceError> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-    let output = output.map_err(|cause| ServiceError::Start { program: program.into(), cause })?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => {
-            Err(ServiceError::Failed { command: format!("{program} {}", arguments.join(" ")), said: said(&output) })
-        }
-    }
-}
-
-fn said(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
-    if text.is_empty() { output.status.to_string() } else { text }
+    Ok(unix::read(path)?.map(|text| signed::author(text.split_once('\n').map_or("", |(_, rest)| rest))))
 }

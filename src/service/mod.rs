@@ -3,12 +3,16 @@
 //! Each system has its own manager of services behind the same functions. What is done is told in words, a line for
 //! each step, and what cannot be done says what to do instead.
 
+#[cfg(any(target_os = "macos", all(test, unix)))]
+mod launchctl;
 #[cfg(any(target_os = "macos", test))]
 mod plist;
 #[cfg(any(unix, test))]
 mod signed;
 #[cfg(any(target_os = "linux", test))]
 mod unit;
+#[cfg(unix)]
+mod unix;
 
 #[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
 #[cfg_attr(target_os = "macos", path = "macos.rs")]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use quick_xml::escape::escape;
+use plist::Value;
 
 use super::{Running, Scope, Service};
 
@@ -27,83 +27,85 @@ const LAST_WORK: Duration = Duration::from_secs(15);
 pub fn plist(service: &Service, sockets: bool, log: Option<&Path>) -> String {
     let words = [service.program.to_string_lossy().into_owned(), "serve".into()];
     let words = words.into_iter().chain(service.arguments.iter().map(|word| word.to_string_lossy().into_owned()));
-    let words: String = words.map(|word| format!("\n\t\t{}", text(&word))).collect();
+    let files = || dictionary([("NumberOfFiles", FILES.into())]);
     let mut entries = vec![
-        ("Label", text(LABEL)),
-        ("ProgramArguments", format!("<array>{words}\n\t</array>")),
-        ("RunAtLoad", "<true/>".into()),
+        ("Label", LABEL.into()),
+        ("ProgramArguments", Value::Array(words.map(Value::String).collect())),
+        ("RunAtLoad", true.into()),
         // What ends well was stopped by somebody; a crash or a failure is not the end.
-        ("KeepAlive", dict(&[("SuccessfulExit", "<false/>".into())])),
+        ("KeepAlive", dictionary([("SuccessfulExit", false.into())])),
         // Programs wait for it, so it is not slowed down as work in the background is.
-        ("ProcessType", text("Interactive")),
-        ("SoftResourceLimits", dict(&[("NumberOfFiles", integer(FILES))])),
-        ("HardResourceLimits", dict(&[("NumberOfFiles", integer(FILES))])),
-        ("ExitTimeOut", integer((service.grace + LAST_WORK).as_secs())),
-        ("Umask", integer(0o077)),
+        ("ProcessType", "Interactive".into()),
+        ("SoftResourceLimits", files()),
+        ("HardResourceLimits", files()),
+        ("ExitTimeOut", (service.grace + LAST_WORK).as_secs().into()),
+        ("Umask", 0o077.into()),
     ];
     if service.scope == Scope::System {
-        entries.push(("UserName", text(ACCOUNT)));
-        entries.push(("GroupName", text(ACCOUNT)));
-        entries.push(("EnvironmentVariables", dict(&[("HOME", text(HOME_OF_ACCOUNT))])));
+        entries.push(("UserName", ACCOUNT.into()));
+        entries.push(("GroupName", ACCOUNT.into()));
+        entries.push(("EnvironmentVariables", dictionary([("HOME", HOME_OF_ACCOUNT.into())])));
     }
     if let Some(log) = log {
-        entries.push(("StandardErrorPath", text(&log.to_string_lossy())));
+        entries.push(("StandardErrorPath", log.to_string_lossy().into_owned().into()));
     }
     if sockets {
-        let list: String = service.listen.iter().map(socket).collect();
-        entries
-            .push(("Sockets", format!("<dict>\n\t\t<key>Listeners</key>\n\t\t<array>{list}\n\t\t</array>\n\t</dict>")));
+        let listeners = Value::Array(service.listen.iter().map(socket).collect());
+        entries.push(("Sockets", dictionary([("Listeners", listeners)])));
     }
-    let entries: String = entries.iter().map(|(key, value)| format!("\t<key>{key}</key>\n\t{value}\n")).collect();
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
-         <plist version=\"1.0\">\n<dict>\n{entries}</dict>\n</plist>\n"
-    )
+    let mut bytes = Vec::new();
+    // Into memory, and every value is of a kind that XML has: there is nothing that could fail.
+    let _written = dictionary(entries).to_writer_xml(&mut bytes);
+    bytes.push(b'\n');
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn text(value: &str) -> String {
-    format!("<string>{}</string>", escape(value))
+/// In this order.
+fn dictionary(entries: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    Value::Dictionary(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-fn integer(value: impl std::fmt::Display) -> String {
-    format!("<integer>{value}</integer>")
-}
-
-fn dict(entries: &[(&str, String)]) -> String {
-    let entries: String = entries.iter().map(|(key, value)| format!("\n\t\t<key>{key}</key>\n\t\t{value}")).collect();
-    format!("<dict>{entries}\n\t</dict>")
-}
-
-fn socket(addr: &SocketAddr) -> String {
-    let family = if addr.is_ipv4() { "IPv4" } else { "IPv6" };
-    let entries = [
-        ("SockNodeName", text(&addr.ip().to_string())),
-        ("SockServiceName", text(&addr.port().to_string())),
-        ("SockType", text("stream")),
-        ("SockFamily", text(family)),
-    ];
-    let entries: String =
-        entries.iter().map(|(key, value)| format!("\n\t\t\t\t<key>{key}</key>\n\t\t\t\t{value}")).collect();
-    format!("\n\t\t\t<dict>{entries}\n\t\t\t</dict>")
+fn socket(addr: &SocketAddr) -> Value {
+    dictionary([
+        ("SockNodeName", addr.ip().to_string().into()),
+        ("SockServiceName", addr.port().to_string().into()),
+        ("SockType", "stream".into()),
+        ("SockFamily", if addr.is_ipv4() { "IPv4" } else { "IPv6" }.into()),
+    ])
 }
 
 /// What `launchctl print` says of a service that is loaded: whether it runs, and remarks.
 pub fn read_state(printed: &str) -> (Option<Running>, Vec<String>) {
-    // What stands further in is of endpoints and the like.
-    let value = |key: &str| {
-        let line = printed
-            .lines()
-            .filter_map(|line| line.strip_prefix('\t'))
-            .find(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(" = ")));
-        line.and_then(|line| line.split_once(" = ")).map(|(_, value)| value.trim())
-    };
+    let value = |key| said_of(printed, key);
     let pid = value("pid").and_then(|pid| pid.parse().ok());
     let runs = value("state") == Some("running");
     let running = runs.then_some(Running { pid, since: None, says: None });
     let ended = value("last exit code").filter(|code| !runs && *code != "0" && *code != "(never exited)");
     let remarks = ended.map(|code| format!("the last run ended with {code}")).into_iter().collect();
     (running, remarks)
+}
+
+/// How long launchd lets it end before it kills it; `None` where that is not told.
+pub fn exit_time_out(printed: &str) -> Option<Duration> {
+    said_of(printed, "exit timeout").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs)
+}
+
+/// What stands further in is of endpoints and the like.
+fn said_of<'a>(printed: &'a str, key: &str) -> Option<&'a str> {
+    let lines = printed.lines().filter_map(|line| line.strip_prefix('\t'));
+    lines.filter_map(|line| line.split_once(" = ")).find(|(name, _)| *name == key).map(|(_, value)| value.trim())
+}
+
+/// The users who are logged in at the screen, by what `ps -axo uid=,comm=` says. Where nobody is, the window is root's.
+pub fn sessions(processes: &str) -> Vec<u32> {
+    let of_a_window = |line: &str| {
+        let (uid, program) = line.trim().split_once(char::is_whitespace)?;
+        program.ends_with("/loginwindow").then(|| uid.parse().ok()).flatten().filter(|uid| *uid != 0)
+    };
+    let mut users: Vec<u32> = processes.lines().filter_map(of_a_window).collect();
+    users.sort_unstable();
+    users.dedup();
+    users
 }
 
 #[cfg(test)]
@@ -193,8 +195,23 @@ mod tests {
                       \"x\" = {\n\t\t\tstate = active\n\t\t\tpid = 1\n\t\t}\n\t}\n}\n";
         let (running, remarks) = read_state(loaded);
         assert_eq!((running.unwrap().pid, remarks.len()), (Some(4711), 0));
+        assert_eq!(exit_time_out(loaded), None);
+        assert_eq!(
+            exit_time_out("x = {\n\tminimum runtime = 10\n\texit timeout = 20\n}\n"),
+            Some(Duration::from_secs(20))
+        );
         let failed = "gui/501/hallpass.relay = {\n\tstate = spawn scheduled\n\truns = 3\n\tlast exit code = 2\n\n\tx = {\n\t\tstate = running\n\t}\n}\n";
         let (running, remarks) = read_state(failed);
         assert_eq!((running, remarks.as_slice()), (None, &["the last run ended with 2".to_owned()][..]));
+    }
+
+    #[test]
+    fn whoever_is_logged_in_has_a_login_window() {
+        let window = "/System/Library/CoreServices/loginwindow.app/Contents/MacOS/loginwindow";
+        let processes = format!(
+            "    0 /sbin/launchd\n  502 {window}\n  501 /bin/zsh\n  501 {window}\n    0 {window}\n  501 {window}\n"
+        );
+        assert_eq!(sessions(&processes), [501, 502]);
+        assert!(sessions(&format!("    0 {window}\n")).is_empty());
     }
 }

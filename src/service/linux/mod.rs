@@ -3,10 +3,10 @@
 mod systemctl;
 
 use std::fs;
-use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::signed::{self, Author};
+use super::unix::{self, check_rights, remove};
 use super::{Definition, Done, Leavings, Manner, Running, Scope, Service, ServiceError, Status, unit};
 use systemctl::{Shown, Systemctl};
 
@@ -20,11 +20,7 @@ const STATE_OF_MACHINE: [&str; 2] = ["/var/lib/hallpass", "/var/lib/private/hall
 const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
 
 pub(super) fn default_scope() -> Scope {
-    if is_root() { Scope::System } else { Scope::User }
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+    unix::default_scope()
 }
 
 pub(super) fn definition(service: &Service, manner: Manner) -> Result<String, ServiceError> {
@@ -42,14 +38,21 @@ pub(super) fn install(service: &Service, manner: Manner) -> Result<Done, Service
     let scope = service.scope;
     let systemctl = Systemctl::open(scope)?;
     check_rights(scope)?;
-    check_reach(service)?;
+    if scope == Scope::System {
+        check_reach(service)?;
+        unix::check_program(&service.program)?;
+    }
     let directory = directory(scope)?;
+    let names = if manner.sockets { &[SERVICE, SOCKET][..] } else { &[SERVICE] };
+    // All of them before the first is written.
+    for name in names {
+        let path = directory.join(name);
+        refuse_change(&path, author(&path)?, manner)?;
+    }
     let mut done = Done::new();
-    let mut changed = put(&directory, SERVICE, unit::service(service), scope, manner, &mut done)?;
-    let mut names = vec![SERVICE];
+    let mut changed = put(&directory, SERVICE, unit::service(service), scope, &mut done)?;
     if manner.sockets {
-        changed |= put(&directory, SOCKET, unit::socket(service), scope, manner, &mut done)?;
-        names.push(SOCKET);
+        changed |= put(&directory, SOCKET, unit::socket(service), scope, &mut done)?;
     } else if author(&directory.join(SOCKET))? == Some(Author::Us) {
         systemctl.run(&["disable", "--now", SOCKET])?;
         remove(&directory.join(SOCKET), &mut done)?;
@@ -58,13 +61,13 @@ pub(super) fn install(service: &Service, manner: Manner) -> Result<Done, Service
     if changed {
         systemctl.run(&["daemon-reload"])?;
     }
-    systemctl.run(&[&["enable"], names.as_slice()].concat())?;
+    systemctl.run(&[&["enable"], names].concat())?;
     done.push(match scope {
         Scope::User => "it starts with your log-in from now on".into(),
         Scope::System => "it starts with the machine from now on".into(),
     });
     if !manner.only_enable {
-        bring_up(&systemctl, &names, changed, &mut done)?;
+        bring_up(&systemctl, names, changed, &mut done)?;
     }
     Ok(done)
 }
@@ -132,14 +135,14 @@ fn leave(scope: Scope, leavings: &Leavings, done: &mut Done) -> Result<(), Servi
         Scope::System => STATE_OF_MACHINE.iter().map(PathBuf::from).collect(),
     };
     for place in places {
-        let Ok(found) = fs::symlink_metadata(&place) else { continue };
+        if fs::symlink_metadata(&place).is_err() {
+            continue;
+        }
         if !leavings.purge {
             done.push(format!("{} stays; --purge removes it", place.display()));
             return Ok(());
         }
-        let removed = if found.is_dir() { fs::remove_dir_all(&place) } else { fs::remove_file(&place) };
-        removed.map_err(|cause| ServiceError::File { verb: "remove", path: place.clone(), cause })?;
-        done.push(format!("{} is removed", place.display()));
+        remove(&place, done)?;
     }
     Ok(())
 }
@@ -207,42 +210,19 @@ fn installed(systemctl: &Systemctl, scope: Scope) -> Result<Shown, ServiceError>
     if shown.is_loaded() {
         return Ok(shown);
     }
-    let hint = match scope {
-        Scope::User => "hallpass service install --user does that",
-        Scope::System => "sudo hallpass service install --system does that",
-    };
-    Err(ServiceError::refused("there is no such service", hint))
-}
-
-fn check_rights(scope: Scope) -> Result<(), ServiceError> {
-    match scope {
-        Scope::System if !is_root() => Err(ServiceError::refused(
-            "root alone may change services of the machine",
-            "sudo hallpass service …, or --user for a service of your own",
-        )),
-        Scope::System | Scope::User => Ok(()),
-    }
+    Err(unix::not_installed(scope))
 }
 
 /// The machine's unit does not see into homes.
 fn check_reach(service: &Service) -> Result<(), ServiceError> {
-    if service.scope == Scope::User {
-        return Ok(());
-    }
     let is_hidden = |path: &Path| {
         let path = path.canonicalize().unwrap_or_else(|_| path.into());
         HIDDEN.iter().any(|place| path.starts_with(place))
     };
     let program = &service.program;
     if is_hidden(program) {
-        let hint = format!(
-            "sudo install -m 755 {} /usr/local/bin/hallpass, then /usr/local/bin/hallpass service install",
-            program.display()
-        );
-        return Err(ServiceError::refused(
-            format!("a service of the machine does not see {}", program.display()),
-            hint,
-        ));
+        let what = format!("a service of the machine does not see {}", program.display());
+        return Err(ServiceError::refused(what, unix::copy_of(program)));
     }
     let mut paths = service.arguments.iter().map(Path::new).filter(|path| path.is_absolute());
     match paths.find(|path| is_hidden(path)) {
@@ -255,36 +235,25 @@ fn check_reach(service: &Service) -> Result<(), ServiceError> {
 }
 
 /// Whether there is another definition now than before.
-fn put(
-    directory: &Path,
-    name: &str,
-    text: String,
-    scope: Scope,
-    manner: Manner,
-    done: &mut Done,
-) -> Result<bool, ServiceError> {
+fn put(directory: &Path, name: &str, text: String, scope: Scope, done: &mut Done) -> Result<bool, ServiceError> {
     let path = directory.join(name);
     let before = author(&path)?;
     if let Some(packaged) =
         packaged(scope, name).filter(|packaged| fs::read_to_string(packaged).is_ok_and(|is| is == text))
     {
         // What we wrote for other flags would stand before it.
-        if matches!(before, Some(Author::Us)) {
-            remove(&path, done)?;
-        } else if before.is_some() {
-            refuse_change(&path, before, manner)?;
+        if before.is_some() {
             remove(&path, done)?;
         }
         done.push(format!("{} is what is wanted", packaged.display()));
         return Ok(before.is_some());
     }
     let text = signed::sign("#", "", &text);
-    if fs::read_to_string(&path).is_ok_and(|is| is == text) {
+    if unix::is_written(&path, &text) {
         done.push(format!("{} is what is wanted already", path.display()));
         return Ok(false);
     }
-    refuse_change(&path, before, manner)?;
-    write(&path, &text)?;
+    unix::write(&path, &text)?;
     let instead = packaged(scope, name).map(|of| format!(", and stands before {}", of.display())).unwrap_or_default();
     done.push(match before {
         None => format!("{} is written{instead}", path.display()),
@@ -295,14 +264,8 @@ fn put(
 
 fn refuse_change(path: &Path, before: Option<Author>, manner: Manner) -> Result<(), ServiceError> {
     let name = path.file_name().unwrap_or_default().display();
-    let what = match before {
-        None | Some(Author::Us) => return Ok(()),
-        Some(_) if manner.replace => return Ok(()),
-        Some(Author::UsOnce) => format!("somebody has changed {}", path.display()),
-        Some(Author::Another) => format!("{} is not ours", path.display()),
-    };
-    let hint = format!("--replace overwrites it; changes of your own last in a drop-in, by systemctl edit {name}");
-    Err(ServiceError::refused(what, hint))
+    let more = format!("; changes of your own last in a drop-in, by systemctl edit {name}");
+    unix::refuse_change(path, before, manner, &more)
 }
 
 /// `None` where there is no file.
@@ -314,30 +277,7 @@ fn author(path: &Path) -> Result<Option<Author>, ServiceError> {
             format!("systemctl unmask {name}"),
         ));
     }
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(signed::author(&text))),
-        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
-        Err(cause) => Err(ServiceError::File { verb: "read", path: path.into(), cause }),
-    }
-}
-
-/// Whole or not at all, and to be read by all, as units are.
-fn write(path: &Path, text: &str) -> Result<(), ServiceError> {
-    let written = || -> io::Result<()> {
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory)?;
-        }
-        let unfinished = path.with_extension("new");
-        fs::write(&unfinished, text)?;
-        fs::rename(&unfinished, path)
-    };
-    written().map_err(|cause| ServiceError::File { verb: "write", path: path.into(), cause })
-}
-
-fn remove(path: &Path, done: &mut Done) -> Result<(), ServiceError> {
-    fs::remove_file(path).map_err(|cause| ServiceError::File { verb: "remove", path: path.into(), cause })?;
-    done.push(format!("{} is removed", path.display()));
-    Ok(())
+    Ok(unix::read(path)?.map(|text| signed::author(&text)))
 }
 
 /// The directories that were made for our unit alone.
@@ -353,10 +293,8 @@ fn directory(scope: Scope) -> Result<PathBuf, ServiceError> {
     if scope == Scope::System {
         return Ok("/etc/systemd/system".into());
     }
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
-    let base = base.ok_or_else(|| ServiceError::refused("it is not known where your home is", "set HOME"))?;
-    Ok(base.join("systemd/user"))
+    let base = unix::told("XDG_CONFIG_HOME").or_else(|| unix::told("HOME").map(|home| home.join(".config")));
+    Ok(base.ok_or_else(unix::no_home)?.join("systemd/user"))
 }
 
 /// The file of this name that a package has brought.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::SystemTime;
 
+use crate::service::unix::{said, told};
 use crate::service::{Scope, ServiceError};
 
 /// As much of the log as says why a start has failed.
@@ -113,20 +114,13 @@ impl Systemctl {
     }
 }
 
-fn said(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr);
-    let text: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    if text.is_empty() { output.status.to_string() } else { text.join(" ") }
-}
-
 /// Also where a shell by su or cron was not told of it.
 fn runtime_directory() -> Result<PathBuf, ServiceError> {
     let user = rustix::process::getuid().as_raw();
     if user == 0 && std::env::var_os("SUDO_USER").is_some() {
         return Err(ServiceError::refused("by sudo, your own service is not in reach", "call it without sudo"));
     }
-    let told = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-    let directory = told.unwrap_or_else(|| format!("/run/user/{user}").into());
+    let directory = told("XDG_RUNTIME_DIR").unwrap_or_else(|| format!("/run/user/{user}").into());
     if directory.join("systemd").is_dir() {
         return Ok(directory);
     }
