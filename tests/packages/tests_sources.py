@@ -38,11 +38,138 @@ def lay_out(t):
               "Library/LaunchAgents/hallpass.relay.plist", "Library/Application Support/hallpass/hallpass.toml.default",
               "usr/local/share/hallpass/hallpass.relay.plist", "usr/local/share/hallpass/uninstall", "usr/local/share/doc/hallpass/licences.txt"}
     equal(sorted(wanted - files), [], "what is missing")
-    # What is removed by name has to be all that was installed.
-    uninstall = (MACOS / "uninstall").read_text()
-    removed = re.findall(r"(?<=[ \t])/(?:usr/local|Library)/[^ ;\n]*", uninstall) + ["/Library/Application Support/hallpass/hallpass.toml.default"]
-    left = [path for path in sorted(files) if not any(re.match(re.escape(name).replace(r"\*", "[^/]*") + "(/|$)", f"/{path}") for name in removed)]
-    equal(left, [], "what the uninstaller leaves")
+
+
+SUPPORT = "Library/Application Support/hallpass"
+AGENT, DAEMON = "Library/LaunchAgents/hallpass.relay.plist", "Library/LaunchDaemons/hallpass.relay.plist"
+# A launchd that has what the file `jobs` names, each with the number of its process; what is ended is still there when it is looked at first.
+LAUNCHCTL = r"""#!/bin/sh
+cd /mac || exit 1
+echo "$*" >>asked
+for last; do :; done
+known() { grep -q "^$last " jobs; }
+number() { sed -n "s|^$last ||p" jobs; }
+without() { grep -v "^$last " jobs >others || true; mv others jobs; }
+case $1 in
+print) known || exit 113
+    printf '%s = {\n\tstate = x\n%s\n}\n' "$last" "$(number | sed 's/^./\tpid = &/')"
+    if [ -e ending ]; then without; [ "$(cat ending)" = bootout ] || echo "$last " >>jobs; rm ending; fi ;;
+bootout) known || exit 3; echo bootout >ending ;;
+kill) [ -e stubborn ] || echo kill >ending ;;
+kickstart) without; echo "$last 2" >>jobs ;;
+bootstrap) echo "$2/hallpass.relay 3" >>jobs ;;
+esac
+"""
+WINDOW = "/System/Library/CoreServices/loginwindow.app/Contents/MacOS/loginwindow"
+TOOLS = {"launchctl": LAUNCHCTL, "ps": f"#!/bin/sh\necho '    0 /sbin/launchd'; echo '  501 {WINDOW}'; echo '    0 {WINDOW}'\n",
+         "pkgutil": '#!/bin/sh\necho "pkgutil $*" >>/mac/asked\n', "sleep": "#!/bin/sh\n"}
+
+
+class Mac:
+    """A root where the scripts of the package find what they look for: the files of the installer, and tools that note what they are asked."""
+
+    def __init__(self, t, *jobs):
+        self.system = t.debian()
+        self.before = self.system.files()
+        self.put("mac/jobs", "".join(f"{job} 1\n" for job in jobs))
+        self.put("mac/asked", "")
+        for name, text in TOOLS.items():
+            self.put(f"mac/bin/{name}", text, 0o755)
+        for name in ("preinstall", "postinstall"):
+            self.put(f"mac/{name}", (MACOS / "scripts" / name).read_text(), 0o755)
+        run("packaging/macos/build", "--lay-out", self.system.root, "--binary", PROGRAM)
+
+    def put(self, name, text, mode=0o644):
+        path = self.system.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+    def has(self, name):
+        return (self.system.root / name).exists()
+
+    def runs(self, *command, check=True):
+        """What a script has asked the tools for; those that only look are left out."""
+        self.put("mac/asked", "")
+        self.system.run("sh", *command, check=check, PATH="/mac/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        return [line for line in (self.system.root / "mac/asked").read_text().splitlines() if not line.startswith("print ")]
+
+    def jobs(self):
+        return sorted((self.system.root / "mac/jobs").read_text().splitlines())
+
+    def files(self):
+        """The files, links and directories that hallpass has brought."""
+        return sorted(path for path in self.system.files() - self.before if path.split("/")[0] != "mac")
+
+
+@test("macos: whoever is logged in has the new relay after an upgrade, and a configuration that is there stays")
+def agents(t):
+    mac = Mac(t, "gui/501/hallpass.relay")
+    equal(mac.runs("/mac/preinstall"), ["bootout gui/501/hallpass.relay"])
+    equal(mac.jobs(), [], "what runs while files are replaced")
+    equal(mac.runs("/mac/postinstall"), [f"bootstrap gui/501 /{AGENT}"])
+    equal(mac.jobs(), ["gui/501/hallpass.relay 3"])
+    assert (mac.system.root / SUPPORT / "hallpass.toml").read_text() == (mac.system.root / SUPPORT / "hallpass.toml.default").read_text()
+    mac.put(f"{SUPPORT}/hallpass.toml", "# ours\n")
+    mac.runs("/mac/postinstall")
+    equal((mac.system.root / SUPPORT / "hallpass.toml").read_text(), "# ours\n")
+
+
+@test("macos: where the machine has a relay, it is the new one after an upgrade, and no agent is beside it")
+def daemon(t):
+    for stubborn, orders in ((False, ["kill SIGTERM system/hallpass.relay", "kickstart system/hallpass.relay"]),
+                             (True, ["kill SIGTERM system/hallpass.relay", "kickstart -k system/hallpass.relay"])):
+        mac = Mac(t, "system/hallpass.relay")
+        mac.put(DAEMON, "by an administrator\n")
+        if stubborn:
+            mac.put("mac/stubborn", "")
+        mac.runs("/mac/preinstall")
+        equal(mac.jobs(), ["system/hallpass.relay 1"], "what runs while files are replaced")
+        equal(mac.runs("/mac/postinstall"), orders)
+        equal(mac.jobs(), ["system/hallpass.relay 2"], "another process")
+        equal((mac.has(AGENT), mac.has(AGENT + ".off"), mac.has(DAEMON)), (False, True, True), "agent, agent aside, daemon")
+    # One that an administrator has stopped stays so; without a daemon the agent is back.
+    mac = Mac(t)
+    mac.put(DAEMON, "by an administrator\n")
+    equal(mac.runs("/mac/postinstall"), [])
+    for name in (DAEMON, f"{SUPPORT}/hallpass.toml.default"):
+        (mac.system.root / name).unlink()
+    run("packaging/macos/build", "--lay-out", mac.system.root, "--binary", PROGRAM)
+    equal(mac.runs("/mac/postinstall"), [f"bootstrap gui/501 /{AGENT}"])
+    equal((mac.has(AGENT), mac.has(AGENT + ".off")), (True, False))
+
+
+@test("macos: the uninstaller stops what runs and leaves nothing but a configuration, which goes when it is told so")
+def uninstaller(t):
+    for purge, with_daemon in ((False, False), (True, True), (True, False)):
+        jobs = ["system/hallpass.relay"] if with_daemon else ["gui/501/hallpass.relay"]
+        mac = Mac(t, *jobs)
+        if with_daemon:
+            mac.put(DAEMON, "ours\n")
+        mac.runs("/mac/postinstall")
+        # What the program does on a Mac, it cannot do here.
+        mac.put("usr/local/bin/hallpass", '#!/bin/sh\necho "hallpass $*" >>/mac/asked\n', 0o755)
+        for written in ("var/db/hallpass/state/lockout.json", "var/log/hallpass/hallpass.log", f"{SUPPORT}/corp.toml"):
+            mac.put(written, "{}\n")
+        asked = mac.runs("/usr/local/share/hallpass/uninstall", *["--purge"] * purge)
+        equal([line for line in asked if line.startswith("hallpass")], ["hallpass service uninstall --system --purge"] * with_daemon, "of the daemon's account")
+        assert "pkgutil --forget hallpass.relay" in asked, asked
+        equal(mac.jobs(), [], "what runs")
+        kept = [f"{SUPPORT}/{name}" for name in ("corp.toml", "hallpass.toml")] + ["var/db/hallpass/state/lockout.json"]
+        left = [path for path in mac.files() if not (mac.system.root / path).is_dir()]
+        equal(left, [] if purge else kept, "files that are left")
+        ours = [path for path in mac.files() if (mac.system.root / path).is_dir() and "hallpass" in path]
+        equal(ours, [] if purge else [SUPPORT, "var/db/hallpass", "var/db/hallpass/state"], "directories that are left")
+        equal(mac.has("var/log/hallpass"), not purge, "the log")
+
+
+@test("macos: the uninstaller changes nothing for who is not root or writes something it does not know")
+def refused(t):
+    mac = Mac(t)
+    before = mac.files()
+    mac.runs("/usr/local/share/hallpass/uninstall", "--all", check=False)
+    mac.runs("-c", "setpriv --reuid 1000 --clear-groups -- sh /usr/local/share/hallpass/uninstall", check=False)
+    equal(mac.files(), before)
 
 
 @test("macos: files of launchd are property lists, and start the program that the installer puts there")
