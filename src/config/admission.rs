@@ -16,9 +16,6 @@ use crate::process::{Owners, account, control, is_machines_service};
 const SELF: &str = "self";
 const ANY: &str = "any";
 
-const BY_NAME: &str = "users = [\"alice\"] in [access], or users = \"any\"";
-const ALL: &str = "users = \"any\" in [access], and a token keeps others out";
-
 pub fn read(reader: &mut Reader<'_>) -> Access {
     Access {
         users: users(reader),
@@ -39,7 +36,11 @@ fn users(reader: &mut Reader<'_>) -> Users {
     let Some(items) = reader.items(&path) else {
         if is_machines_service() {
             let problem = Problem::new("a relay that the system starts must be told whom it serves");
-            reader.wrong(&path, problem.hint(if tells_users_apart() { BY_NAME } else { ALL }));
+            let problem = match tells_users_apart() {
+                true => problem.hint("users = [\"alice\"] in [access], or users = \"any\""),
+                false => problem.hint("users = \"any\" in [access], and a token keeps others out"),
+            };
+            reader.wrong(&path, problem);
         }
         return Users::default();
     };

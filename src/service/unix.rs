@@ -49,13 +49,13 @@ pub fn not_installed(scope: Scope) -> ServiceError {
     ServiceError::refused("there is no such service", hint)
 }
 
-/// The command by which root has a copy of the program that nobody else may change.
-pub fn copy_of(program: &Path) -> String {
+/// With the command by which root has a copy of the program that the machine can run and nobody else may change.
+pub fn wrong_place(what: String, program: &Path) -> ServiceError {
     let safe = Path::new(SAFE).join("hallpass");
-    format!(
-        "sudo install -d {SAFE} && sudo install -m 755 {} {safe}, then {safe} service install --system",
-        program.display(),
-        safe = safe.display()
+    let (program, safe) = (program.display(), safe.display());
+    ServiceError::refused(
+        what,
+        format!("sudo install -d {SAFE} && sudo install -m 755 {program} {safe}, then {safe} service install --system"),
     )
 }
 
@@ -71,7 +71,7 @@ pub fn check_program(program: &Path) -> Result<(), ServiceError> {
                 "others than root may change {}, and with it what a service of the machine runs",
                 place.display()
             );
-            return Err(ServiceError::refused(what, copy_of(program)));
+            return Err(wrong_place(what, program));
         }
     }
     Ok(())

@@ -222,7 +222,7 @@ fn check_reach(service: &Service) -> Result<(), ServiceError> {
     let program = &service.program;
     if is_hidden(program) {
         let what = format!("a service of the machine does not see {}", program.display());
-        return Err(ServiceError::refused(what, unix::copy_of(program)));
+        return Err(unix::wrong_place(what, program));
     }
     let mut paths = service.arguments.iter().map(Path::new).filter(|path| path.is_absolute());
     match paths.find(|path| is_hidden(path)) {
