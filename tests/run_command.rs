@@ -529,6 +529,57 @@ fn ctrl_z_stops_the_program_and_fg_goes_on_with_it() {
     terminal.code(9);
 }
 
+/// It makes the terminal ready before it stops, as an editor does, and tells how its parent is at that moment.
+const EDITOR: &str = "
+import os, signal, time
+def say(words):
+    os.write(1, (words + '\\n').encode())
+def stop(*_):
+    say('making ready')
+    while not os.path.exists('may-stop'):
+        time.sleep(0.02)
+    state = open(f'/proc/{os.getppid()}/stat').read().rsplit(') ')[1][0]
+    say('parent is ' + ('stopped' if state == 'T' else 'there'))
+    os.kill(os.getpid(), signal.SIGSTOP)
+    say('goes on')
+signal.signal(signal.SIGTSTP, stop)
+say('editor begins')
+while not os.path.exists('end'):
+    time.sleep(0.02)
+";
+
+#[test]
+fn the_shell_has_the_terminal_when_the_program_has_made_it_ready() {
+    let home = home();
+    fs::write(home.path().join("editor.py"), EDITOR).unwrap();
+    let mut terminal = Shell::open(&home);
+    terminal.run("exec python3 editor.py");
+    terminal.see("editor begins");
+    terminal.write("\x1a");
+    terminal.see("making ready");
+    fs::write(home.path().join("may-stop"), "").unwrap();
+    terminal.see("parent is there");
+    terminal.see("Stopped");
+    terminal.see("$ ");
+    terminal.write("fg\n");
+    terminal.see("goes on");
+    fs::write(home.path().join("end"), "").unwrap();
+    terminal.code(0);
+}
+
+#[test]
+fn a_program_that_ctrl_z_does_not_stop_keeps_the_terminal() {
+    let home = home();
+    let mut terminal = Shell::open(&home);
+    terminal.run("trap \"\" TSTP; echo rea\"\"dy; while read line; do echo he\"\"ard $line; done; exit 9");
+    terminal.see("ready");
+    terminal.write("\x1a");
+    terminal.write("it\n");
+    terminal.see("heard it");
+    terminal.write("\x04");
+    terminal.code(9);
+}
+
 #[test]
 fn a_program_that_stops_itself_gives_the_terminal_back() {
     let home = home();

@@ -77,8 +77,14 @@ impl Tree {
                     }
                 }
                 Some(heard) => match self.stage {
+                    // By a process it is for us as we are, as ever; the program may have heard it, too.
+                    _ if heard.stops() && !heard.is_typed() => kill_process(getpid(), Signal::STOP)?,
                     Stage::Running => self.pass_on(heard),
                     Stage::LeftBehind | Stage::Empty if heard.ends() => return Ok(Some(Event::Interrupted)),
+                    // No program decides it for us any more.
+                    Stage::LeftBehind | Stage::Empty if heard.stops() => {
+                        let _nobody_could_continue_us = stop();
+                    }
                     Stage::LeftBehind | Stage::Empty => {}
                 },
             }
@@ -102,6 +108,7 @@ impl Tree {
                 let ended = self.ended()?;
                 if ended.is_some() {
                     self.stage = Stage::LeftBehind;
+                    self.signals.forget_typed()?;
                 }
                 Ok(ended.map(Event::Ended))
             }
@@ -138,13 +145,14 @@ impl Tree {
         }
     }
 
-    /// A program that has stopped itself alone would leave the shell waiting for us, at a terminal that nobody reads.
+    /// After the program and not before: one that makes the terminal ready for the shell takes a moment, and one that
+    /// does not stop for Ctrl-Z keeps it. If we did not, the shell would wait for us at a terminal that nobody reads.
     fn stop_too(&self) -> io::Result<()> {
-        if terminal::is_ours_by_a_shell() && kill_process(getpid(), Signal::STOP).is_ok() {
-            // Here we go on, and whoever continued us may not know of the program. One that has stopped anew by now was
-            // continued before us, and stays as its user wants it.
-            let has_stopped_anew = self.status(WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT)?.is_some();
-            if !has_stopped_anew {
+        if stop() {
+            // Here we go on, and whoever continued us may not know of the program. To continue it once more would take back
+            // the next Ctrl-Z, which may be on its way; and one that has stopped anew by now stays as its user wants it.
+            let has_gone_on = self.status(WaitIdOptions::CONTINUED)?.is_some();
+            if !has_gone_on && self.status(WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT)?.is_none() {
                 let _it_may_have_ended = kill_process(self.program, Signal::CONT);
             }
         }
@@ -160,6 +168,11 @@ impl Tree {
             let _it_may_have_ended = kill_process(self.program, signal);
         }
     }
+}
+
+/// Whether we were stopped, and are continued.
+fn stop() -> bool {
+    terminal::is_ours_by_a_shell() && kill_process(getpid(), Signal::STOP).is_ok()
 }
 
 fn ending(status: &WaitIdStatus) -> Option<Ending> {

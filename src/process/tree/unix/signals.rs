@@ -1,5 +1,6 @@
 //! Signals to us while a program runs in our place: which they are, and whether somebody typed them.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::unix::net::UnixStream;
@@ -12,8 +13,8 @@ use rustix::process::Signal;
 use super::kin::is_by_process;
 
 /// What programs and people send to a process that they mean.
-const MEANT: [Signal; 7] =
-    [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP, Signal::USR1, Signal::USR2, Signal::WINCH];
+const MEANT: [Signal; 8] =
+    [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP, Signal::USR1, Signal::USR2, Signal::WINCH, Signal::TSTP];
 
 /// Added to a number on its way: a process sent it, not the terminal.
 const BY_PROCESS: u8 = 0x80;
@@ -27,8 +28,13 @@ pub struct Heard {
 impl Heard {
     /// At the terminal, whose whole process group hears it.
     pub fn is_typed(self) -> bool {
-        let of_terminal = [Signal::INT, Signal::QUIT, Signal::WINCH];
+        let of_terminal = [Signal::INT, Signal::QUIT, Signal::WINCH, Signal::TSTP];
         of_terminal.iter().any(|signal| signal.as_raw() == self.number) && !self.by_process
+    }
+
+    /// Whether it asks us to stop until we are continued.
+    pub fn stops(self) -> bool {
+        self.number == Signal::TSTP.as_raw()
     }
 
     /// Whether it asks us to end.
@@ -38,7 +44,11 @@ impl Heard {
 }
 
 #[derive(Debug)]
-pub struct Signals(UnixStream);
+pub struct Signals {
+    wire: UnixStream,
+    /// Taken off the wire already.
+    kept: VecDeque<Heard>,
+}
 
 impl Signals {
     /// From now on none of them ends us. Those that were ignored when we began are ignored further, by the program too.
@@ -49,14 +59,31 @@ impl Signals {
         for signal in MEANT.into_iter().filter(|signal| !is_ignored(*signal)).chain([Signal::CHILD]) {
             hear(signal, write.try_clone()?)?;
         }
-        Ok(Self(read))
+        Ok(Self { wire: read, kept: VecDeque::new() })
     }
 
     pub fn next(&mut self, patience: Option<Duration>) -> io::Result<Option<Heard>> {
+        match self.kept.pop_front() {
+            Some(heard) => Ok(Some(heard)),
+            None => self.receive(patience),
+        }
+    }
+
+    /// What was typed while the program ran was for the program alone, also where we come to hear of it when it has ended.
+    pub fn forget_typed(&mut self) -> io::Result<()> {
+        while let Some(heard) = self.receive(Some(Duration::ZERO))? {
+            if !heard.is_typed() {
+                self.kept.push_back(heard);
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, patience: Option<Duration>) -> io::Result<Option<Heard>> {
         // Zero would be no limit at all.
-        self.0.set_read_timeout(patience.map(|patience| patience.max(Duration::from_millis(1))))?;
+        self.wire.set_read_timeout(patience.map(|patience| patience.max(Duration::from_millis(1))))?;
         let mut byte = [0];
-        match self.0.read_exact(&mut byte) {
+        match self.wire.read_exact(&mut byte) {
             Ok(()) => {
                 let [byte] = byte;
                 Ok(Some(Heard { number: i32::from(byte & !BY_PROCESS), by_process: byte & BY_PROCESS != 0 }))
