@@ -53,6 +53,14 @@ def tree(version):
 
 
 @functools.cache
+def mac():
+    """What the installer for macOS puts there."""
+    made = MADE / "tree-macos"
+    run("packaging/macos/build", "--lay-out", made, "--binary", PROGRAM)
+    return made
+
+
+@functools.cache
 def package(kind, version):
     """A deb or rpm of this version."""
     out = MADE / f"{kind}-{version}"

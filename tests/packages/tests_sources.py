@@ -6,7 +6,7 @@ import subprocess
 import xml.etree.ElementTree as ElementTree
 
 from harness import equal, test
-from made import MADE, PROGRAM, ROOT, run
+from made import MADE, ROOT, mac, run
 
 MACOS = ROOT / "packaging/macos"
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -32,8 +32,7 @@ def scripts(t):
 
 @test("macos: the installer puts everything where a Mac looks for it")
 def lay_out(t):
-    run("packaging/macos/build", "--lay-out", t.directory / "mac", "--binary", PROGRAM)
-    files = {str(path.relative_to(t.directory / "mac")) for path in (t.directory / "mac").rglob("*") if path.is_file()}
+    files = {str(path.relative_to(mac())) for path in mac().rglob("*") if path.is_file()}
     wanted = {"usr/local/bin/hallpass", "usr/local/share/man/man1/hallpass.1", "usr/local/share/zsh/site-functions/_hallpass",
               "Library/LaunchAgents/hallpass.relay.plist", "Library/Application Support/hallpass/hallpass.toml.default",
               "usr/local/share/hallpass/hallpass.relay.plist", "usr/local/share/hallpass/uninstall", "usr/local/share/doc/hallpass/licences.txt"}
@@ -63,6 +62,7 @@ esac
 WINDOW = "/System/Library/CoreServices/loginwindow.app/Contents/MacOS/loginwindow"
 TOOLS = {"launchctl": LAUNCHCTL, "ps": f"#!/bin/sh\necho '    0 /sbin/launchd'; echo '  501 {WINDOW}'; echo '    0 {WINDOW}'\n",
          "pkgutil": '#!/bin/sh\necho "pkgutil $*" >>/mac/asked\n', "sleep": "#!/bin/sh\n"}
+TOOLS_FIRST = "/mac/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Mac:
@@ -77,7 +77,10 @@ class Mac:
             self.put(f"mac/bin/{name}", text, 0o755)
         for name in ("preinstall", "postinstall"):
             self.put(f"mac/{name}", (MACOS / "scripts" / name).read_text(), 0o755)
-        run("packaging/macos/build", "--lay-out", self.system.root, "--binary", PROGRAM)
+        self.unpack()
+
+    def unpack(self):
+        subprocess.run(["cp", "-a", f"{mac()}/.", self.system.root], check=True)
 
     def put(self, name, text, mode=0o644):
         path = self.system.root / name
@@ -91,7 +94,7 @@ class Mac:
     def runs(self, *command, check=True):
         """What a script has asked the tools for; those that only look are left out."""
         self.put("mac/asked", "")
-        self.system.run("sh", *command, check=check, PATH="/mac/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        self.system.run("sh", *command, check=check, PATH=TOOLS_FIRST)
         return [line for line in (self.system.root / "mac/asked").read_text().splitlines() if not line.startswith("print ")]
 
     def jobs(self):
@@ -104,72 +107,74 @@ class Mac:
 
 @test("macos: whoever is logged in has the new relay after an upgrade, and a configuration that is there stays")
 def agents(t):
-    mac = Mac(t, "gui/501/hallpass.relay")
-    equal(mac.runs("/mac/preinstall"), ["bootout gui/501/hallpass.relay"])
-    equal(mac.jobs(), [], "what runs while files are replaced")
-    equal(mac.runs("/mac/postinstall"), [f"bootstrap gui/501 /{AGENT}"])
-    equal(mac.jobs(), ["gui/501/hallpass.relay 3"])
-    assert (mac.system.root / SUPPORT / "hallpass.toml").read_text() == (mac.system.root / SUPPORT / "hallpass.toml.default").read_text()
-    mac.put(f"{SUPPORT}/hallpass.toml", "# ours\n")
-    mac.runs("/mac/postinstall")
-    equal((mac.system.root / SUPPORT / "hallpass.toml").read_text(), "# ours\n")
+    there = Mac(t, "gui/501/hallpass.relay")
+    equal(there.runs("/mac/preinstall"), ["bootout gui/501/hallpass.relay"])
+    equal(there.jobs(), [], "what runs while files are replaced")
+    equal(there.runs("/mac/postinstall"), [f"bootstrap gui/501 /{AGENT}"])
+    equal(there.jobs(), ["gui/501/hallpass.relay 3"])
+    assert (there.system.root / SUPPORT / "hallpass.toml").read_text() == (there.system.root / SUPPORT / "hallpass.toml.default").read_text()
+    there.put(f"{SUPPORT}/hallpass.toml", "# ours\n")
+    there.runs("/mac/postinstall")
+    equal((there.system.root / SUPPORT / "hallpass.toml").read_text(), "# ours\n")
 
 
 @test("macos: where the machine has a relay, it is the new one after an upgrade, and no agent is beside it")
 def daemon(t):
     for stubborn, orders in ((False, ["kill SIGTERM system/hallpass.relay", "kickstart system/hallpass.relay"]),
                              (True, ["kill SIGTERM system/hallpass.relay", "kickstart -k system/hallpass.relay"])):
-        mac = Mac(t, "system/hallpass.relay")
-        mac.put(DAEMON, "by an administrator\n")
+        there = Mac(t, "system/hallpass.relay")
+        there.put(DAEMON, "by an administrator\n")
         if stubborn:
-            mac.put("mac/stubborn", "")
-        mac.runs("/mac/preinstall")
-        equal(mac.jobs(), ["system/hallpass.relay 1"], "what runs while files are replaced")
-        equal(mac.runs("/mac/postinstall"), orders)
-        equal(mac.jobs(), ["system/hallpass.relay 2"], "another process")
-        equal((mac.has(AGENT), mac.has(AGENT + ".off"), mac.has(DAEMON)), (False, True, True), "agent, agent aside, daemon")
+            there.put("mac/stubborn", "")
+        there.runs("/mac/preinstall")
+        equal(there.jobs(), ["system/hallpass.relay 1"], "what runs while files are replaced")
+        equal(there.runs("/mac/postinstall"), orders)
+        equal(there.jobs(), ["system/hallpass.relay 2"], "another process")
+        equal((there.has(AGENT), there.has(AGENT + ".off"), there.has(DAEMON)), (False, True, True), "agent, agent aside, daemon")
     # One that an administrator has stopped stays so; without a daemon the agent is back.
-    mac = Mac(t)
-    mac.put(DAEMON, "by an administrator\n")
-    equal(mac.runs("/mac/postinstall"), [])
-    for name in (DAEMON, f"{SUPPORT}/hallpass.toml.default"):
-        (mac.system.root / name).unlink()
-    run("packaging/macos/build", "--lay-out", mac.system.root, "--binary", PROGRAM)
-    equal(mac.runs("/mac/postinstall"), [f"bootstrap gui/501 /{AGENT}"])
-    equal((mac.has(AGENT), mac.has(AGENT + ".off")), (True, False))
+    there = Mac(t)
+    there.put(DAEMON, "by an administrator\n")
+    equal(there.runs("/mac/postinstall"), [])
+    (there.system.root / DAEMON).unlink()
+    there.unpack()
+    equal(there.runs("/mac/postinstall"), [f"bootstrap gui/501 /{AGENT}"])
+    equal((there.has(AGENT), there.has(AGENT + ".off")), (True, False))
 
 
 @test("macos: the uninstaller stops what runs and leaves nothing but a configuration, which goes when it is told so")
 def uninstaller(t):
     for purge, with_daemon in ((False, False), (True, True), (True, False)):
         jobs = ["system/hallpass.relay"] if with_daemon else ["gui/501/hallpass.relay"]
-        mac = Mac(t, *jobs)
+        there = Mac(t, *jobs)
         if with_daemon:
-            mac.put(DAEMON, "ours\n")
-        mac.runs("/mac/postinstall")
+            there.put(DAEMON, "ours\n")
+        there.runs("/mac/postinstall")
         # What the program does on a Mac, it cannot do here.
-        mac.put("usr/local/bin/hallpass", '#!/bin/sh\necho "hallpass $*" >>/mac/asked\n', 0o755)
+        there.put("usr/local/bin/hallpass", '#!/bin/sh\necho "hallpass $*" >>/mac/asked\n', 0o755)
         for written in ("var/db/hallpass/state/lockout.json", "var/log/hallpass/hallpass.log", f"{SUPPORT}/corp.toml"):
-            mac.put(written, "{}\n")
-        asked = mac.runs("/usr/local/share/hallpass/uninstall", *["--purge"] * purge)
+            there.put(written, "{}\n")
+        asked = there.runs("/usr/local/share/hallpass/uninstall", *["--purge"] * purge)
         equal([line for line in asked if line.startswith("hallpass")], ["hallpass service uninstall --system --purge"] * with_daemon, "of the daemon's account")
         assert "pkgutil --forget hallpass.relay" in asked, asked
-        equal(mac.jobs(), [], "what runs")
+        equal(there.jobs(), [], "what runs")
         kept = [f"{SUPPORT}/{name}" for name in ("corp.toml", "hallpass.toml")] + ["var/db/hallpass/state/lockout.json"]
-        left = [path for path in mac.files() if not (mac.system.root / path).is_dir()]
+        left = [path for path in there.files() if not (there.system.root / path).is_dir()]
         equal(left, [] if purge else kept, "files that are left")
-        ours = [path for path in mac.files() if (mac.system.root / path).is_dir() and "hallpass" in path]
+        ours = [path for path in there.files() if (there.system.root / path).is_dir() and "hallpass" in path]
         equal(ours, [] if purge else [SUPPORT, "var/db/hallpass", "var/db/hallpass/state"], "directories that are left")
-        equal(mac.has("var/log/hallpass"), not purge, "the log")
+        equal(there.has("var/log/hallpass"), not purge, "the log")
 
 
 @test("macos: the uninstaller changes nothing for who is not root or writes something it does not know")
 def refused(t):
-    mac = Mac(t)
-    before = mac.files()
-    mac.runs("/usr/local/share/hallpass/uninstall", "--all", check=False)
-    mac.runs("-c", "setpriv --reuid 1000 --clear-groups -- sh /usr/local/share/hallpass/uninstall", check=False)
-    equal(mac.files(), before)
+    there = Mac(t)
+    before = there.files()
+    uninstall = "/usr/local/share/hallpass/uninstall"
+    said = there.system.run("sh", uninstall, "--all", check=False, PATH=TOOLS_FIRST)
+    assert "uninstall [--purge]" in said, said
+    said = there.system.run("setpriv", "--reuid", "1000", "--clear-groups", "--", "sh", uninstall, check=False, PATH=TOOLS_FIRST)
+    assert "this needs sudo" in said, said
+    equal(there.files(), before)
 
 
 @test("macos: files of launchd are property lists, and start the program that the installer puts there")
