@@ -33,6 +33,10 @@ impl Serving {
     }
 
     fn start_with(home: TempDir, arguments: &[&str], variables: &[(&str, String)]) -> Self {
+        Self::start_reading(home, arguments, variables, Stdio::inherit())
+    }
+
+    fn start_reading(home: TempDir, arguments: &[&str], variables: &[(&str, String)], input: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hallpass"))
             .env_clear()
             .env("HOME", home.path())
@@ -40,6 +44,7 @@ impl Serving {
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .arg("serve")
             .args(arguments)
+            .stdin(input)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -219,6 +224,37 @@ fn sighup_takes_a_right_configuration_and_leaves_a_wrong_one() {
     assert!(denied(&ask(addr, request).1), "the former configuration stays");
     serving.signal("TERM");
     assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
+fn what_comes_out_of_a_pipe_is_read_once_and_counts_until_the_end() {
+    let home = tempfile::tempdir().unwrap();
+    let named = home.path().join("agent");
+    fs::write(&named, "one").unwrap();
+    // What a configuration names is known when it has been read, and then it is read again.
+    let text = format!("{ANYWHERE}connect_ports = [443]\nuser_agent = \"${{file:{}}}\"\n", named.display());
+    let mut serving = Serving::start_reading(home, &["--config", "/dev/stdin"], &[], Stdio::piped());
+    serving.child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let addr = serving.addr();
+    let is_denied = || ask(addr, "CONNECT 127.0.0.1:9 HTTP/1.1\r\n\r\n").1.starts_with("HTTP/1.1 403 ");
+    assert!(is_denied());
+    fs::write(&named, "another").unwrap();
+    assert!(!serving.says("reloaded").contains("not reloaded"));
+    assert!(is_denied(), "another file that it names is no reason to forget it");
+    serving.signal("HUP");
+    serving.says("/dev/stdin is no file that can be read again: what it said at the start stays");
+    assert!(!serving.says("reloaded").contains("not reloaded"));
+    assert!(is_denied());
+    serving.signal("TERM");
+    assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
+fn a_pipe_out_of_which_nothing_comes_is_no_configuration() {
+    let home = tempfile::tempdir().unwrap();
+    let mut serving = Serving::start_reading(home, &["--config", "/dev/stdin"], &[], Stdio::null());
+    serving.says("/dev/stdin:1:1: cannot read the file: it is no regular file, and nothing came out of it");
+    assert_eq!(serving.end().0, Some(2));
 }
 
 #[test]

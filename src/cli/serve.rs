@@ -120,6 +120,10 @@ async fn serve(
                 Signal::Stop => break,
                 Signal::Reload => {
                     notify(State::Reloading);
+                    for path in files.given_once() {
+                        let path = path.display();
+                        tracing::warn!("{path} is no file that can be read again: what it said at the start stays until a restart");
+                    }
                     let read = files.load().await;
                     if reload(&mut daemon, read, log, run_file.as_ref()) {
                         files.count();

@@ -1,9 +1,10 @@
 //! `${env:NAME}` and `${file:/path}` in values, and the same as places of secrets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::mistake::Problem;
+use super::text;
 use super::value::is_whole;
 use crate::credential::Source;
 use crate::secret::Secret;
@@ -53,7 +54,7 @@ fn fetch(inner: &str, environment: &Environment) -> Result<String, Problem> {
 }
 
 fn file(path: &str) -> Result<String, Problem> {
-    let text = std::fs::read_to_string(path).map_err(|error| Problem::new(format!("cannot read {path}: {error}")))?;
+    let text = text::read(Path::new(path)).map_err(|error| Problem::new(format!("cannot read {path}: {error}")))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).into())
 }

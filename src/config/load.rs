@@ -1,6 +1,5 @@
 //! Finds the files, lays the layers over each other and collects what is wrong with all of them.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use super::mistake::{Mistake, Mistakes, Origin, Problem};
 use super::policy::{FoundPolicy, Policy, PolicyPlace, Stripped};
 use super::reader::Reader;
 use super::shortcut;
+use super::text;
 use super::{Config, OWNERS, closing, export, machine_file, names, others_may_write, show, user_file};
 
 /// Which files are read.
@@ -271,7 +271,7 @@ pub(super) fn candidates(files: &Files) -> Vec<(PathBuf, Kind)> {
 
 /// The text of a file. `None` where it is rightly absent or a mistake was noted.
 fn text_of(path: &Path, kind: Kind, mistakes: &mut Vec<Mistake>) -> Option<String> {
-    let problem = match fs::read_to_string(path) {
+    let problem = match text::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound && kind != Kind::Named => return None,
         Err(error) if error.kind() == ErrorKind::InvalidData => {
             Problem::new("the file is not UTF-8 text").hint("save it as UTF-8")

@@ -36,6 +36,7 @@ mod show;
 mod stamps;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tunnels;
 mod upstreams;
 mod value;

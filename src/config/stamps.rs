@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::load::{Kind, candidates};
 use super::policy::Statement;
+use super::text;
 use super::{Credential, Inputs, others_may_write, others_than_root_may_write};
 use crate::credential::Source;
 
@@ -40,6 +41,13 @@ impl Inputs {
         let refused = refused.chain(policies.iter().map(|path| others_than_root_may_write(path))).collect();
         let paths: Vec<PathBuf> = candidates.iter().map(|(path, _)| path).chain(&policies).cloned().collect();
         Stamps { refused, policy: self.policy.branches(), ..Stamps::of(&paths) }
+    }
+}
+
+impl Inputs {
+    /// What cannot be read again: what it said first stays. Blocks as `stamps` does.
+    pub fn given_once(&self) -> Vec<PathBuf> {
+        candidates(&self.files).into_iter().map(|(path, _)| path).filter(|path| text::is_given_once(path)).collect()
     }
 }
 
@@ -101,6 +109,10 @@ fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let found = fs::metadata(path).ok()?;
+    if text::is_given_once(path) {
+        // To read it is to change how it looks, and it is not read again.
+        return Some(Stamp { modified: None, created: None, length: 0, permissions: found.permissions() });
+    }
     let (modified, created) = (found.modified().ok(), found.created().ok());
     Some(Stamp { modified, created, length: found.len(), permissions: found.permissions() })
 }

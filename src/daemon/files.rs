@@ -26,6 +26,8 @@ const MOST_READINGS: usize = 3;
 
 pub struct ConfigFiles {
     inputs: Inputs,
+    /// Pipes and the like, which cannot be read again.
+    given_once: Vec<PathBuf>,
     /// Secrets, certificates, values: the same configuration means something else with others.
     named: Vec<PathBuf>,
     /// How all of them looked just before they were read.
@@ -50,7 +52,13 @@ impl ConfigFiles {
         let Reading { look, named, examined } = read(&inputs, Vec::new(), &examine);
         let loaded = examined.valid()?;
         let (counting, last) = (look.named.clone(), look.clone());
-        Ok((Self { inputs, named, read: look, counting, last, due: None }, loaded))
+        let given_once = inputs.given_once();
+        Ok((Self { inputs, given_once, named, read: look, counting, last, due: None }, loaded))
+    }
+
+    /// What it says was read at the start and stays until the end.
+    pub fn given_once(&self) -> &[PathBuf] {
+        &self.given_once
     }
 
     /// Whether a file that the configuration names was another one, when it was read last, than the one that counts.
