@@ -146,7 +146,7 @@ impl Roaming {
             () = self.reloads.notified() => Cause::Reload,
             () = settings.changed(), if asks_the_system => Cause::Settings,
             () = sleep_until(next_look) => Cause::Refresh,
-            () = file_changed(self.script.as_ref()) => Cause::Refresh,
+            () = file_changed(self.script.as_mut()) => Cause::Refresh,
         }
     }
 
@@ -277,7 +277,7 @@ async fn look_at_network() -> Network {
     spawn_blocking(network::snapshot).await.unwrap_or_default()
 }
 
-async fn file_changed(script: Option<&Script>) {
+async fn file_changed(script: Option<&mut Script>) {
     match script {
         Some(script) => script.changed().await,
         None => std::future::pending().await,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::address::{Endpoint, Target};
 use crate::config::{PacPlace, PacSource};
@@ -50,6 +50,8 @@ pub(super) struct Script {
     problem: Option<String>,
     /// When the file was last changed that was last read.
     modified: Option<SystemTime>,
+    /// When the file is looked at next: whoever waits for a change may be called away again and again.
+    due: Option<Instant>,
 }
 
 /// The last text that was a script.
@@ -85,7 +87,7 @@ enum Got {
 impl Script {
     pub fn new(source: PacSource) -> Self {
         let state = PacState::Failed("it was not fetched yet".into());
-        Self { source, good: None, state, problem: None, modified: None }
+        Self { source, good: None, state, problem: None, modified: None, due: None }
     }
 
     pub fn state(&self) -> PacState {
@@ -109,13 +111,15 @@ impl Script {
     }
 
     /// Waits until its file is another one; for ever where it has none.
-    pub async fn changed(&self) {
+    pub async fn changed(&mut self) {
         if !matches!(self.source.place, PacPlace::File(_)) {
             return std::future::pending().await;
         }
         loop {
-            sleep(FILE_LOOK).await;
-            if modified(&self.source).await != self.modified {
+            sleep_until(*self.due.get_or_insert_with(|| Instant::now() + FILE_LOOK)).await;
+            let found = modified(&self.source).await;
+            self.due = None;
+            if found != self.modified {
                 return;
             }
         }
@@ -353,5 +357,15 @@ mod tests {
             .map(|source| Script::new(source).file_name());
         assert_eq!(one, same);
         assert!(one != other && one != url);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_called_away_again_and_again_hears_of_another_file_all_the_same() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("proxy.pac");
+        std::fs::write(&path, "").unwrap();
+        let mut script = Script::new(PacSource { written: "proxy.pac".into(), place: PacPlace::File(path) });
+        let often = async { while timeout(FILE_LOOK / 4, script.changed()).await.is_err() {} };
+        assert!(timeout(5 * FILE_LOOK, often).await.is_ok());
     }
 }

@@ -7,7 +7,7 @@ mod imp;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 /// Whoever sets a proxy writes several values, one after the other.
 const QUIET: Duration = Duration::from_millis(300);
@@ -16,31 +16,49 @@ const QUIET: Duration = Duration::from_millis(300);
 pub struct Watch {
     hints: imp::Hints,
     known: Option<imp::Settings>,
-    /// There was cause to look, and it has not been done to its end.
-    must_look: bool,
+    /// When to look, where there was cause to and it has not been done to its end: whoever waits may be called away again and
+    /// again.
+    due: Option<Instant>,
 }
 
 impl Watch {
     pub fn start() -> Self {
         // What is written before anybody listens is found by a first look.
-        Self { hints: imp::Hints::listen(), known: Some(imp::settings()), must_look: true }
+        Self { hints: imp::Hints::listen(), known: Some(imp::settings()), due: Some(Instant::now() + QUIET) }
     }
 
     /// Waits for the next change. It may be dropped at any point: nothing is lost by it. Much is written beside the
     /// settings, so what decides is that they are others.
     pub async fn changed(&mut self) {
         loop {
-            if !self.must_look {
-                self.hints.next().await;
-                self.must_look = true;
-            }
-            sleep(QUIET).await;
+            let due = match self.due {
+                Some(due) => due,
+                None => {
+                    self.hints.next().await;
+                    *self.due.insert(Instant::now() + QUIET)
+                }
+            };
+            sleep_until(due).await;
             let found = spawn_blocking(imp::settings).await.ok();
-            self.must_look = false;
+            self.due = None;
             if found != self.known {
                 self.known = found;
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_is_called_away_again_and_again_hears_of_other_settings_all_the_same() {
+        let mut watch = Watch { known: None, ..Watch::start() };
+        let often = async { while timeout(QUIET / 4, watch.changed()).await.is_err() {} };
+        assert!(timeout(20 * QUIET, often).await.is_ok());
     }
 }
