@@ -78,16 +78,7 @@ impl Door {
                 cause: format!("user {owner} of this machine may not use this relay, which serves {}", listed(users)),
                 remedy: format!("add {owner} to users in [access]"),
             }),
-            (Some(Err(error @ OwnerError::Gone)), Some(_)) => Some(Stranger {
-                who: Who::Nobody,
-                cause: format!("whose connection this was cannot be told: {error}"),
-                remedy: "a client that waits for an answer is served".into(),
-            }),
-            (Some(Err(error)), Some(_)) => Some(Stranger {
-                who: Who::SomeUser,
-                cause: format!("whose connection this is cannot be told: {}", super::chain(error)),
-                remedy: "users = \"any\" in [access] serves all users of this machine".into(),
-            }),
+            (Some(Err(error)), Some(_)) => Some(unknown(error)),
         }
     }
 
@@ -134,6 +125,30 @@ impl Stranger {
     pub(super) fn problem(&self) -> Problem {
         let fault = if self.who == Who::Nobody { &faults::CLIENT_GONE } else { &faults::NOT_SERVED };
         Problem::new(fault, self.cause.clone())
+    }
+}
+
+/// Somebody of this machine. To serve everybody is advised only where nothing else would help.
+fn unknown(error: &OwnerError) -> Stranger {
+    let remedy = match error {
+        OwnerError::Gone => "a client that waits for an answer is served",
+        OwnerError::Younger => "start the program anew, or wait until the clock has caught up",
+        OwnerError::Undated => {
+            "try again; where it is so with every connection, users = \"any\" in [access] serves all users of this machine"
+        }
+        OwnerError::Unsupported | OwnerError::Query(_) => {
+            "users = \"any\" in [access] serves all users of this machine"
+        }
+    };
+    let remedy = remedy.into();
+    match error {
+        OwnerError::Gone => {
+            Stranger { who: Who::Nobody, cause: format!("whose connection this was cannot be told: {error}"), remedy }
+        }
+        OwnerError::Unsupported | OwnerError::Younger | OwnerError::Undated | OwnerError::Query(_) => {
+            let cause = format!("whose connection this is cannot be told: {}", super::chain(error));
+            Stranger { who: Who::SomeUser, cause, remedy }
+        }
     }
 }
 
@@ -205,6 +220,24 @@ mod tests {
         for (addr, is_stranger) in [("192.0.2.7:1", false), ("[::ffff:192.0.2.7]:1", false), ("198.51.100.7:1", true)] {
             let stranger = door.stranger(&peer(addr, "192.0.2.1:3128"), None);
             assert_eq!(stranger.is_some(), is_stranger, "{addr}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_advised_to_serve_everybody_for_a_clock_that_was_set_back() {
+        let (door, here) = (door(Some(&[1000]), &[]), peer("127.0.0.1:5", "127.0.0.1:3128"));
+        let remedy = |error| door.stranger(&here, Some(&Err(error))).unwrap().remedy;
+        let younger = remedy(OwnerError::Younger);
+        assert!(younger.contains("start the program anew") && younger.contains("clock"), "{younger}");
+        for (error, wanted, unwanted) in [
+            (OwnerError::Younger, "", "any"),
+            (OwnerError::Gone, "", "any"),
+            (OwnerError::Undated, "try again; where it is so with every connection, users = \"any\"", "clock"),
+            (OwnerError::Unsupported, "users = \"any\"", "try again"),
+            (OwnerError::Query(io::Error::other("x")), "users = \"any\"", "try again"),
+        ] {
+            let said = remedy(error);
+            assert!(said.starts_with(wanted) && !said.contains(unwanted), "{said}");
         }
     }
 
