@@ -257,6 +257,55 @@ fn a_pipe_out_of_which_nothing_comes_is_no_configuration() {
     assert_eq!(serving.end().0, Some(2));
 }
 
+/// Ends a relay that is nobody's child any more.
+struct Orphan(String);
+
+impl Orphan {
+    fn signal(&self, name: &str) -> bool {
+        Command::new("kill").args(["-s", name, &self.0]).stderr(Stdio::null()).status().unwrap().success()
+    }
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        self.signal("KILL");
+    }
+}
+
+/// What a runner is that runs as a unit: its jobs inherit the name of its invocation, and may leave a relay behind.
+#[test]
+fn a_relay_that_outlives_the_job_that_started_it_is_no_service_of_the_machine() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("hallpass.toml");
+    fs::write(&file, ANYWHERE.to_owned() + "[access]\nusers = [\"self\"]\n").unwrap();
+    let mut job = Command::new("sh")
+        .args(["-c", "\"$0\" serve --config \"$1\" & echo $!; read end", env!("CARGO_BIN_EXE_hallpass")])
+        .arg(&file)
+        .env_clear()
+        .env("HOME", home.path())
+        .env("XDG_RUNTIME_DIR", home.path())
+        .env("INVOCATION_ID", "2f4a8e0d")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pid = String::new();
+    BufReader::new(job.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+    let relay = Orphan(pid.trim().into());
+    let log = BufReader::new(job.stderr.take().unwrap());
+    let mut serving = Serving { child: job, log, home };
+    serving.addr();
+    drop(serving.child.stdin.take());
+    assert!(serving.child.wait().is_ok());
+    serving.write_config(&format!("{ANYWHERE}connect_ports = [443]\n"));
+    assert!(relay.signal("HUP"));
+    let (before, said) = serving.says_after("reloaded");
+    assert!(!said.contains("not reloaded"), "{before}{said}");
+    assert!(relay.signal("TERM"));
+    serving.says("stopping");
+}
+
 #[test]
 fn why_a_configuration_does_not_count_is_told_until_one_does() {
     let mut serving = Serving::start(ANYWHERE);

@@ -40,6 +40,8 @@ pub fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
 /// The log goes to `keep`, and records that are for standard error to `lines`.
 pub(super) fn run_into(flags: &Flags, lines: &Arc<Lines>, keep: Keep) -> anyhow::Result<()> {
     leave_no_core();
+    // A reload may want to know it when our parent is another one.
+    let _known_from_now_on = process::is_machines_service();
     let inherited = Inherited::of_process()?;
     let (files, loaded) = ConfigFiles::read(flags.inputs())?;
     let log = Log::start(view(&loaded.config), keep);
