@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::{Client, Proxy, Shared, Story, draining, local, respond};
-use crate::http1::RequestHead;
+use crate::http1::{ReadError, RequestHead};
 use respond::Problem;
 
 /// So many are heard at a time.
@@ -64,9 +64,13 @@ impl Drop for Turn<'_> {
 /// Answers what probes ask for, once, and refuses all else.
 pub(super) async fn serve(client: &mut Client, proxy: Arc<Proxy>, shared: &mut Shared) {
     client.is_beyond = true;
-    let Some(head) = hear(client, &proxy, shared).await else {
-        let story = Story::new(&client.peer, &proxy);
-        return respond::refuse(client, story, &Problem::too_many()).await;
+    let head = match hear(client, &proxy, shared).await {
+        Heard::Request(head) => head,
+        Heard::Nothing => {
+            let story = Story::new(&client.peer, &proxy);
+            return respond::refuse(client, story, &Problem::too_many()).await;
+        }
+        Heard::Over => return,
     };
     client.look_again();
     let problem = match client.objection(&head, false, shared) {
@@ -81,18 +85,31 @@ pub(super) async fn serve(client: &mut Client, proxy: Arc<Proxy>, shared: &mut S
     respond::refuse(client, story, &problem).await;
 }
 
-/// `None`: it has not said what it wants in its time.
-async fn hear(client: &mut Client, proxy: &Proxy, shared: &mut Shared) -> Option<RequestHead> {
+/// What one has said who was heard.
+enum Heard {
+    Request(RequestHead),
+    /// Nothing in its time, or nothing that could be read.
+    Nothing,
+    /// It has gone, as a probe does that wanted a connection and no more, or we are going: nobody was refused.
+    Over,
+}
+
+async fn hear(client: &mut Client, proxy: &Proxy, shared: &mut Shared) -> Heard {
     let refusals = shared.refusals.clone();
     let mut turn = refusals.beyond.take();
     let mut reader = client.wire.reader();
     let mut head = pin!(reader.request(proxy.max_head));
     tokio::select! {
         biased;
-        head = &mut head => head.ok(),
-        _ = &mut turn.over => None,
-        () = sleep(MOMENT.min(proxy.head_timeout)) => None,
-        () = draining(&mut shared.phase) => None,
+        head = &mut head => match head {
+            Ok(head) => Heard::Request(head),
+            Err(ReadError::Http(_)) => Heard::Nothing,
+            Err(ReadError::Closed | ReadError::Truncated | ReadError::Io(_)) => Heard::Over,
+        },
+        // What has not been asked by now is not asked of us any more.
+        () = draining(&mut shared.phase) => Heard::Over,
+        _ = &mut turn.over => Heard::Nothing,
+        () = sleep(MOMENT.min(proxy.head_timeout)) => Heard::Nothing,
     }
 }
 

@@ -107,3 +107,35 @@ async fn a_crowd_that_says_nothing_keeps_no_probe_from_its_answer() {
         assert_eq!(one.answer().await.status(), 503);
     }
 }
+
+#[tokio::test]
+async fn who_leaves_without_a_question_was_not_refused() {
+    let upstream = Upstream::start(Say::welcome).await;
+    let relay = Relay::before(upstream.addr).key("max_clients = 1").start();
+    let _held = tunnel(&relay).await;
+    for said in ["", "CONNECT h.test:443 HTTP/1.1\r\nHo"] {
+        let mut prober = relay.client().await;
+        prober.send(said).await;
+        prober.finish().await;
+        assert_eq!(prober.rest().await, b"", "{said:?}");
+    }
+    relay.client().await.reset();
+    let metrics = page(&relay, "/metrics").await;
+    assert!(!metrics.text().contains("end=\"limit\"} 1"), "{}", metrics.text());
+    let ends: Vec<_> = relay.stop().await.iter().map(|record| record["end"].clone()).collect();
+    assert_eq!(ends, ["drained"], "the tunnel's is the only record");
+}
+
+#[tokio::test]
+async fn who_is_heard_when_the_relay_ends_was_not_refused() {
+    let upstream = Upstream::start(Say::welcome).await;
+    let relay = Relay::before(upstream.addr).key("max_clients = 1").start();
+    let held = tunnel(&relay).await;
+    let mut heard = relay.client().await;
+    heard.send("CONNECT").await;
+    assert_eq!(page(&relay, "/healthz").await.status(), 200, "who came before it is heard by now");
+    drop(held);
+    let records = relay.stop().await;
+    assert_eq!(heard.rest().await, b"");
+    assert!(records.iter().all(|record| record["end"] != "limit"), "{records:?}");
+}
