@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::join;
 use crate::cli::output;
-use crate::config::{self, Config, Loaded, PolicyPlace, Statement};
+use crate::config::{self, Config, Environment, Files, FoundPolicy, Inputs, Layer, Loaded, PolicyPlace};
 use crate::credential::Source;
 
 /// Every key, commented out.
@@ -38,20 +38,24 @@ pub fn written(path: &Path, text: &str) -> anyhow::Result<()> {
         output::say(format_args!("# what was there is kept: {}", copy.display()));
     }
     output::say(format_args!("# written: {}", path.display()));
-    for statement in PolicyPlace::System.statements() {
-        let place = statement.place();
-        match statement {
-            Statement::Refused { problem, .. } => {
-                output::say(format_args!(
-                    "# the policy that stands above it is refused, and nothing starts: {place}: {problem}"
-                ));
-            }
-            Statement::Toml { .. } | Statement::Registry { .. } | Statement::Plist { .. } => {
-                output::say(format_args!("# a policy stands above it: {place}; hallpass config show says what counts"));
-            }
-        }
-    }
+    above(PolicyPlace::System).iter().for_each(output::say);
     Ok(())
+}
+
+/// The policy stands above every file, and is judged as it is whenever a configuration is read.
+fn above(policy: PolicyPlace) -> Vec<String> {
+    let (environment, flags) = (Environment::default(), Layer::default());
+    let examined = config::examine(&Inputs { files: Files::Nothing, environment, flags, policy });
+    let said = |FoundPolicy { place, refused, mistakes }: &FoundPolicy| match (refused, mistakes) {
+        (Some(why), _) => format!("# the policy that stands above it is refused, and nothing starts: {place}: {why}"),
+        (None, 0) => format!("# a policy stands above it: {place}; hallpass config show says what counts"),
+        (None, _) => {
+            format!(
+                "# the policy that stands above it is wrong, and nothing starts: {place}; hallpass config show says why"
+            )
+        }
+    };
+    examined.loaded.policies().iter().map(said).collect()
 }
 
 /// What was there is kept beside it, and named.
@@ -117,6 +121,7 @@ pub fn office_and_home(config: &Config) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Statement;
 
     #[test]
     fn what_was_there_is_kept_each_time() {
@@ -126,6 +131,23 @@ mod tests {
         let copies: Vec<PathBuf> = ["two", "three"].map(|text| write(&path, text).unwrap().unwrap()).into();
         let read = |path: &Path| fs::read_to_string(path).unwrap();
         assert_eq!((read(&path), read(&copies[0]), read(&copies[1])), ("three".into(), "one".into(), "two".into()));
+    }
+
+    #[test]
+    fn a_policy_above_is_told_as_it_will_be_taken() {
+        for (text, wanted) in [
+            ("grace = \"7s\"", "# a policy stands above it: policy.toml; "),
+            ("][", "# the policy that stands above it is refused, and nothing starts: policy.toml: "),
+            (
+                "grace = \"7s\"\ngraze = 1",
+                "# the policy that stands above it is wrong, and nothing starts: policy.toml; ",
+            ),
+        ] {
+            let statement = Statement::Toml { path: "policy.toml".into(), text: text.into() };
+            let said = above(PolicyPlace::Recorded(vec![statement]));
+            assert!(said.len() == 1 && said[0].starts_with(wanted), "{text}: {said:?}");
+        }
+        assert!(above(PolicyPlace::Nowhere).is_empty());
     }
 
     #[cfg(unix)]
