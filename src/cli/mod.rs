@@ -28,6 +28,7 @@ use crate::config::Mistakes;
 
 /// Usage or configuration is wrong; 1 is everything that fails at run time.
 const EXIT_MISTAKE: u8 = 2;
+const EXIT_FAILED: u8 = 1;
 
 /// A local relay that authenticates to corporate proxies for the tools that cannot.
 #[derive(Debug, Parser)]
@@ -168,13 +169,16 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 
 fn failed(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<Mistakes>() {
-        Some(mistakes) => {
-            output::complain(mistakes);
-            ExitCode::from(EXIT_MISTAKE)
-        }
-        None => {
-            output::complain(format_args!("hallpass: {error:#}"));
-            ExitCode::FAILURE
-        }
+        Some(mistakes) => output::complain(mistakes),
+        None => output::complain(format_args!("hallpass: {error:#}")),
+    }
+    ExitCode::from(exit_code(error))
+}
+
+/// Managers do not start again what ended by a mistake, so what may pass by itself is none of theirs.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<Mistakes>() {
+        Some(mistakes) if !mistakes.may_pass() => EXIT_MISTAKE,
+        Some(_) | None => EXIT_FAILED,
     }
 }

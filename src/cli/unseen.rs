@@ -9,9 +9,9 @@ use std::{fs, io};
 use clap::Parser;
 use jiff::Timestamp;
 
-use super::EXIT_MISTAKE;
 use super::flags::Flags;
 use super::serve::{self, Flushed};
+use super::{EXIT_FAILED, EXIT_MISTAKE, exit_code};
 use crate::config::{Environment, Mistakes, state_directory};
 use crate::process::control;
 use crate::service;
@@ -23,8 +23,6 @@ const FILE: &str = "hallpass.log";
 const MAX_SIZE: u64 = 4 * 1024 * 1024;
 /// Former files that are kept.
 const KEPT: usize = 3;
-
-const FAILED: u8 = 1;
 
 /// The relay of hallpass without a window.
 #[derive(Debug, Parser)]
@@ -101,7 +99,7 @@ impl Unseen {
                 self.tell("INFO", "another hallpassw of this session runs already");
                 0
             }
-            Err(error) => self.end(FAILED, &format!("cannot listen for the order to end: {error}")),
+            Err(error) => self.end(EXIT_FAILED, &format!("cannot listen for the order to end: {error}")),
         }
     }
 
@@ -109,8 +107,8 @@ impl Unseen {
     fn run(self, flags: &Flags) -> u8 {
         match serve::run_into(flags, &self.lines, self.keep()) {
             Ok(()) => 0,
-            Err(error) if error.is::<Mistakes>() => self.end(EXIT_MISTAKE, &format!("{error}")),
-            Err(error) => self.end(FAILED, &format!("hallpass: {error:#}")),
+            Err(error) if error.is::<Mistakes>() => self.end(exit_code(&error), &format!("{error}")),
+            Err(error) => self.end(exit_code(&error), &format!("hallpass: {error:#}")),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The table `[access]`: which users of this machine the relay serves, which networks, and the token it asks for.
 
+use std::io;
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
@@ -49,7 +50,7 @@ fn users(reader: &mut Reader<'_>) -> Users {
     }
     let mut users = Users { written: Vec::new(), owners: Some(Vec::new()) };
     for (text, origin) in items {
-        let found = reader.checked(&path, origin, owners(&text));
+        let found = reader.checked(&path, origin, owners(&text, &account::find));
         users.written.push(text);
         match (found, &mut users.owners) {
             (Some(Some(found)), Some(owners)) => owners.extend(found),
@@ -74,15 +75,16 @@ fn tells_users_apart() -> bool {
     Owners::SUPPORTED && !control::is_obeying()
 }
 
-/// The users that one word stands for; `None`: all.
-fn owners(text: &str) -> Result<Option<Vec<Owner>>, Problem> {
+/// The users that one word stands for; `None`: all. A directory that is out of reach may be within it a moment later, as
+/// when a machine starts.
+fn owners(text: &str, find: &dyn Fn(&str) -> io::Result<Option<Owner>>) -> Result<Option<Vec<Owner>>, Problem> {
     match text {
         ANY => Ok(None),
         SELF => Ok(Some(own())),
-        name => match account::find(name) {
+        name => match find(name) {
             Ok(Some(owner)) => Ok(Some(vec![owner])),
             Ok(None) => Err(Problem::new(format!("there is no user {name:?}")).hint(account::HINT)),
-            Err(cause) => Err(Problem::new(format!("cannot look up the user {name:?}: {cause}"))),
+            Err(cause) => Err(Problem::new(format!("cannot look up the user {name:?}: {cause}")).passing()),
         },
     }
 }
@@ -111,4 +113,27 @@ pub fn reach(addr: &SocketAddr, allow: &[IpNet]) -> Result<(), Problem> {
     }
     let problem = Problem::new(format!("{ip} is not a loopback address: others could use the proxy in your name"));
     Err(problem.hint("allow = [\"10.1.2.0/24\"] in [access] says who may; for one interface there is [[listeners]]"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Mistake, Mistakes, Origin};
+
+    #[test]
+    fn a_directory_out_of_reach_may_be_there_later_and_a_user_who_is_not_in_it_will_not() {
+        let find = |name: &str| match name {
+            "alice" => Ok(Some(Owner::Uid(1000))),
+            "nobody-here" => Ok(None),
+            _ => Err(io::Error::other("the directory does not answer")),
+        };
+        assert_eq!(owners("alice", &find).ok(), Some(Some(vec![Owner::Uid(1000)])));
+        let may_pass = |names: &[&str]| {
+            let wrong = names.iter().filter_map(|name| owners(name, &find).err());
+            let mistakes = wrong.map(|problem| Mistake::new(Origin::Default, "access.users", problem)).collect();
+            Mistakes(mistakes).may_pass()
+        };
+        assert!(may_pass(&["bob"]) && may_pass(&["alice", "bob", "carol"]));
+        assert!(!may_pass(&["nobody-here"]) && !may_pass(&["bob", "nobody-here"]));
+    }
 }

@@ -39,15 +39,22 @@ impl fmt::Display for Origin {
 pub struct Problem {
     pub message: String,
     pub hint: Option<String>,
+    /// Nobody need mend it: what had to be asked could not be reached, and may be later.
+    pub may_pass: bool,
 }
 
 impl Problem {
     pub fn new(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), hint: None }
+        Self { message: message.to_string(), hint: None, may_pass: false }
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn passing(mut self) -> Self {
+        self.may_pass = true;
         self
     }
 }
@@ -98,6 +105,13 @@ impl fmt::Display for Mistake {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{}", lines(.0))]
 pub struct Mistakes(pub Vec<Mistake>);
+
+impl Mistakes {
+    /// None of them need be mended by somebody: to begin again later may help.
+    pub fn may_pass(&self) -> bool {
+        self.0.iter().all(|mistake| mistake.problem.may_pass)
+    }
+}
 
 fn lines(mistakes: &[Mistake]) -> String {
     mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("\n")
