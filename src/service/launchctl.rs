@@ -81,11 +81,30 @@ impl Launchctl {
         self.see_run(target)
     }
 
-    /// launchd does not ask whether a program is ready, but knows how it has ended. Of a former run, too: so not at once.
+    /// launchd does not ask whether a program is ready, but knows whether it runs and how it has ended. Of a former run, too:
+    /// so not at once.
     fn see_run(&self, target: &str) -> Result<(), ServiceError> {
         thread::sleep(self.first_steps);
-        let (_, remarks) = self.printed(target)?.map(|text| plist::read_state(&text)).unwrap_or_default();
-        if remarks.is_empty() { Ok(()) } else { Err(ServiceError::NotRunning { said: remarks.join("; ") }) }
+        let begun = Instant::now();
+        loop {
+            let Some(printed) = self.printed(target)? else {
+                return Err(ServiceError::NotRunning { said: "launchd does not know it any more".into() });
+            };
+            let (running, remarks) = plist::read_state(&printed);
+            if running.is_some() {
+                return Ok(());
+            }
+            if !remarks.is_empty() {
+                return Err(ServiceError::NotRunning { said: remarks.join("; ") });
+            }
+            // On a Mac that has much to do it may not have begun yet.
+            if begun.elapsed() >= self.last_steps {
+                return Err(ServiceError::NotRunning {
+                    said: "launchd has not started it, or it ended at once".into(),
+                });
+            }
+            thread::sleep(LOOK);
+        }
     }
 }
 
@@ -128,6 +147,8 @@ print)
 esac
 "#;
     const RUNS: &str = "x = {\n\tstate = running\n\tpid = 47\n\texit timeout = 0\n}\n";
+    const KILLED: &str = "x = {\n\tstate = not running\n\tlast terminating signal = Killed: 9\n}\n";
+    const NEVER_BEGUN: &str = "x = {\n\tstate = xpcproxy\n\tlast exit code = (never exited)\n}\n";
     const FAILED: &str = "x = {\n\tstate = spawn scheduled\n\tlast exit code = 2\n}\n";
 
     struct Fake(TempDir);
@@ -205,9 +226,20 @@ esac
 
     #[test]
     fn a_service_that_ends_as_soon_as_it_is_started_does_not_run() {
-        let fake = Fake::new(FAILED, 0);
-        let said = fake.launchctl(LAST_STEPS).bootstrap("system", "x.plist", "system/x").unwrap_err().to_string();
-        assert_eq!(said, "it is installed and does not run: the last run ended with 2");
+        for (state, why) in [
+            (FAILED, "the last run ended with 2"),
+            (KILLED, "the last run was ended by a signal, Killed: 9"),
+            (NEVER_BEGUN, "launchd has not started it, or it ended at once"),
+        ] {
+            let fake = Fake::new(state, 0);
+            let launchctl = fake.launchctl(Duration::from_millis(300));
+            let said = launchctl.bootstrap("system", "x.plist", "system/x").unwrap_err().to_string();
+            assert_eq!(said, format!("it is installed and does not run: {why}"));
+        }
+        let fake = Fake::new(RUNS, 0);
+        fs::remove_file(fake.0.path().join("loaded")).unwrap();
+        let said = fake.launchctl(LAST_STEPS).kickstart("system/x").unwrap_err().to_string();
+        assert_eq!(said, "it is installed and does not run: launchd does not know it any more");
         let fake = Fake::new(RUNS, 0);
         fake.launchctl(LAST_STEPS).kickstart("system/x").unwrap();
         assert_eq!(fake.asked()[0], "kickstart");

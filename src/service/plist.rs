@@ -80,9 +80,12 @@ pub fn read_state(printed: &str) -> (Option<Running>, Vec<String>) {
     let pid = value("pid").and_then(|pid| pid.parse().ok());
     let runs = value("state") == Some("running");
     let running = runs.then_some(Running { pid, since: None, says: None });
-    let ended = value("last exit code").filter(|code| !runs && *code != "0" && *code != "(never exited)");
-    let remarks = ended.map(|code| format!("the last run ended with {code}")).into_iter().collect();
-    (running, remarks)
+    let ended = value("last exit code").filter(|code| *code != "0" && *code != "(never exited)");
+    let ended = ended.map(|code| format!("the last run ended with {code}"));
+    // What stands in the place of a code where something else has ended it.
+    let killed = value("last terminating signal").or_else(|| value("last exit reason"));
+    let killed = killed.map(|signal| format!("the last run was ended by a signal, {signal}"));
+    (running, killed.or(ended).filter(|_| !runs).into_iter().collect())
 }
 
 /// How long launchd lets it end before it kills it; `None` where that is not told.
@@ -203,6 +206,17 @@ mod tests {
         let failed = "gui/501/hallpass.relay = {\n\tstate = spawn scheduled\n\truns = 3\n\tlast exit code = 2\n\n\tx = {\n\t\tstate = running\n\t}\n}\n";
         let (running, remarks) = read_state(failed);
         assert_eq!((running, remarks.as_slice()), (None, &["the last run ended with 2".to_owned()][..]));
+        for (how, said) in [
+            ("last terminating signal = Killed: 9", &["the last run was ended by a signal, Killed: 9"][..]),
+            ("last exit reason = JETSAM_HIGHWATER", &["the last run was ended by a signal, JETSAM_HIGHWATER"]),
+            ("last exit code = 0", &[]),
+            ("last exit code = 78: EX_CONFIG", &["the last run ended with 78: EX_CONFIG"]),
+        ] {
+            let (running, remarks) = read_state(&format!("x = {{\n\tstate = not running\n\t{how}\n}}\n"));
+            assert_eq!((running, remarks.iter().map(String::as_str).collect::<Vec<_>>().as_slice()), (None, said));
+            let (running, remarks) = read_state(&format!("x = {{\n\tstate = running\n\t{how}\n}}\n"));
+            assert!(running.is_some() && remarks.is_empty(), "of a former run: {remarks:?}");
+        }
     }
 
     #[test]
