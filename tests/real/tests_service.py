@@ -117,6 +117,18 @@ def of_the_machine(t):
         holds(said, f"somebody has changed {UNIT}", "--replace")
         machine.say(f"{PROGRAM} service install --replace")
 
+        # A mask is left alone: refused where the unit is wanted, before anything is written, and passed over elsewhere.
+        machine.say("systemctl mask hallpass.socket")
+        code, said = machine.run(PROGRAM, "service", "install", "--sockets", "--log", "trace")
+        equal(code, 1, said)
+        holds(said, "hallpass.socket is masked", "systemctl unmask hallpass.socket")
+        assert "trace" not in machine.say(f"cat {UNIT}"), "half an installation"
+        holds(machine.say(f"{PROGRAM} service install --log debug"), "is written anew", "it is started anew")
+        holds(machine.say(f"{PROGRAM} service uninstall"), f"{UNIT} is removed", "hallpass.socket is not ours and stays")
+        equal(machine.show("LoadState"), "not-found")
+        machine.say("systemctl unmask hallpass.socket")
+        holds(machine.say(f"{PROGRAM} service install"), "it is started")
+
         begun = time.monotonic()
         holds(machine.say(f"{PROGRAM} service stop"), "it is stopped")
         took = time.monotonic() - begun

@@ -47,6 +47,7 @@ pub(super) fn install(service: &Service, manner: Manner) -> Result<Done, Service
     // All of them before the first is written.
     for name in names {
         let path = directory.join(name);
+        refuse_masked(&path)?;
         refuse_change(&path, author(&path)?, manner)?;
     }
     let mut done = Done::new();
@@ -268,14 +269,23 @@ fn refuse_change(path: &Path, before: Option<Author>, manner: Manner) -> Result<
     unix::refuse_change(path, before, manner, &more)
 }
 
-/// `None` where there is no file.
+fn refuse_masked(path: &Path) -> Result<(), ServiceError> {
+    if !is_masked(path) {
+        return Ok(());
+    }
+    let name = path.file_name().unwrap_or_default().display();
+    let what = format!("{name} is masked, so that nobody starts it");
+    Err(ServiceError::refused(what, format!("systemctl unmask {name}")))
+}
+
+fn is_masked(path: &Path) -> bool {
+    fs::read_link(path).is_ok_and(|to| to == Path::new("/dev/null"))
+}
+
+/// `None` where there is no file. A mask is an administrator's.
 fn author(path: &Path) -> Result<Option<Author>, ServiceError> {
-    if fs::read_link(path).is_ok_and(|to| to == Path::new("/dev/null")) {
-        let name = path.file_name().unwrap_or_default().display();
-        return Err(ServiceError::refused(
-            format!("{name} is masked, so that nobody starts it"),
-            format!("systemctl unmask {name}"),
-        ));
+    if is_masked(path) {
+        return Ok(Some(Author::Another));
     }
     Ok(unix::read(path)?.map(|text| signed::author(&text)))
 }
