@@ -60,7 +60,16 @@ bootstrap) echo "$2/hallpass.relay 3" >>jobs ;;
 esac
 """
 WINDOW = "/System/Library/CoreServices/loginwindow.app/Contents/MacOS/loginwindow"
+# A long value stands in a line of its own.
+DSCL = r"""#!/bin/sh
+case "$*" in
+"/Search -read /Users/user501 NFSHomeDirectory") printf 'NFSHomeDirectory: /Users/alice\n' ;;
+"/Search -read /Users/user502 NFSHomeDirectory") printf 'NFSHomeDirectory:\n /Users/bob of the north\n' ;;
+*) echo "<dscl_cmd> DS Error: -14136 (eDSRecordNotFound)" >&2; exit 56 ;;
+esac
+"""
 TOOLS = {"launchctl": LAUNCHCTL, "ps": f"#!/bin/sh\necho '    0 /sbin/launchd'; echo '  501 {WINDOW}'; echo '    0 {WINDOW}'\n",
+         "dscl": DSCL, "id": '#!/bin/sh\n[ "$1" != -un ] || { echo "user$2"; exit; }\nexec /usr/bin/id "$@"\n',
          "pkgutil": '#!/bin/sh\necho "pkgutil $*" >>/mac/asked\n', "sleep": "#!/bin/sh\n"}
 TOOLS_FIRST = "/mac/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -113,6 +122,16 @@ def agents(t):
     equal(there.runs("/mac/postinstall"), [f"bootstrap gui/501 /{AGENT}"])
     equal(there.jobs(), ["gui/501/hallpass.relay 3"])
     assert (there.system.root / SUPPORT / "hallpass.toml").read_text() == (there.system.root / SUPPORT / "hallpass.toml.default").read_text()
+    # Who has an agent with flags of their own keeps it; of whom the directory knows nothing, the package's is taken.
+    there = Mac(t, *(f"gui/{uid}/hallpass.relay" for uid in (501, 502, 503)))
+    there.put("mac/bin/ps", f"#!/bin/sh\nfor uid in 501 502 503; do echo \"  $uid {WINDOW}\"; done\n", 0o755)
+    for home in ("alice", "bob of the north"):
+        there.put(f"Users/{home}/{AGENT}", "with --config\n")
+    equal(there.runs("/mac/preinstall"), [f"bootout gui/{uid}/hallpass.relay" for uid in (501, 502, 503)])
+    equal(there.runs("/mac/postinstall"),
+          [f"bootstrap gui/501 /Users/alice/{AGENT}", f"bootstrap gui/502 /Users/bob of the north/{AGENT}", f"bootstrap gui/503 /{AGENT}"])
+    (there.system.root / f"Users/alice/{AGENT}").unlink()
+    equal(there.runs("/mac/postinstall")[0], f"bootstrap gui/501 /{AGENT}")
     there.put(f"{SUPPORT}/hallpass.toml", "# ours\n")
     there.runs("/mac/postinstall")
     equal((there.system.root / SUPPORT / "hallpass.toml").read_text(), "# ours\n")
