@@ -1,11 +1,12 @@
 //! launchctl(1), asked as a person would ask it; what it only begins is waited for.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::plist::LABEL;
 use super::unix::said;
 use super::{ServiceError, plist};
 
@@ -20,6 +21,15 @@ const FIRST_STEPS: Duration = Duration::from_secs(2);
 
 /// EINPROGRESS, as `bootout` says it: the order is given, the end is not there yet.
 const UNDER_WAY: &str = "36:";
+
+/// What was to be done so that it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brought {
+    /// Nothing.
+    Ran,
+    Started,
+    Anew,
+}
 
 pub struct Launchctl {
     program: PathBuf,
@@ -70,13 +80,33 @@ impl Launchctl {
         Ok(true)
     }
 
+    /// Has the service run by this definition. `changed`: what launchd has read may be another one.
+    pub fn bring_up(&self, domain: &str, definition: &Path, changed: bool) -> Result<Brought, ServiceError> {
+        let (target, file) = (format!("{domain}/{LABEL}"), definition.to_string_lossy());
+        let Some(printed) = self.printed(&target)? else {
+            self.bootstrap(domain, &file, &target)?;
+            return Ok(Brought::Started);
+        };
+        let runs = plist::read_state(&printed).0.is_some();
+        if changed || plist::path(&printed).is_some_and(|path| whole(&path) != whole(definition)) {
+            self.boot_out(&target)?;
+            self.bootstrap(domain, &file, &target)?;
+            return Ok(if runs { Brought::Anew } else { Brought::Started });
+        }
+        if runs {
+            return Ok(Brought::Ran);
+        }
+        self.kickstart(&target)?;
+        Ok(Brought::Started)
+    }
+
     /// Starts it, too. What ends at once is told.
-    pub fn bootstrap(&self, domain: &str, definition: &str, target: &str) -> Result<(), ServiceError> {
+    fn bootstrap(&self, domain: &str, definition: &str, target: &str) -> Result<(), ServiceError> {
         self.run(&["bootstrap", domain, definition])?;
         self.see_run(target)
     }
 
-    pub fn kickstart(&self, target: &str) -> Result<(), ServiceError> {
+    fn kickstart(&self, target: &str) -> Result<(), ServiceError> {
         self.run(&["kickstart", target])?;
         self.see_run(target)
     }
@@ -108,6 +138,19 @@ impl Launchctl {
     }
 }
 
+/// Where links lead.
+fn whole(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.into())
+}
+
+#[cfg(test)]
+impl Launchctl {
+    /// One that has nothing to wait for.
+    pub fn hasty(program: impl Into<PathBuf>) -> Self {
+        Self { first_steps: Duration::ZERO, ..Self::new(program) }
+    }
+}
+
 /// What a program of the system prints.
 pub fn run(program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<String, ServiceError> {
     let name = || program.as_ref().to_string_lossy().into_owned();
@@ -135,12 +178,12 @@ cd "$(dirname "$0")" || exit 1
 echo "$*" >>asked
 looks=$(cat looks)
 case $1 in
-bootout) [ ! -e refusal ] || { cat refusal >&2; exit 1; } ;;
+bootout) : >ending; [ ! -e refusal ] || { cat refusal >&2; exit 1; } ;;
 bootstrap) : >loaded ;;
 print)
     [ -e loaded ] || { echo "Could not find service" >&2; exit 113; }
-    if grep -q '^bootout' asked; then
-        [ "$looks" -gt 0 ] || { rm loaded; exit 113; }
+    if [ -e ending ]; then
+        [ "$looks" -gt 0 ] || { rm loaded ending; exit 113; }
         echo $((looks - 1)) >looks
     fi
     cat state ;;
@@ -172,7 +215,7 @@ esac
         }
 
         fn launchctl(&self, last_steps: Duration) -> Launchctl {
-            Launchctl { first_steps: Duration::ZERO, last_steps, ..Launchctl::new(self.0.path().join("launchctl")) }
+            Launchctl { last_steps, ..Launchctl::hasty(self.0.path().join("launchctl")) }
         }
 
         fn is_loaded(&self) -> bool {
@@ -243,6 +286,27 @@ esac
         let fake = Fake::new(RUNS, 0);
         fake.launchctl(LAST_STEPS).kickstart("system/x").unwrap();
         assert_eq!(fake.asked()[0], "kickstart");
+    }
+
+    #[test]
+    fn what_does_not_run_by_its_definition_is_started_and_what_does_is_left() {
+        let definition = Path::new("/x.plist");
+        let by = |path: &str, state: &str| state.replace("= {\n", &format!("= {{\n\tpath = {path}\n"));
+        let brought = |state: &str, changed| {
+            let fake = Fake::new(state, 0);
+            let brought = fake.launchctl(LAST_STEPS).bring_up("system", definition, changed).ok();
+            (brought, fake.asked().into_iter().filter(|order| order != "print").collect::<Vec<_>>())
+        };
+        let orders = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let anew = orders(&["bootout", "bootstrap"]);
+        assert_eq!(brought(&by("/x.plist", RUNS), false), (Some(Brought::Ran), vec![]));
+        assert_eq!(brought(&by("/x.plist", RUNS), true), (Some(Brought::Anew), anew.clone()));
+        assert_eq!(brought(&by("/other.plist", RUNS), false), (Some(Brought::Anew), anew));
+        assert_eq!(brought(FAILED, false), (None, orders(&["kickstart"])), "loaded, and ended since");
+        let fake = Fake::new(RUNS, 0);
+        fs::remove_file(fake.0.path().join("loaded")).unwrap();
+        let started = fake.launchctl(LAST_STEPS).bring_up("system", definition, false).unwrap();
+        assert_eq!((started, fake.asked()[1].as_str()), (Brought::Started, "bootstrap"));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use super::launchctl::{Launchctl, run};
+use super::agents::Agents;
+use super::launchctl::{Brought, Launchctl, run};
 use super::plist::{self, ACCOUNT, HOME_OF_ACCOUNT, LABEL, LOG_OF_ACCOUNT};
 use super::signed::{self, Author};
 use super::unix::{self, make_directory_of, remove};
@@ -17,9 +18,9 @@ const PS: &str = "/bin/ps";
 
 const DAEMONS: &str = "/Library/LaunchDaemons";
 /// What the package has for everybody who logs in. One relay serves the machine, so while there is a daemon the agent lies
-/// under a name that launchd does not read; the package's own scripts do the same.
+/// under a name that launchd does not read.
 const AGENT_OF_ALL: &str = "/Library/LaunchAgents/hallpass.relay.plist";
-const AGENT_ASIDE: &str = "/Library/LaunchAgents/hallpass.relay.plist.off";
+const HOMES: &str = "/Users";
 
 /// Numbers of accounts that are no person's; the system's own are below.
 const FREE_IDS: std::ops::Range<u32> = 400..500;
@@ -37,8 +38,9 @@ pub(super) fn install(service: &Service, manner: Manner) -> Result<Done, Service
     let scope = service.scope;
     check_rights(scope)?;
     let mut done = Done::new();
-    let path = file(scope)?;
-    unix::refuse_change(&path, author(&path)?, manner, "")?;
+    let own = file(scope)?;
+    let before = author(&own)?;
+    unix::refuse_change(&own, before, manner, "")?;
     match scope {
         Scope::System => {
             unix::check_program(&service.program)?;
@@ -49,38 +51,51 @@ pub(super) fn install(service: &Service, manner: Manner) -> Result<Done, Service
             make_directory_of(&log(scope)?)?;
         }
     }
-    let text = sign(&definition(service, manner)?);
-    let changed = !unix::is_written(&path, &text);
-    if changed {
-        unix::write(&path, &text)?;
-        done.push(format!("{} is written", path.display()));
-    } else {
-        done.push(format!("{} is what is wanted already", path.display()));
-    }
-    if scope == Scope::System {
-        put_agent_aside(manner, &mut done)?;
-    }
-    let launchctl = launchctl();
-    launchctl.run(&["enable", &target(scope)])?;
+    let text = definition(service, manner)?;
+    let agents = agents();
+    let (path, changed) = match agents.packaged().filter(|_| scope == Scope::User) {
+        Some(packaged) => (packaged.to_owned(), agents.take_packaged(packaged, &own, &text, &mut done)?),
+        None => {
+            let changed = put(&own, &sign(&text), &mut done)?;
+            (own, changed)
+        }
+    };
+    launchctl().run(&["enable", &target(scope)])?;
     done.push(match scope {
         Scope::User => "it starts with your log-in from now on".into(),
         Scope::System => "it starts with the machine from now on".into(),
     });
-    let was_loaded = match changed {
-        true => launchctl.boot_out(&target(scope))?,
-        false => launchctl.printed(&target(scope))?.is_some(),
+    let start = || bring_up(scope, &path, changed);
+    let brought = match scope {
+        Scope::System if manner.only_enable => {
+            agents.put_aside(&mut done)?;
+            return Ok(done);
+        }
+        Scope::User if manner.only_enable => return Ok(done),
+        Scope::System => agents.give_way(&sessions()?, before.is_none().then_some(path.as_path()), start, &mut done)?,
+        Scope::User => start()?,
     };
-    if !manner.only_enable && (changed || !was_loaded) {
-        load(scope, &path)?;
-        done.push("it is started".into());
-    }
+    done.push(match brought {
+        Brought::Ran => "it runs".into(),
+        Brought::Started => "it is started".into(),
+        Brought::Anew => "it is started anew".into(),
+    });
     Ok(done)
 }
 
-/// Which starts it, too.
-fn load(scope: Scope, path: &Path) -> Result<(), ServiceError> {
-    let loaded = launchctl().bootstrap(&domain(scope), &path.to_string_lossy(), &target(scope));
-    loaded.map_err(|error| with_log(error, scope))
+/// Whether there is another definition now than before.
+fn put(path: &Path, text: &str, done: &mut Done) -> Result<bool, ServiceError> {
+    if unix::is_written(path, text) {
+        done.push(format!("{} is what is wanted already", path.display()));
+        return Ok(false);
+    }
+    unix::write(path, text)?;
+    done.push(format!("{} is written", path.display()));
+    Ok(true)
+}
+
+fn bring_up(scope: Scope, path: &Path, changed: bool) -> Result<Brought, ServiceError> {
+    launchctl().bring_up(&domain(scope), path, changed).map_err(|error| with_log(error, scope))
 }
 
 /// Why it does not run stands in its log.
@@ -103,33 +118,8 @@ fn refuse_beside_daemon() -> Result<(), ServiceError> {
     Err(ServiceError::refused(what, "hallpass service status --system"))
 }
 
-fn put_agent_aside(manner: Manner, done: &mut Done) -> Result<(), ServiceError> {
-    if !Path::new(AGENT_OF_ALL).exists() {
-        return Ok(());
-    }
-    rename(AGENT_OF_ALL, AGENT_ASIDE)?;
-    done.push(format!("{AGENT_OF_ALL} is now {AGENT_ASIDE}: nobody needs a relay of their own"));
-    if manner.only_enable {
-        return Ok(());
-    }
-    for user in plist::sessions(&run(PS, &["-axo", "uid=,comm="])?) {
-        if launchctl().boot_out(&format!("gui/{user}/{LABEL}"))? {
-            done.push(format!("the relay of user {user} is stopped"));
-        }
-    }
-    Ok(())
-}
-
-fn put_agent_back(done: &mut Done) -> Result<(), ServiceError> {
-    if Path::new(AGENT_ASIDE).exists() {
-        rename(AGENT_ASIDE, AGENT_OF_ALL)?;
-        done.push(format!("{AGENT_OF_ALL} is back: whoever logs in has a relay again"));
-    }
-    Ok(())
-}
-
-fn rename(from: &str, to: &str) -> Result<(), ServiceError> {
-    fs::rename(from, to).map_err(|cause| ServiceError::File { verb: "rename", path: from.into(), cause })
+fn sessions() -> Result<Vec<u32>, ServiceError> {
+    Ok(plist::sessions(&run(PS, &["-axo", "uid=,comm="])?))
 }
 
 pub(super) fn uninstall(scope: Scope, leavings: &Leavings) -> Result<Done, ServiceError> {
@@ -138,14 +128,21 @@ pub(super) fn uninstall(scope: Scope, leavings: &Leavings) -> Result<Done, Servi
     if launchctl().boot_out(&target(scope))? {
         done.push("it is stopped".into());
     }
-    let path = file(scope)?;
+    let (path, agents) = (file(scope)?, agents());
+    let packaged = agents.packaged().filter(|_| scope == Scope::User);
     match author(&path)? {
+        None if packaged.is_some() => {}
         None => done.push("nothing was installed".into()),
         Some(Author::Us | Author::UsOnce) => remove(&path, &mut done)?,
         Some(Author::Another) => done.push(format!("{} is not ours and stays", path.display())),
     }
+    if let Some(packaged) = packaged {
+        launchctl().run(&["disable", &target(scope)])?;
+        let packaged = packaged.display();
+        done.push(format!("{packaged} is not ours and stays, and starts no more with your log-in"));
+    }
     if scope == Scope::System && !path.exists() {
-        put_agent_back(&mut done)?;
+        agents.put_back(&mut done)?;
     }
     let log = log(scope)?;
     let kept = match scope {
@@ -171,12 +168,15 @@ pub(super) fn uninstall(scope: Scope, leavings: &Leavings) -> Result<Done, Servi
 pub(super) fn start(scope: Scope) -> Result<Done, ServiceError> {
     check_rights(scope)?;
     let path = installed(scope)?;
-    match launchctl().printed(&target(scope))? {
-        None => load(scope, &path)?,
-        Some(text) if plist::read_state(&text).0.is_some() => return Ok(vec!["it runs already".into()]),
-        Some(_) => launchctl().kickstart(&target(scope)).map_err(|error| with_log(error, scope))?,
+    if path != file(scope)? {
+        // What is not ours is disabled by its removal.
+        launchctl().run(&["enable", &target(scope)])?;
     }
-    Ok(vec!["it is started".into()])
+    Ok(vec![match bring_up(scope, &path, false)? {
+        Brought::Ran => "it runs already".into(),
+        Brought::Started => "it is started".into(),
+        Brought::Anew => format!("it is started anew, by {}", path.display()),
+    }])
 }
 
 /// Out of launchd's sight, so that neither a socket nor a failure starts it again before the next log-in.
@@ -188,18 +188,23 @@ pub(super) fn stop(scope: Scope) -> Result<Done, ServiceError> {
 }
 
 pub(super) fn status(scope: Scope) -> Result<Status, ServiceError> {
-    let path = file(scope)?;
-    let by = author(&path)?;
+    let path = defined(scope)?;
+    let by = path.as_deref().map(author).transpose()?.flatten();
     let launchctl = launchctl();
-    let (running, remarks) =
+    let (running, mut remarks) =
         launchctl.printed(&target(scope))?.map(|text| plist::read_state(&text)).unwrap_or_default();
-    let disabled = launchctl.run(&["print-disabled", &domain(scope)]).is_ok_and(|text| {
-        let line = text.lines().find(|line| line.contains(&format!("\"{LABEL}\"")));
-        line.is_some_and(|line| line.ends_with("disabled") || line.ends_with("true"))
-    });
+    let agents = agents();
+    if let (Scope::User, Some(path), Some(packaged)) = (scope, &path, agents.packaged())
+        && path != packaged
+    {
+        let packaged = packaged.display();
+        remarks.push(format!("{packaged} has the same name, and at log-in launchd takes one of the two"));
+    }
+    let disabled = launchctl.run(&["print-disabled", &domain(scope)]).is_ok_and(|text| plist::is_disabled(&text));
+    let place = path.unwrap_or_default().display().to_string();
     Ok(Status {
         name: LABEL.into(),
-        definition: by.map(|by| Definition { place: path.display().to_string(), is_ours: by == Author::Us }),
+        definition: by.map(|by| Definition { place, is_ours: by == Author::Us }),
         enabled: by.is_some() && !disabled,
         running,
         remarks,
@@ -211,11 +216,16 @@ pub(super) fn state_of_machine() -> Option<PathBuf> {
 }
 
 fn installed(scope: Scope) -> Result<PathBuf, ServiceError> {
-    let path = file(scope)?;
-    if path.is_file() {
-        return Ok(path);
+    defined(scope)?.ok_or_else(|| unix::not_installed(scope))
+}
+
+/// By which file it is started: a person's own, or else the one that the package has for everybody.
+fn defined(scope: Scope) -> Result<Option<PathBuf>, ServiceError> {
+    let own = file(scope)?;
+    if own.is_file() {
+        return Ok(Some(own));
     }
-    Err(unix::not_installed(scope))
+    Ok(agents().packaged().filter(|_| scope == Scope::User).map(Path::to_owned))
 }
 
 fn check_rights(scope: Scope) -> Result<(), ServiceError> {
@@ -297,6 +307,10 @@ fn ids() -> Result<Vec<(String, u32)>, ServiceError> {
 
 fn launchctl() -> Launchctl {
     Launchctl::new(LAUNCHCTL)
+}
+
+fn agents() -> Agents {
+    Agents::new(launchctl(), AGENT_OF_ALL, HOMES)
 }
 
 fn domain(scope: Scope) -> String {

@@ -4,6 +4,8 @@
 //! each step, and what cannot be done says what to do instead.
 
 #[cfg(any(target_os = "macos", all(test, unix)))]
+mod agents;
+#[cfg(any(target_os = "macos", all(test, unix)))]
 mod launchctl;
 #[cfg(any(target_os = "macos", test))]
 mod plist;

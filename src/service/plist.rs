@@ -1,7 +1,7 @@
 //! Property lists of launchd, launchd.plist(5), and what `launchctl print` says of a service.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plist::Value;
@@ -93,6 +93,34 @@ pub fn exit_time_out(printed: &str) -> Option<Duration> {
     said_of(printed, "exit timeout").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs)
 }
 
+/// The file by which launchd knows it.
+pub fn path(printed: &str) -> Option<PathBuf> {
+    said_of(printed, "path").map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// By what `launchctl print-disabled` says of a domain; older ones say true and false.
+pub fn is_disabled(printed: &str) -> bool {
+    let line = printed.lines().find(|line| line.contains(&format!("\"{LABEL}\"")));
+    line.is_some_and(|line| line.ends_with("disabled") || line.ends_with("true"))
+}
+
+/// The program and its arguments.
+pub fn command(definition: &str) -> Vec<String> {
+    let value = read(definition, "ProgramArguments").and_then(Value::into_array).unwrap_or_default();
+    value.into_iter().filter_map(Value::into_string).collect()
+}
+
+/// Whether two definitions start the same program in the same manner; how long each may take to end is no matter here.
+pub fn starts_the_same(one: &str, other: &str) -> bool {
+    let begins = |text| (command(text), read(text, "Sockets"));
+    begins(one) == begins(other)
+}
+
+fn read(definition: &str, key: &str) -> Option<Value> {
+    let value = Value::from_reader_xml(definition.as_bytes()).ok()?;
+    value.into_dictionary()?.remove(key)
+}
+
 /// What stands further in is of endpoints and the like.
 fn said_of<'a>(printed: &'a str, key: &str) -> Option<&'a str> {
     let lines = printed.lines().filter_map(|line| line.strip_prefix('\t'));
@@ -126,7 +154,7 @@ mod tests {
     }
 
     /// A property list as Python's own reader has it, in JSON.
-    fn read(text: &str) -> serde_json::Value {
+    fn as_python_reads(text: &str) -> serde_json::Value {
         use std::io::Write as _;
         let script = "import json, plistlib, sys; print(json.dumps(plistlib.loads(sys.stdin.buffer.read())))";
         let mut python = std::process::Command::new("python3")
@@ -145,7 +173,7 @@ mod tests {
     fn a_property_list_is_read_as_it_was_meant() {
         let arguments = ["--user", "CORP\\a&b <c>", "--grace", "30s"];
         let wanted = Service { grace: Duration::from_secs(30), ..service(Scope::System, &arguments) };
-        let list = read(&plist(&wanted, true, Some(Path::new(LOG_OF_ACCOUNT))));
+        let list = as_python_reads(&plist(&wanted, true, Some(Path::new(LOG_OF_ACCOUNT))));
         let words = ["/usr/local/bin/hallpass", "serve", "--user", "CORP\\a&b <c>", "--grace", "30s"];
         assert_eq!(list["ProgramArguments"], serde_json::json!(words));
         assert_eq!(list["ExitTimeOut"], 45, "longer than the grace");
@@ -167,7 +195,7 @@ mod tests {
 
     #[test]
     fn an_agent_runs_as_its_user_and_listens_itself() {
-        let list = read(&plist(&service(Scope::User, &[]), false, None));
+        let list = as_python_reads(&plist(&service(Scope::User, &[]), false, None));
         for key in ["UserName", "Sockets", "StandardErrorPath", "EnvironmentVariables"] {
             assert!(list.get(key).is_none(), "{key}: {list}");
         }
@@ -217,6 +245,28 @@ mod tests {
             let (running, remarks) = read_state(&format!("x = {{\n\tstate = running\n\t{how}\n}}\n"));
             assert!(running.is_some() && remarks.is_empty(), "of a former run: {remarks:?}");
         }
+    }
+
+    #[test]
+    fn a_definition_is_known_by_what_it_starts() {
+        let own = service(Scope::User, &["--config", "lab"]);
+        let text = plist(&own, false, None);
+        assert_eq!(command(&text), ["/usr/local/bin/hallpass", "serve", "--config", "lab"]);
+        let patient = Service { grace: Duration::from_secs(60), ..own.clone() };
+        assert!(starts_the_same(&text, &plist(&patient, false, Some(Path::new("/x.log")))));
+        assert!(!starts_the_same(&text, &plist(&own, true, None)), "with sockets");
+        assert!(!starts_the_same(&text, &plist(&service(Scope::User, &[]), false, None)));
+        assert!(!starts_the_same(&text, "no list") && command("no list").is_empty());
+    }
+
+    #[test]
+    fn launchctl_tells_what_is_disabled_and_whence_a_service_is() {
+        let older = "disabled services = {\n\t\"a\" => true\n\t\"hallpass.relay\" => false\n}\n";
+        assert!(!is_disabled(older) && is_disabled(&older.replace("false", "true")));
+        let newer = "\tdisabled services = {\n\t\t\"hallpass.relay\" => enabled\n\t}\n";
+        assert!(!is_disabled(newer) && is_disabled(&newer.replace("enabled", "disabled")) && !is_disabled(""));
+        assert_eq!(path("x = {\n\tpath = /a b/x.plist\n}\n"), Some(PathBuf::from("/a b/x.plist")));
+        assert_eq!(path("x = {\n\tpath = (submitted by x)\n}\n"), None);
     }
 
     #[test]
