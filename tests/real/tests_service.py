@@ -204,7 +204,7 @@ def credentials(t):
             proxy.wait()
 
 
-@test("with sockets of systemd's, a restart and a kill -9 lose no connection, and others than loopback are refused", alone=True, stage="machine")
+@test("with sockets of systemd's, a restart loses no connection, a kill -9 at most the one in its hands, and others than loopback are refused", alone=True, stage="machine")
 def sockets(t):
     with Machine(t) as machine:
         machine.write(CONFIG, SERVES_ALL)
@@ -226,7 +226,9 @@ def sockets(t):
             ended.set()
             asking.join()
         t.notes.append(f"{len(answers)} connections")
-        equal(set(answers), {"alive"}, "answers")
+        # One client asks one question at a time, so what was killed had one to answer at most.
+        broken = [answer for answer in answers if answer != "alive"]
+        assert all("reset by peer" in answer or "Empty reply" in answer for answer in broken) and len(broken) <= 1, broken
 
         # A first client starts it.
         machine.say("systemctl stop hallpass.service", check=False)
