@@ -119,6 +119,7 @@ fn next_generation(before: u64, now: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -131,8 +132,11 @@ mod tests {
         state.write("x", b"1").unwrap();
         state.write("x", b"2").unwrap();
         assert_eq!(state.read("x").as_deref(), Some(b"2".as_slice()));
-        let mode = fs::metadata(directory.path().join("a/b/x")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        #[cfg(unix)]
+        {
+            let mode = fs::metadata(directory.path().join("a/b/x")).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
         assert_eq!(fs::read_dir(directory.path().join("a/b")).unwrap().count(), 1);
     }
 

@@ -120,7 +120,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, Files, Layer, PolicyPlace};
+    use crate::config::{Environment, Files, Layer, PolicyPlace, write_private};
 
     #[test]
     fn all_files_that_are_read_later_are_named() {
@@ -128,8 +128,7 @@ mod tests {
         let at = |name: &str| directory.path().join(name);
         fs::write(at("agent"), "hallpass").unwrap();
         for name in ["keytab", "ca.pem", "me.pem", "me.key"] {
-            fs::write(at(name), "-----BEGIN CERTIFICATE-----\n").unwrap();
-            fs::set_permissions(at(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            write_private(&at(name), "-----BEGIN CERTIFICATE-----\n", false).unwrap();
         }
         let text = format!(
             "user_agent = \"${{file:{0}/agent}}\"\n[access]\ntoken = \"${{file:/t/access}}\"\n\
@@ -191,12 +190,16 @@ mod tests {
             seen.push(now);
         };
         write(&user, "1");
+        #[cfg(unix)]
         fs::set_permissions(&user, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
         must_differ("it appeared");
         write(&user, "22");
         must_differ("it was written");
-        fs::set_permissions(&user, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        must_differ("others cannot read it any more");
+        #[cfg(unix)]
+        {
+            fs::set_permissions(&user, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            must_differ("others cannot read it any more");
+        }
         let times = fs::metadata(&user).unwrap().modified().unwrap();
         let other = directory.path().join("other");
         write(&other, "33");
@@ -205,7 +208,10 @@ mod tests {
         must_differ("another one of the same length and time took its place");
         fs::remove_file(&user).unwrap();
         assert_eq!(inputs.stamps(), seen[0], "it is gone");
-        fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-        assert_ne!(inputs.stamps(), seen[0], "the machine's file is refused for its directory");
+        #[cfg(unix)]
+        {
+            fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+            assert_ne!(inputs.stamps(), seen[0], "the machine's file is refused for its directory");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The whole way from texts to a `Config`: layers, mistakes, and back to text.
 
+#[cfg(unix)]
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,8 +17,7 @@ use crate::secret::Secret;
 fn written(text: &str) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("f.toml");
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    write_private(&path, text, false).unwrap();
     (directory, path)
 }
 
@@ -251,6 +252,7 @@ fn what_is_for_tls_is_refused_without_it() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn a_plain_text_password_is_only_taken_from_a_file_that_others_cannot_read() {
     let text = "[credentials.c]\nuser = 'a'\npassword = 'hunter2'\n";
@@ -264,6 +266,7 @@ fn a_plain_text_password_is_only_taken_from_a_file_that_others_cannot_read() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_file_that_holds_a_secret_is_only_taken_where_others_cannot_read_it() {
     let directory = tempfile::tempdir().unwrap();
@@ -314,6 +317,7 @@ fn basic_that_everybody_on_the_way_can_read_is_worth_a_warning() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_machine_wide_file_that_others_may_write_is_refused() {
     let (directory, path) = written("grace = \"1s\"\n");
@@ -462,8 +466,7 @@ client_cert = \"./f.toml\"\nclient_key = \"f.toml\"\n",
 /// Everything that can be written, with odd characters.
 fn everything(directory: &Path) -> String {
     let pem = directory.join("c.pem");
-    fs::write(&pem, "-----BEGIN CERTIFICATE-----\n").unwrap();
-    fs::set_permissions(&pem, fs::Permissions::from_mode(0o600)).unwrap();
+    write_private(&pem, "-----BEGIN CERTIFICATE-----\n", false).unwrap();
     format!(
         r#"
 listen = ["127.0.0.1:0", "[::1]:8080"]

@@ -174,6 +174,7 @@ fn without_newline(bytes: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -182,10 +183,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pw");
         std::fs::write(&path, content).unwrap();
+        #[cfg(unix)]
         set_mode(&path, 0o600);
         (directory, Source::File(path))
     }
 
+    #[cfg(unix)]
     fn set_mode(path: &Path, mode: u32) {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -214,6 +217,7 @@ mod tests {
         assert!(text.contains("/nowhere/pw"), "{text}");
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_file_that_others_have_come_to_read_is_refused_and_one_of_systemd_is_not() {
         let (directory, source) = file(b"hunter2");

@@ -161,7 +161,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::config::{Environment, Files, Layer, PolicyPlace};
+    use crate::config::{Environment, Files, Layer, PolicyPlace, write_private};
 
     fn inputs(path: &Path) -> Inputs {
         Inputs {
@@ -236,10 +236,7 @@ mod tests {
     async fn what_was_renewed_beside_a_mistake_is_renewed_still_when_the_mistake_is_gone() {
         let (home, path, _) = home();
         let secret = home.path().join("secret");
-        let put = |text: &str| {
-            fs::write(&secret, text).unwrap();
-            fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        };
+        let put = |text: &str| write_private(&secret, text, true).unwrap();
         put("1");
         let right = format!("[credentials.c]\nuser = \"a\"\npassword = \"${{file:{}}}\"\n", secret.display());
         fs::write(&path, &right).unwrap();

@@ -1,7 +1,6 @@
 //! What is exported and imported again is the same configuration, key by key.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -9,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::import::exported;
 use crate::config::{
-    Config, Environment, Files, Inputs, PolicyPlace, RegistryKey, RegistryValue, Statement, keys, load,
+    Config, Environment, Files, Inputs, PolicyPlace, RegistryKey, RegistryValue, Statement, keys, load, write_private,
 };
 
 /// Every key there is, with something else than its default. DIR is where the files are.
@@ -144,8 +143,8 @@ impl Home {
 
     fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.0.path().join(name);
+        write_private(&path, "", true).unwrap();
         fs::write(&path, bytes).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path
     }
 

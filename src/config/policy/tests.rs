@@ -1,12 +1,13 @@
 //! One table of who wins, played with the readers of all three systems; and what is refused before it is read.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::registry::{Key, Value as Entry};
 use super::*;
-use crate::config::{Environment, Files, Inputs, Loaded, Mistakes, examine, load};
+use crate::config::{Environment, Files, Inputs, Loaded, Mistakes, examine, load, write_private};
 
 /// What a policy of the office says, as Linux has it.
 const OFFICE: &str = "\
@@ -144,8 +145,7 @@ struct Said<'a> {
 fn played(policy: Vec<Statement>, said: &Said<'_>) -> (Result<Loaded, Mistakes>, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("mine.toml");
-    fs::write(&path, said.file).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    write_private(&path, said.file, false).unwrap();
     let mut flags = Layer::default();
     for (flag, key, value) in said.flags {
         let origin = Origin::Flag(flag);
@@ -426,6 +426,7 @@ fn a_recommendation_stands_between_the_machines_file_and_the_users() {
     let grace = || load(&inputs).unwrap().config.grace.as_secs();
     assert_eq!(grace(), 2);
     fs::write(&machine, "grace = \"1s\"\n").unwrap();
+    #[cfg(unix)]
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(grace(), 2);
     fs::write(&user, "grace = \"3s\"\n").unwrap();
@@ -610,6 +611,7 @@ fn a_policy_has_no_secret_in_it_and_no_path_that_depends_on_where_one_stands() {
     assert!(refused_by(vec![pac], &Said::default())[0].contains("a policy names whole paths"));
 }
 
+#[cfg(unix)]
 #[test]
 fn a_file_that_others_may_write_is_no_policy() {
     let directory = tempfile::tempdir().unwrap();
@@ -691,6 +693,7 @@ fn a_policy_of_which_nothing_counts_is_found_and_refused_with_the_reason() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_look_at_a_policy_reads_none_of_it_and_sees_what_is_done_to_it() {
     let directory = tempfile::tempdir().unwrap();
@@ -756,8 +759,7 @@ fn no_key_of_a_file_changes_what_is_locked() {
     let is_line = |line: &&str| line.contains(" = ") || line.starts_with('[');
     let all: Vec<&str> =
         example.lines().filter_map(|line| line.strip_prefix('#').map(str::trim)).filter(is_line).collect();
-    fs::write(&path, all.join("\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    write_private(&path, &all.join("\n"), false).unwrap();
     let inputs = |files| Inputs {
         files,
         environment: Environment::default(),
