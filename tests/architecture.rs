@@ -123,7 +123,7 @@ fn check(path: &str, text: &str) -> Vec<String> {
     if floor(module(path)).is_some_and(|floor| floor < OUTSIDE) {
         check_thinking(path, &paths, &mut broken);
     }
-    if !is_platform_file(path) {
+    if !is_platform_file(path) && !is_of_tests(path) {
         check_platforms(path, &tokens, &mut broken);
     }
     if path != PRINTER {
@@ -215,6 +215,11 @@ fn check_thinking(path: &str, paths: &[Found], broken: &mut Broken) {
 
 fn is_platform_file(path: &str) -> bool {
     path.trim_end_matches(".rs").split('/').any(|part| PLATFORMS.contains(&part))
+}
+
+/// A file whose module is there for tests alone, which says no more than one within another file.
+fn is_of_tests(path: &str) -> bool {
+    path.ends_with("/tests.rs")
 }
 
 /// `cfg` of a platform only where a `mod.rs` picks a file, `unsafe` not at all.

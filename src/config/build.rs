@@ -12,8 +12,9 @@ use super::{
     Audit, AuditTo, Config, ConnectPort80, DEFAULT_AUDIT_KEEP, DEFAULT_AUDIT_MAX_AGE, DEFAULT_AUDIT_MAX_SIZE,
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_DRAIN_DELAY, DEFAULT_GRACE, DEFAULT_HALF_CLOSE_TIMEOUT, DEFAULT_HANDSHAKE_TIMEOUT,
     DEFAULT_HEAD_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_KEEPALIVE, DEFAULT_LISTEN, DEFAULT_MAX_CLIENTS,
-    DEFAULT_MAX_HEAD, DEFAULT_WARM_HANDSHAKES, Level, Log, LogFormat, Profile, ProfileChoice, Routing, Upstream,
-    admission, auto_port, credentials, keys, listeners, no_proxy, pac, profiles, rules, tunnels, upstreams, value,
+    DEFAULT_MAX_HEAD, DEFAULT_WARM_HANDSHAKES, HOME_OF_STATE, Level, Log, LogFormat, Profile, ProfileChoice, Routing,
+    Upstream, admission, auto_port, credentials, keys, listeners, no_proxy, pac, profiles, rules, tunnels, upstreams,
+    value,
 };
 use crate::address::Host;
 use crate::route::DirectFallback;
@@ -124,7 +125,7 @@ fn wants_auto(reader: &Reader<'_>) -> bool {
 fn auto(reader: &mut Reader<'_>, state_directory: Option<&Path>) -> Vec<SocketAddr> {
     let Some(directory) = state_directory else {
         let problem = Problem::new("there is no state directory to keep the port in");
-        reader.wrong(&["listen"], problem.hint("set HOME or XDG_STATE_HOME, or name a port"));
+        reader.wrong(&["listen"], problem.hint(format!("set {HOME_OF_STATE}, or name a port")));
         return DEFAULT_LISTEN.into();
     };
     let port = auto_port::port(directory);

@@ -15,6 +15,9 @@ pub fn user_file(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     Some(base.join("hallpass/hallpass.toml"))
 }
 
+/// What a user's state directory depends on.
+pub const HOME_OF_STATE: &str = "HOME or XDG_STATE_HOME";
+
 /// What systemd made for the unit, else `$XDG_STATE_HOME/hallpass`; without a home there is none.
 pub fn state_directory(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -71,7 +71,7 @@ pub use schema::schema;
 pub use stamps::{Stamps, version};
 
 use access::{OWNERS, closing, create_private, others_may_write, others_than_root_may_write};
-use places::machine_file;
+use places::{HOME_OF_STATE, machine_file};
 
 use crate::address::{Endpoint, Host, Target};
 use crate::auth::{Scheme, User};

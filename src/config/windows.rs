@@ -21,6 +21,9 @@ pub fn user_file(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     Some(base.join(r"hallpass\hallpass.toml"))
 }
 
+/// What a user's state directory depends on.
+pub const HOME_OF_STATE: &str = "LOCALAPPDATA";
+
 /// `%LOCALAPPDATA%\hallpass`: not carried to other machines with the profile. A service keeps it with the machine's.
 pub fn state_directory(variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     if is_obeying() {

@@ -90,8 +90,12 @@ mod tests {
     #[test]
     fn a_command_that_waits_for_somebody_is_stopped() {
         let started = Instant::now();
-        for script in ["exec sleep 30", "exec >&-; exec sleep 30"] {
-            let argv = ["/bin/sh", "-c", script].map(String::from);
+        let commands = match cfg!(windows) {
+            true => vec![vec!["ping", "-n", "30", "127.0.0.1"]],
+            false => ["exec sleep 30", "exec >&-; exec sleep 30"].map(|script| vec!["/bin/sh", "-c", script]).into(),
+        };
+        for command in commands {
+            let argv: Vec<String> = command.into_iter().map(String::from).collect();
             assert!(matches!(run(&argv, Duration::from_millis(100)), Err(SecretError::Slow { .. })));
         }
         assert!(started.elapsed() < Duration::from_secs(5));

@@ -194,7 +194,8 @@ mod tests {
     }
 
     fn shell(script: &str) -> Source {
-        Source::Command(["/bin/sh", "-c", script].map(String::from).to_vec())
+        let shell = if cfg!(windows) { ["cmd", "/c", script] } else { ["/bin/sh", "-c", script] };
+        Source::Command(shell.map(String::from).to_vec())
     }
 
     #[test]
@@ -210,9 +211,9 @@ mod tests {
     fn an_error_names_the_place_and_never_the_content() {
         let (_directory, source) = file(b"hunter2\xff");
         let text = source.read().unwrap_err().to_string();
-        assert!(text.contains("/pw is not UTF-8") && !text.contains("hunter2"), "{text}");
+        assert!(text.contains("pw is not UTF-8") && !text.contains("hunter2"), "{text}");
         let (_directory, source) = file(b"\n");
-        assert!(source.read().unwrap_err().to_string().ends_with("/pw is empty: put the secret there"));
+        assert!(source.read().unwrap_err().to_string().ends_with("pw is empty: put the secret there"));
         let text = Source::File("/nowhere/pw".into()).read().unwrap_err().to_string();
         assert!(text.contains("/nowhere/pw"), "{text}");
     }
@@ -255,17 +256,23 @@ mod tests {
 
     #[test]
     fn a_command_gives_its_first_line() {
-        assert_eq!(shell("printf 'pw\\nlogin: alice\\n'").read().unwrap().expose(), "pw");
-        assert_eq!(shell("printf pw").read().unwrap().expose(), "pw");
+        // cmd ends its lines with CR LF, and what stands before & is part of what it echoes.
+        let [two_lines, one, none] = match cfg!(windows) {
+            true => ["echo pw&echo login: alice", "echo pw", "rem"],
+            false => ["printf 'pw\\nlogin: alice\\n'", "printf pw", "true"],
+        };
+        assert_eq!(shell(two_lines).read().unwrap().expose(), "pw");
+        assert_eq!(shell(one).read().unwrap().expose(), "pw");
         assert!(matches!(shell("exit 3").read(), Err(SecretError::Failed { .. })));
-        assert!(matches!(shell("true").read(), Err(SecretError::Empty { .. })));
+        assert!(matches!(shell(none).read(), Err(SecretError::Empty { .. })));
         let missing = Source::Command(vec!["/nowhere/ask".into()]);
         assert!(missing.read().unwrap_err().to_string().contains("/nowhere/ask"));
     }
 
     #[test]
     fn a_command_does_not_get_our_own_secrets() {
-        let script = "env | grep -c ^HALLPASS_ ; true";
+        let script =
+            if cfg!(windows) { "set HALLPASS_ 2>nul & echo 0& exit 0" } else { "env | grep -c ^HALLPASS_ ; true" };
         assert_eq!(shell(script).read().unwrap().expose(), "0");
     }
 }

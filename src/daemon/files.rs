@@ -176,7 +176,7 @@ mod tests {
     fn home() -> (TempDir, PathBuf, PathBuf) {
         let home = tempfile::tempdir().unwrap();
         let (path, list) = (home.path().join("hallpass.toml"), home.path().join("list"));
-        fs::write(&path, format!("no_proxy = \"${{file:{}}}\"\n", list.display())).unwrap();
+        fs::write(&path, format!("no_proxy = '${{file:{}}}'\n", list.display())).unwrap();
         fs::write(&list, "a.test\n").unwrap();
         (home, path, list)
     }
@@ -226,7 +226,7 @@ mod tests {
         fs::write(&list, "a.test\n").unwrap();
         let (mut files, _) = ConfigFiles::read(inputs(&path)).unwrap();
         let other = list.with_file_name("other");
-        fs::write(&path, format!("no_proxy = \"${{file:{}}}\"\n", other.display())).unwrap();
+        fs::write(&path, format!("no_proxy = '${{file:{}}}'\n", other.display())).unwrap();
         assert!(notices(&mut files).await && files.load().await.is_err());
         fs::write(&other, "b.test\n").unwrap();
         assert!(notices(&mut files).await && files.load().await.is_ok());
@@ -238,7 +238,7 @@ mod tests {
         let secret = home.path().join("secret");
         let put = |text: &str| write_private(&secret, text, true).unwrap();
         put("1");
-        let right = format!("[credentials.c]\nuser = \"a\"\npassword = \"${{file:{}}}\"\n", secret.display());
+        let right = format!("[credentials.c]\nuser = \"a\"\npassword = '${{file:{}}}'\n", secret.display());
         fs::write(&path, &right).unwrap();
         let (mut files, first) = ConfigFiles::read(inputs(&path)).unwrap();
         assert!(!files.are_renewed());

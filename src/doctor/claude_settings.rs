@@ -173,7 +173,7 @@ mod tests {
         fs::write(&pem, certificate).unwrap();
         fs::write(&text, "no certificate").unwrap();
         let env = |body: &str| format!("{{\"env\": {{{body}}}}}");
-        let names = |file: &Path| env(&format!("\"NODE_EXTRA_CA_CERTS\": \"{}\"", file.display()));
+        let names = |file: &Path| env(&format!("\"NODE_EXTRA_CA_CERTS\": {}", serde_json::Value::from(file.to_str())));
         for (settings, state, says) in [
             ("{\n \"env\": {,}\n}".to_string(), State::Warning, "line 2, column 10"),
             ("{}".into(), State::Fine, "no env block"),

@@ -153,6 +153,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     /// A property list as Python's own reader has it, in JSON.
     fn as_python_reads(text: &str) -> serde_json::Value {
         use std::io::Write as _;
@@ -169,6 +170,7 @@ mod tests {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_property_list_is_read_as_it_was_meant() {
         let arguments = ["--user", "CORP\\a&b <c>", "--grace", "30s"];
@@ -193,6 +195,7 @@ mod tests {
         assert_eq!((&listeners[1]["SockNodeName"], &listeners[1]["SockFamily"]), (&"::1".into(), &"IPv6".into()));
     }
 
+    #[cfg(unix)]
     #[test]
     fn an_agent_runs_as_its_user_and_listens_itself() {
         let list = as_python_reads(&plist(&service(Scope::User, &[]), false, None));

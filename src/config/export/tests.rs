@@ -148,9 +148,16 @@ impl Home {
         path
     }
 
+    /// Windows numbers its users otherwise, and takes either stroke in a path.
+    fn everything(&self) -> String {
+        let text = EVERYTHING.replace("DIR", &self.0.path().to_str().unwrap().replace('\\', "/"));
+        if cfg!(windows) { text.replace("4711", "\"S-1-5-21-1-2-3-1001\"") } else { text }
+    }
+
     fn load(&self, file: &Path, policy: PolicyPlace) -> Loaded {
         let home = self.0.path().to_str().unwrap();
-        let environment = Environment::from_pairs([("HOME", home), ("TOKEN", "t"), ("USER", "alice")]);
+        let environment =
+            Environment::from_pairs([("HOME", home), ("LOCALAPPDATA", home), ("TOKEN", "t"), ("USER", "alice")]);
         let inputs = Inputs { files: Files::Only(file.into()), environment, flags: Layer::default(), policy };
         load(&inputs).unwrap_or_else(|mistakes| panic!("{}: {mistakes}", file.display()))
     }
@@ -203,7 +210,7 @@ fn goes_round(home: &Home, file: &Path) {
 #[test]
 fn every_key_goes_out_in_every_form_and_comes_back() {
     let home = Home::new();
-    let text = EVERYTHING.replace("DIR", home.0.path().to_str().unwrap());
+    let text = home.everything();
     let file = home.put("everything.toml", text.as_bytes());
     let layer = home.load(&file, PolicyPlace::Nowhere).layer().clone();
     let said: Vec<&str> = layer.entries.iter().filter_map(|entry| keys::pattern(&entry.path())).collect();
@@ -219,17 +226,21 @@ fn every_example_goes_out_in_every_form_and_comes_back() {
     let mut done = 0;
     for example in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap() {
         let example = example.unwrap().path();
+        // It names users by their numbers, and the journal.
+        if cfg!(windows) && example.ends_with("system-unit.toml") {
+            continue;
+        }
         let file = home.put(example.file_name().unwrap().to_str().unwrap(), &fs::read(&example).unwrap());
         goes_round(&home, &file);
         done += 1;
     }
-    assert!(done >= 10, "only {done} examples were found");
+    assert!(done + usize::from(cfg!(windows)) >= 10, "only {done} examples were found");
 }
 
 #[test]
 fn what_is_exported_as_a_policy_counts_as_one() {
     let home = Home::new();
-    let text = EVERYTHING.replace("DIR", home.0.path().to_str().unwrap());
+    let text = home.everything();
     let file = home.put("everything.toml", text.as_bytes());
     let before = home.load(&file, PolicyPlace::Nowhere);
     let nothing = home.put("nothing.toml", b"");

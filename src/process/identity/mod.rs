@@ -26,7 +26,9 @@ mod tests {
         assert_eq!(started(own), Some(since.clone()));
         assert!(is_alive(own, &since));
         assert!(!is_alive(own, "something else"));
-        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+        let words: &[&str] = if cfg!(windows) { &["ping", "-n", "30", "127.0.0.1"] } else { &["sleep", "30"] };
+        let mut command = std::process::Command::new(words[0]);
+        let mut child = command.args(&words[1..]).stdout(std::process::Stdio::null()).spawn().unwrap();
         let since = started(child.id()).unwrap();
         assert!(is_alive(child.id(), &since));
         child.kill().unwrap();

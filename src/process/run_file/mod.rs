@@ -94,12 +94,17 @@ mod tests {
             "{text}"
         );
         assert_eq!(running_relays(dir.path()), ["127.0.0.1:3128".parse().unwrap()]);
-        let other = dir.path().join("1.json");
+        let words: &[&str] = if cfg!(windows) { &["ping", "-n", "30", "127.0.0.1"] } else { &["sleep", "30"] };
+        let mut command = std::process::Command::new(words[0]);
+        let mut living = command.args(&words[1..]).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let other = dir.path().join(format!("{}.json", living.id()));
         let left = dir.path().join(format!("{}.json", u32::MAX / 2));
         fs::write(&other, "{}").unwrap();
         fs::write(&left, "{}").unwrap();
         sweep(dir.path());
         assert!(other.exists() && !left.exists(), "only a process that has ended leaves anything");
+        living.kill().unwrap();
+        living.wait().unwrap();
         file.say(&["127.0.0.1:3129".parse().unwrap()], &[]).unwrap();
         assert_eq!(running_relays(dir.path()), ["127.0.0.1:3129".parse().unwrap()]);
         let path = file.0.clone();
