@@ -4,10 +4,11 @@ use std::io;
 use std::ptr;
 use std::sync::{Arc, Weak};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use windows_registry::{CURRENT_USER, Key, LOCAL_MACHINE};
-use windows_sys::Win32::Foundation::NO_ERROR;
+use windows_sys::Win32::Foundation::{ERROR_KEY_DELETED, NO_ERROR};
 use windows_sys::Win32::System::Registry::{
     REG_NOTIFY_CHANGE_LAST_SET, REG_NOTIFY_CHANGE_NAME, RegNotifyChangeKeyValue,
 };
@@ -21,8 +22,12 @@ type Root = fn() -> &'static Key;
 const WATCHED: [(Root, &str); 3] =
     [(|| CURRENT_USER, SETTINGS), (|| LOCAL_MACHINE, SETTINGS), (|| LOCAL_MACHINE, POLICIES)];
 
-/// Above the key of the policy, which comes and goes.
-const POLICIES: &str = r"SOFTWARE\Policies\Microsoft\Windows\CurrentVersion";
+/// Far above the key of the policy: those between come and go with what is in them, and of its own end a key may tell
+/// nobody. What else is written below it is no other setting, and nothing comes of it.
+const POLICIES: &str = r"SOFTWARE\Policies";
+
+/// Before a key that was deleted is looked for again: what deletes keys may make them anew, one after the other.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// It waits and calls nobody.
 const STACK: usize = 64 * 1024;
@@ -59,13 +64,21 @@ fn nobody_tells(cause: &io::Error) {
 
 fn tell(root: &Key, path: &str, told: &Weak<Notify>) -> io::Result<()> {
     loop {
-        written(&nearest(root, path)?)?;
+        match written(&nearest(root, path)?) {
+            Err(error) if is_deleted(&error) => thread::sleep(PAUSE),
+            written => written?,
+        }
         let Some(told) = told.upgrade() else { return Ok(()) };
         told.notify_one();
     }
 }
 
-/// The key may be made or deleted meanwhile: then it is what there is of the way to it.
+/// That is a change, too, whether the key went while we waited or before.
+fn is_deleted(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(ERROR_KEY_DELETED.cast_signed())
+}
+
+/// A key that is not there is what there is of the way to it.
 fn nearest(root: &Key, path: &str) -> io::Result<Key> {
     match (root.open(path), path.rsplit_once('\\')) {
         (Ok(key), _) => Ok(key),
@@ -74,7 +87,7 @@ fn nearest(root: &Key, path: &str) -> io::Result<Key> {
     }
 }
 
-/// Waits until something is written to the key or below it, or until it is deleted.
+/// Waits until something is written to the key or below it. Where the key itself is deleted this may end, fail or wait on.
 #[expect(unsafe_code, reason = "the system's call for what is written to the registry")]
 fn written(key: &Key) -> io::Result<()> {
     let what = REG_NOTIFY_CHANGE_NAME | REG_NOTIFY_CHANGE_LAST_SET;
