@@ -377,6 +377,13 @@ def squatted(machine):
     wine(EXE, "service", "prepare")
     equal(sorted(str(file.relative_to(STATE)) for file in STATE.rglob("*") if file.is_file()),
           ["kept/script.pac.untrusted-1", "ours.json", "record.json.untrusted-1"], "what lies there afterwards")
+    # What was moved aside stays where it is, however often.
+    lies = sorted(DATA.rglob("*"))
+    assert DATA / "hallpass.toml.untrusted-1" in lies, lies
+    for _ in range(2):
+        _, said = wine(EXE, "service", "prepare")
+        assert "moved" not in said, said
+        equal(sorted(DATA.rglob("*")), lies, "what lies there after another installation")
 
 
 @test("what a user puts in the machine's place while it is being taken away is never taken for the machine's", Machine)

@@ -14,6 +14,9 @@ const ATTEMPTS: usize = 16;
 
 const STRANGERS: &str = "its owner is not an administrator";
 
+/// What was set aside has this and a number behind its name.
+const ASIDE: &str = "untrusted-";
+
 const CONFIGURATION: &str = "hallpass.toml";
 
 /// Where the machine's configuration is, and in it what the service keeps.
@@ -99,10 +102,13 @@ fn own(path: &Path, descriptor: &str, done: &mut Done) -> Result<(), ServiceErro
     ))
 }
 
-/// What strangers have put in there while they could is set aside, however deep.
+/// What strangers have put in there while they could is set aside, however deep; what was set aside before stays there.
 fn take(directory: &Path, done: &mut Done) -> Result<(), ServiceError> {
     for entry in fs::read_dir(directory).map_err(file("read", directory))?.flatten() {
         let path = entry.path();
+        if is_aside(&path) {
+            continue;
+        }
         match looked_at(&path)? {
             Found::Nothing | Found::OfOurs => {}
             Found::Directory(_) => take(&path, done)?,
@@ -145,9 +151,15 @@ fn is_closed(path: &Path) -> bool {
     closed().unwrap_or(false)
 }
 
+/// Nobody reads what has such a name.
+fn is_aside(path: &Path) -> bool {
+    let number = path.extension().and_then(|kind| kind.to_str()?.strip_prefix(ASIDE));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
 /// By a name that is free; what is gone meanwhile needs none.
 fn set_aside(path: &Path, why: &str, done: &mut Done) -> Result<(), ServiceError> {
-    let name = |number: u32| PathBuf::from(format!("{}.untrusted-{number}", path.display()));
+    let name = |number: u32| PathBuf::from(format!("{}.{ASIDE}{number}", path.display()));
     let Some(aside) = (1..).map(name).find(|aside| fs::symlink_metadata(aside).is_err()) else { return Ok(()) };
     match fs::rename(path, &aside) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
