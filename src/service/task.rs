@@ -108,6 +108,49 @@ pub fn parted(line: &str) -> (&str, &str) {
     (program, rest.trim_start())
 }
 
+/// The command of a service whose program is gone that has one of ours: the former program, and the command with the one
+/// that has taken its place. What is another program's, or starts ours in its own way, is not ours to change.
+pub fn renewed(
+    line: &str,
+    program: &str,
+    variable: impl Fn(&str) -> Option<String>,
+    is_there: impl Fn(&str) -> bool,
+) -> Option<(String, String)> {
+    let (former, arguments) = parted_behind(NAME, line);
+    let former = expanded(former, variable)?;
+    let is_lost = former.to_ascii_lowercase().ends_with(NAME) && !is_there(&former);
+    is_lost.then(|| (former, format!("{} {arguments}", command_line(&[program])).trim_end().into()))
+}
+
+/// The program of a service.
+const NAME: &str = "hallpass.exe";
+
+/// As [`parted`], but where nothing is quoted a program may have spaces in its path: Windows looks for it behind each of
+/// them, and we know its name.
+fn parted_behind<'a>(name: &str, line: &'a str) -> (&'a str, &'a str) {
+    let line = line.trim_start();
+    let lower = line.to_ascii_lowercase();
+    let mut ends = lower.match_indices(name).map(|(at, name)| line.split_at(at + name.len()));
+    match ends.find(|(_, rest)| rest.is_empty() || rest.starts_with([' ', '\t'])) {
+        Some((program, rest)) if !line.starts_with('"') => (program, rest.trim_start()),
+        Some(_) | None => parted(line),
+    }
+}
+
+/// With the values of its variables; `None` where one has none.
+fn expanded(text: &str, variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let (mut found, mut rest) = (String::new(), text);
+    while let Some((before, (name, behind))) =
+        rest.split_once('%').and_then(|(before, behind)| Some((before, behind.split_once('%')?)))
+    {
+        found.push_str(before);
+        found.push_str(&variable(name)?);
+        rest = behind;
+    }
+    found.push_str(rest);
+    Some(found)
+}
+
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -191,6 +234,47 @@ mod tests {
             (r"C:\h\hallpassw.exe", (r"C:\h\hallpassw.exe", "")),
         ] {
             assert_eq!(parted(line), wanted);
+        }
+    }
+
+    #[test]
+    fn a_service_is_given_our_program_where_the_former_one_is_ours_and_gone_and_keeps_its_arguments() {
+        const NEW: &str = r"C:\Program Files\hallpass\hallpass.exe";
+        const QUOTED: &str = r#""C:\Program Files\hallpass\hallpass.exe""#;
+        let variable = |name: &str| name.eq_ignore_ascii_case("ProgramFiles").then(|| r"C:\Program Files".to_owned());
+        let is_there = |path: &str| path.contains("here");
+        for (line, former, arguments) in [
+            (
+                r#""C:\old place\hallpass.exe" service run --listen "a b""#,
+                r"C:\old place\hallpass.exe",
+                r#" service run --listen "a b""#,
+            ),
+            (r"C:\old\hallpass.exe service run", r"C:\old\hallpass.exe", " service run"),
+            (
+                r"C:\old place\Hallpass.EXE service run --config C:\x\hallpass.exe",
+                r"C:\old place\Hallpass.EXE",
+                r" service run --config C:\x\hallpass.exe",
+            ),
+            (r"C:\hallpass.exe.d\hallpass.exe", r"C:\hallpass.exe.d\hallpass.exe", ""),
+            (
+                r"%ProgramFiles%\hallpass\hallpass.exe service run %ARGS%",
+                r"C:\Program Files\hallpass\hallpass.exe",
+                " service run %ARGS%",
+            ),
+            (r#""%programfiles%\x\hallpass.exe" service run"#, r"C:\Program Files\x\hallpass.exe", " service run"),
+        ] {
+            let wanted = (former.to_owned(), format!("{QUOTED}{arguments}"));
+            assert_eq!(renewed(line, NEW, variable, is_there), Some(wanted), "{line}");
+        }
+        for line in [
+            r#""C:\here\hallpass.exe" service run"#,
+            r"C:\is here\hallpass.exe service run",
+            r#""C:\tools\nssm.exe" C:\old\hallpass.exe serve"#,
+            r"C:\tools\keep.exe --name=hallpass.exe-1",
+            r"%UNKNOWN%\hallpass.exe service run",
+            "",
+        ] {
+            assert_eq!(renewed(line, NEW, variable, is_there), None, "{line}");
         }
     }
 

@@ -211,11 +211,10 @@ pub(super) fn resume(program: &Path) -> Result<Option<Done>, ServiceError> {
 /// An installation may have moved.
 fn replace_lost(handle: &Handle, program: &Path) -> Result<Option<String>, ServiceError> {
     let command = place(handle)?;
-    let (former, arguments) = task::parted(&command);
-    if Path::new(former).exists() {
-        return Ok(None);
-    }
-    let command = format!("{} {arguments}", task::command_line(&[program.to_string_lossy()]));
+    let variable = |name: &str| std::env::var(name).ok();
+    let is_there = |former: &str| Path::new(former).exists();
+    let renewed = task::renewed(&command, &program.to_string_lossy(), variable, is_there);
+    let Some((former, command)) = renewed else { return Ok(None) };
     let command: Vec<u16> = command.encode_utf16().chain([0]).collect();
     let (same, text) = (SERVICE_NO_CHANGE, null::<u16>());
     // SAFETY: the handle is open, the text ends with a zero and outlives the call, and null changes nothing.
