@@ -290,6 +290,22 @@ def of_user(machine):
     assert not alive(machine.port) and "hallpass" not in values(RUN) and not file.parent.exists()
 
 
+@test("a task scheduler that gives no answer has not said that there is no task", Machine)
+def no_scheduler(machine):
+    place = PREFIX / "drive_c" / "without scheduler"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    for name in ("hallpass.exe", "hallpassw.exe"):
+        shutil.copy(os.path.join(os.path.dirname(EXE), name), place)
+    # Which is looked for beside the program first, and cannot be run.
+    (place / "schtasks.exe").write_text("nothing that runs")
+    for words in (["uninstall", "--user"], ["status", "--user"], ["start", "--user"], ["install", "--user", "--keep"]):
+        code, said = wine(r"C:\without scheduler\hallpass.exe", "service", *words, check=False)
+        assert code == 1 and "cannot run schtasks" in said, (words, code, said)
+    assert "hallpass" not in values(RUN), values(RUN)
+    shutil.rmtree(place)
+
+
 @test("a second hallpassw of the same session leaves the first one alone, and one that cannot start is not said to run", Machine)
 def twice(machine):
     program = os.path.join(os.path.dirname(EXE), "hallpassw.exe")

@@ -101,9 +101,9 @@ fn register(task: &Task) -> Result<(), ServiceError> {
     }
 }
 
-/// By its definition, which only a task that is there has.
+/// By its definition, which only a task that is there has. A scheduler that gives no answer has not said that there is none.
 fn is_registered() -> Result<bool, ServiceError> {
-    let definition = schtasks(&["/query", "/tn", &task_name()?, "/xml"]);
+    let definition = answer_of_scheduler(&["/query", "/tn", &task_name()?, "/xml"])?;
     Ok(definition.is_ok_and(|text| text.contains("<Task")))
 }
 
@@ -127,13 +127,14 @@ pub(super) fn uninstall(leavings: &Leavings) -> Result<Done, ServiceError> {
         end()?;
         done.push("ended hallpassw".into());
     }
+    // First what needs no scheduler, which may not answer.
+    if remove_run_value() {
+        done.push(format!("removed hallpass from HKCU\\{RUN_KEY}"));
+    }
     let name = task_name()?;
     if is_registered()? {
         schtasks(&["/delete", "/tn", &name, "/f"])?;
         done.push(format!("removed the task {name}"));
-    }
-    if remove_run_value() {
-        done.push(format!("removed hallpass from HKCU\\{RUN_KEY}"));
     }
     if let Some(state) = leavings.state_directory.as_ref().filter(|_| leavings.purge) {
         done.extend(directory::remove(state)?);
@@ -148,8 +149,8 @@ pub(super) fn uninstall(leavings: &Leavings) -> Result<Done, ServiceError> {
 pub(super) fn start() -> Result<Done, ServiceError> {
     if !runs_unseen() {
         match run_value() {
-            _ if is_registered()? => drop(schtasks(&["/run", "/tn", &task_name()?])?),
             Some(command) => launch(&command)?,
+            None if is_registered()? => drop(schtasks(&["/run", "/tn", &task_name()?])?),
             None => return Err(not_installed()),
         }
     }
@@ -169,7 +170,7 @@ fn not_running(what: &str) -> ServiceError {
 }
 
 pub(super) fn resume() -> Result<Option<Done>, ServiceError> {
-    if !is_registered()? && run_value().is_none() {
+    if run_value().is_none() && !is_registered()? {
         return Ok(None);
     }
     Ok(Some(start().unwrap_or_else(|error| vec![format!("warning: {error}")])))
@@ -232,8 +233,14 @@ fn not_installed() -> ServiceError {
     ServiceError::refused("there is no service of yours", "run hallpass service install --user")
 }
 
-/// What it printed, on the console's page of codes.
+/// What it printed.
 fn schtasks(arguments: &[&str]) -> Result<String, ServiceError> {
+    let answer = answer_of_scheduler(arguments)?;
+    answer.map_err(|said| failed(&format!("schtasks {}", arguments[0]), &said))
+}
+
+/// What it printed of a success or of a failure, on the console's page of codes.
+fn answer_of_scheduler(arguments: &[&str]) -> Result<Result<String, String>, ServiceError> {
     let mut command = Command::new("schtasks.exe");
     command.args(arguments).stdin(Stdio::null()).creation_flags(CREATE_NO_WINDOW);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -248,10 +255,10 @@ fn schtasks(arguments: &[&str]) -> Result<String, ServiceError> {
         let bytes: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
         String::from_utf8_lossy(&bytes).trim().to_owned()
     };
-    match output.status.success() {
+    Ok(match output.status.success() {
         true => Ok(text(&output.stdout)),
-        false => Err(failed(&format!("schtasks {}", arguments[0]), &text(&output.stderr))),
-    }
+        false => Err(text(&output.stderr)),
+    })
 }
 
 fn failed(command: &str, said: &str) -> ServiceError {
