@@ -402,6 +402,24 @@ def squatted(machine):
         equal(sorted(DATA.rglob("*")), lies, "what lies there after another installation")
 
 
+@test("what a user has put in the machine's place is not removed with the service", Machine)
+def not_ours(machine):
+    machine.configure()
+    wine(EXE, "service", "install", "--system", "--no-start")
+    theirs = [DATA / "run" / "precious", STATE / "precious"]
+    for file in theirs:
+        file.write_text("x")
+    was = DATA.stat()
+    os.chown(DATA, 12345, 12345)
+    _, said = wine(EXE, "service", "uninstall", "--system", "--purge")
+    assert not values(SERVICE) and "removed the service" in said, said
+    equal(said.count("warning: cannot remove C:\\ProgramData\\hallpass: its owner is not an administrator"), 2, said)
+    assert all(file.exists() for file in theirs)
+    os.chown(DATA, was.st_uid, was.st_gid)
+    wine(EXE, "service", "uninstall", "--system", "--purge")
+    assert not any(file.parent.exists() for file in theirs)
+
+
 @test("what a user puts in the machine's place while it is being taken away is never taken for the machine's", Machine)
 def race(machine):
     was = DATA.parent.stat().st_mode

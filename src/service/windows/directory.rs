@@ -72,6 +72,37 @@ pub(super) fn remove(directory: &Path) -> Result<Option<String>, ServiceError> {
     }
 }
 
+/// Of what the service has made: where it said that it listens, and if it is to be purged what it keeps. What cannot be
+/// removed is told, and is no reason to leave the rest.
+pub(super) fn clear(purge: bool) -> Done {
+    // That nobody is told any more where it listened is not worth a word.
+    let run = remove_own(&run()).map(|_removed| None);
+    let state = if purge { remove_own(&state()) } else { Ok(None) };
+    [run, state].into_iter().filter_map(|removed| removed.unwrap_or_else(|error| Some(warning(&error)))).collect()
+}
+
+/// What somebody else has put there stays, and what it leads to: an administrator's deletion would reach anything.
+fn remove_own(directory: &Path) -> Result<Option<String>, ServiceError> {
+    for path in [&place(), directory] {
+        match looked_at(path)? {
+            Found::Directory(_) => {}
+            Found::Nothing => return Ok(None),
+            Found::OfOurs => return Err(not_removed(path, "it is no directory")),
+            Found::Strangers => return Err(not_removed(path, STRANGERS)),
+        }
+    }
+    remove(directory)
+}
+
+fn not_removed(path: &Path, why: &str) -> ServiceError {
+    file("remove", path)(std::io::Error::other(why))
+}
+
+fn warning(error: &ServiceError) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("warning: {error}{cause}")
+}
+
 /// Between a look and a deed there may be another thing by that name: what was looked at is what is protected, and
 /// afterwards it is looked at again.
 fn own(path: &Path, descriptor: &str, done: &mut Done) -> Result<(), ServiceError> {

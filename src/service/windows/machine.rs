@@ -175,10 +175,7 @@ pub(super) fn uninstall(leavings: &Leavings) -> Result<Done, ServiceError> {
         done.push(format!("removed the service {NAME}"));
     }
     events::remove();
-    directory::remove(&directory::run())?;
-    if leavings.purge {
-        done.extend(directory::remove(&directory::state())?);
-    }
+    done.extend(directory::clear(leavings.purge));
     if done.is_empty() {
         done.push(format!("there was no service {NAME}"));
     }
