@@ -409,6 +409,12 @@ def follows_the_registry(office):
         named("a policy", machines)
         wine("reg", "delete", POLICY, "/f")
         named("no policy", "proxy.pac")
+        # With all that is above it, as when the last policy of a machine goes.
+        wine("reg", "delete", POLICY.rpartition("\\")[0], "/f")
+        add(POLICY, "ProxySettingsPerUser", "0", "REG_DWORD")
+        named("a policy that is back", machines)
+        wine("reg", "delete", POLICY.rpartition("\\")[0], "/f")
+        named("no policy again", "proxy.pac")
         wine("reg", "delete", SETTINGS, "/v", "AutoConfigURL", "/f")
         named("a server again", second)
         add(SETTINGS, "ProxyEnable", "0", "REG_DWORD")
