@@ -7,6 +7,10 @@ pub(super) fn started(pid: u32) -> Option<String> {
     Some(format!("{} {}", here(), tick(&stat)?))
 }
 
+pub(super) fn may_run(pid: u32) -> bool {
+    started(pid).is_some()
+}
+
 /// In another namespace the number is somebody else's: a home may be shared with a container.
 pub(super) fn is_alive(pid: u32, since: &str) -> bool {
     let here = here();

@@ -11,6 +11,10 @@ pub(super) fn started(pid: u32) -> Option<String> {
     (!state.starts_with('Z')).then(|| since.trim().to_string())
 }
 
+pub(super) fn may_run(pid: u32) -> bool {
+    started(pid).is_some()
+}
+
 pub(super) fn is_alive(pid: u32, since: &str) -> bool {
     started(pid).as_deref() == Some(since)
 }

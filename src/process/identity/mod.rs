@@ -10,6 +10,11 @@ pub fn started(pid: u32) -> Option<String> {
     imp::started(pid)
 }
 
+/// Whether there may be a process of this number. One that cannot be seen from here counts as one.
+pub fn may_run(pid: u32) -> bool {
+    imp::may_run(pid)
+}
+
 /// Whether the process that began then still runs. One that cannot be seen from here is taken to run.
 pub fn is_alive(pid: u32, since: &str) -> bool {
     imp::is_alive(pid, since)
@@ -24,6 +29,7 @@ mod tests {
         let own = std::process::id();
         let since = started(own).unwrap();
         assert_eq!(started(own), Some(since.clone()));
+        assert!(may_run(own));
         assert!(is_alive(own, &since));
         assert!(!is_alive(own, "something else"));
         let words: &[&str] = if cfg!(windows) { &["ping", "-n", "30", "127.0.0.1"] } else { &["sleep", "30"] };
@@ -37,6 +43,7 @@ mod tests {
             std::thread::yield_now();
         }
         child.wait().unwrap();
+        assert!(!may_run(child.id()));
         assert!(!is_alive(child.id(), &since));
     }
 }

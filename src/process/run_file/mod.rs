@@ -58,7 +58,7 @@ fn files(directory: &Path) -> impl Iterator<Item = PathBuf> {
 fn sweep(directory: &Path) {
     for file in files(directory) {
         let pid = file.file_stem().and_then(|name| name.to_str()?.parse().ok());
-        if pid.is_some_and(|pid| identity::started(pid).is_none()) {
+        if pid.is_some_and(|pid| !identity::may_run(pid)) {
             // Another relay that begins may have been faster.
             let _gone_already = fs::remove_file(&file);
         }
