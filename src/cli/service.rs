@@ -85,7 +85,7 @@ pub struct Install {
     /// Take the place of what somebody else has installed under the same name, or changed by hand.
     #[arg(long)]
     replace: bool,
-    /// Leave what is installed as it was made, and start it; without it, install.
+    /// Leave what is installed as it was made, and start it unless it is not to be; without it, install.
     #[arg(long, hide = true, conflicts_with_all = ["print", "replace"])]
     keep: bool,
     #[command(flatten)]
@@ -149,7 +149,7 @@ impl Uninstall {
 fn install(arguments: &Install) -> anyhow::Result<ExitCode> {
     let (scope, flags) = (arguments.whose.scope(), &arguments.flags);
     if arguments.keep
-        && let Some(done) = service::resume(scope, &program()?)?
+        && let Some(done) = keep(scope, arguments.no_start)?
     {
         return Ok(told(done));
     }
@@ -185,6 +185,15 @@ fn install(arguments: &Install) -> anyhow::Result<ExitCode> {
         ));
     }
     Ok(told(done))
+}
+
+/// `None`: there is nothing of ours.
+fn keep(scope: Scope, only_enable: bool) -> anyhow::Result<Option<Done>> {
+    if !only_enable {
+        return Ok(service::resume(scope, &program()?)?);
+    }
+    let definition = service::status(scope)?.definition.filter(|definition| definition.is_ours);
+    Ok(definition.map(|definition| vec![format!("{} stays as it was made", definition.place)]))
 }
 
 fn program() -> anyhow::Result<PathBuf> {
