@@ -7,6 +7,8 @@
 mod agents;
 #[cfg(any(target_os = "macos", all(test, unix)))]
 mod launchctl;
+#[cfg(any(windows, test))]
+mod patience;
 #[cfg(any(target_os = "macos", test))]
 mod plist;
 #[cfg(any(unix, test))]

@@ -192,7 +192,9 @@ def drains(machine):
         assert hint >= 3000, said
         client.sendall(b"still there")
         equal(far.recv(100), b"still there", "through the tunnel, while it drains")
-        wait_for("the end", lambda: "STOPPED" in wine("sc", "query", "hallpass")[1])
+        # Which takes no orders any more.
+        _, said = wine(EXE, "service", "stop", "--system")
+        assert "has ended" in said and "STOPPED" in wine("sc", "query", "hallpass")[1], said
         took = time.monotonic() - begun
         assert 2.5 < took < 10, took
 
@@ -288,6 +290,22 @@ def of_user(machine):
     relays(machine.port)
     wine(EXE, "service", "uninstall", "--user", "--purge")
     assert not alive(machine.port) and "hallpass" not in values(RUN) and not file.parent.exists()
+
+
+@test("a user's relay is waited for as long as its tunnels have, when it is told to end", Machine)
+def of_user_drains(machine):
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        # Longer than a relay is waited for that says nothing.
+        flags = ["--no-config", "--listen", f"127.0.0.1:{machine.port}", "--grace", "33s"]
+        told(machine.directory, EXE, "service", "install", "--user", *flags)
+        client = socket.create_connection(("127.0.0.1", machine.port))
+        client.sendall(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n\r\n" % target.getsockname()[1])
+        assert client.recv(100).startswith(b"HTTP/1.1 200"), "no tunnel"
+        begun = time.monotonic()
+        _, said = wine(EXE, "service", "stop", "--user")
+        took = time.monotonic() - begun
+        assert "has ended" in said and 32 < took < 50, (said, took)
+        equal(client.recv(1), b"", "the tunnel")
 
 
 @test("a task scheduler that gives no answer has not said that there is no task", Machine)

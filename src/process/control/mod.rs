@@ -9,7 +9,7 @@ use std::io;
 #[cfg(windows)]
 pub(super) use imp::notify;
 #[cfg(windows)]
-pub use imp::{stop, when_ready};
+pub use imp::{announce_by, stop};
 
 /// The relay from its begin to its end, and the exit code.
 pub type Relay = Box<dyn FnOnce() -> u8 + Send>;

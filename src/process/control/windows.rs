@@ -33,9 +33,12 @@ static OBEYING: AtomicBool = AtomicBool::new(false);
 /// The order to end has come: whatever becomes ready after it is not told.
 static ENDING: AtomicBool = AtomicBool::new(false);
 static MANAGER: OnceLock<ServiceStatusHandle> = OnceLock::new();
-static ANNOUNCE: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
+static ANNOUNCE: OnceLock<Announce> = OnceLock::new();
 /// Rises with each report of something that takes its time.
 static STEP: AtomicU32 = AtomicU32::new(0);
+
+/// Called with what the relay would tell its manager.
+type Announce = Box<dyn Fn(State) + Send + Sync>;
 
 define_windows_service!(begin, serve);
 
@@ -81,14 +84,14 @@ fn answer(order: ServiceControl) -> ServiceControlHandlerResult {
     ServiceControlHandlerResult::NoError
 }
 
-/// Calls `announce` each time that the relay is ready, which somebody waits for who is no manager of services.
-pub fn when_ready(announce: Box<dyn Fn() + Send + Sync>) {
+/// Has somebody told who is no manager of services.
+pub fn announce_by(announce: Announce) {
     ANNOUNCE.get_or_init(|| announce);
 }
 
 pub(in super::super) fn notify(state: State) -> io::Result<()> {
-    if let Some(announce) = ANNOUNCE.get().filter(|_| state == State::Ready) {
-        announce();
+    if let Some(announce) = ANNOUNCE.get() {
+        announce(state);
     }
     let Some(manager) = MANAGER.get() else { return Ok(()) };
     match state {

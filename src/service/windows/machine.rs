@@ -16,8 +16,8 @@ use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_sys::Win32::System::Services::{ChangeServiceConfigW, SERVICE_NO_CHANGE};
 
 use super::{
-    Definition, Done, Leavings, Manner, Running, Service, ServiceError, Status, check_program, directory, events, task,
-    texts,
+    Definition, Done, Leavings, Manner, Running, Service, ServiceError, Status, check_program, directory, events,
+    patience::Patience, task, texts,
 };
 
 const NAME: &str = "hallpass";
@@ -33,14 +33,13 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// What the end takes beside the grace of tunnels.
 const LAST_STEPS: Duration = Duration::from_secs(5);
 const START: Duration = Duration::from_secs(30);
-/// Longer than any end that is still one: the manager is told how long it takes.
-const STOP: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Error codes of the system (winerror.h).
 const ACCESS_DENIED: i32 = 5;
 const SERVICE_DOES_NOT_EXIST: i32 = 1060;
 const SERVICE_ALREADY_RUNNING: i32 = 1056;
+const SERVICE_CANNOT_ACCEPT: i32 = 1061;
 const SERVICE_NOT_ACTIVE: i32 = 1062;
 
 /// The exit code of a wrong configuration.
@@ -291,19 +290,30 @@ fn start_and_wait(handle: &Handle) -> Result<(), ServiceError> {
     }
 }
 
+/// However long that takes: its tunnels have their grace, and the manager is told how long that is.
 fn stop_and_wait(handle: &Handle) -> Result<(), ServiceError> {
-    match handle.stop() {
-        Err(error) if code(&error) == Some(SERVICE_NOT_ACTIVE) => return Ok(()),
-        stopped => stopped.map_err(error_of("stopping the service"))?,
-    };
-    let end = Instant::now() + STOP;
-    while query(handle)?.current_state != ServiceState::Stopped {
-        if Instant::now() >= end {
+    let mut patience = Patience::begin(Instant::now());
+    let mut is_told = false;
+    loop {
+        is_told = is_told || tell_to_stop(handle)?;
+        let now = query(handle)?;
+        if now.current_state == ServiceState::Stopped {
+            return Ok(());
+        }
+        if !patience.lasts(Instant::now(), now.checkpoint, now.wait_hint) {
             return Err(ServiceError::refused("the service does not end", "end its process in the task manager"));
         }
         thread::sleep(LOOK);
     }
-    Ok(())
+}
+
+/// False while it takes no orders: it is about to begin or to end.
+fn tell_to_stop(handle: &Handle) -> Result<bool, ServiceError> {
+    match handle.stop() {
+        Err(error) if code(&error) == Some(SERVICE_CANNOT_ACCEPT) => Ok(false),
+        Err(error) if code(&error) == Some(SERVICE_NOT_ACTIVE) => Ok(true),
+        stopped => stopped.map(|_| true).map_err(error_of("stopping the service")),
+    }
 }
 
 fn query(handle: &Handle) -> Result<ServiceStatus, ServiceError> {

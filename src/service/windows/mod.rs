@@ -9,7 +9,9 @@ mod user;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Definition, Done, Leavings, Manner, Running, Scope, Service, ServiceError, Status, rights, task};
+use super::{
+    Definition, Done, Leavings, Manner, Running, Scope, Service, ServiceError, Status, patience, rights, task,
+};
 
 pub(super) use directory::{prepare, remove_directory, run_of_machine};
 pub(super) use orders::listen_unseen;

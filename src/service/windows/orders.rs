@@ -1,27 +1,37 @@
-//! A relay without a console among the programs of its user's session, by events that have names: the order to end, and
-//! that it is ready.
+//! A relay without a console among the programs of its user's session, by events that have names: the order to end, that
+//! it is ready, and that the time is over which its end may take.
 #![expect(unsafe_code, reason = "events with names are functions of the system")]
 
 use std::ffi::OsString;
 use std::io;
 use std::ptr::null;
+use std::sync::OnceLock;
 use std::thread;
+use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{CloseHandle, ERROR_ALREADY_EXISTS, HANDLE, SetLastError, WAIT_OBJECT_0};
 use windows_sys::Win32::System::Recovery::{RESTART_NO_REBOOT, RegisterApplicationRestart};
 use windows_sys::Win32::System::Threading::{
-    CreateEventW, EVENT_MODIFY_STATE, INFINITE, OpenEventW, ResetEvent, SYNCHRONIZATION_SYNCHRONIZE, SetEvent,
-    WaitForSingleObject,
+    CreateEventW, CreateWaitableTimerW, EVENT_MODIFY_STATE, INFINITE, OpenEventW, OpenWaitableTimerW, ResetEvent,
+    SYNCHRONIZATION_SYNCHRONIZE, SetEvent, SetWaitableTimer, WaitForSingleObject,
 };
 
 use super::task::command_line;
 use super::texts;
-use crate::process::control;
+use crate::process::{State, control};
 
 /// There for as long as the relay.
 const STOP: &str = r"Local\hallpassw-stop";
 /// Set from when it listens.
 const READY: &str = r"Local\hallpassw-ready";
+/// There from when it ends, and set when it should have ended.
+const OVERDUE: &str = r"Local\hallpassw-overdue";
+
+/// What the end takes beside the grace of tunnels.
+const LAST_STEPS: Duration = Duration::from_secs(10);
+
+/// For as long as we live.
+static END: OnceLock<Event> = OnceLock::new();
 
 pub fn listen_unseen() -> io::Result<bool> {
     let Some(order) = Event::first(STOP)? else { return Ok(false) };
@@ -34,9 +44,16 @@ pub fn listen_unseen() -> io::Result<bool> {
             control::stop();
         }
     })?;
-    control::when_ready(Box::new(move || {
-        if let Err(error) = ready.set() {
-            tracing::debug!(%error, "whoever has started us was not told that we are ready");
+    control::announce_by(Box::new(move |state| {
+        let told = match state {
+            State::Ready => ready.set(),
+            State::Reloading => Ok(()),
+            State::Stopping(time) => {
+                Event::alarm(OVERDUE, time.saturating_add(LAST_STEPS)).map(|end| drop(END.set(end)))
+            }
+        };
+        if let Err(error) = told {
+            tracing::debug!(%error, "whoever waits for us was not told how we are");
         }
     }));
     Ok(true)
@@ -61,6 +78,11 @@ pub(super) fn runs_unseen() -> bool {
 /// Whether it listens.
 pub(super) fn is_ready() -> bool {
     Event::find(READY, SYNCHRONIZATION_SYNCHRONIZE).is_some_and(|ready| ready.wait(0))
+}
+
+/// Whether the time is over that its end may take; `None` until it has said so.
+pub(super) fn is_overdue() -> Option<bool> {
+    Event::find_alarm(OVERDUE).map(|end| end.wait(0))
 }
 
 /// Nothing is to be said where there is nobody.
@@ -98,6 +120,29 @@ impl Event {
         // SAFETY: the name ends with a zero and outlives the call; what comes back is null or a handle that is ours.
         let event = unsafe { OpenEventW(rights, 0, name.as_ptr()) };
         (!event.is_null()).then_some(Self(event))
+    }
+
+    /// One that is set after a time.
+    fn alarm(name: &str, time: Duration) -> io::Result<Self> {
+        let name = wide(name);
+        // SAFETY: the name ends with a zero and outlives the call; what comes back is null or a handle that is ours.
+        let alarm = unsafe { CreateWaitableTimerW(null(), 1, name.as_ptr()) };
+        if alarm.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        let alarm = Self(alarm);
+        // In units of 100 ns; what is below zero counts from now.
+        let due = -i64::try_from(time.as_nanos() / 100).unwrap_or(i64::MAX);
+        // SAFETY: the handle is open, the time is copied, and there is nothing to be called.
+        let set = unsafe { SetWaitableTimer(alarm.0, &raw const due, 0, None, null(), 0) };
+        if set == 0 { Err(io::Error::last_os_error()) } else { Ok(alarm) }
+    }
+
+    fn find_alarm(name: &str) -> Option<Self> {
+        let name = wide(name);
+        // SAFETY: the name ends with a zero and outlives the call; what comes back is null or a handle that is ours.
+        let alarm = unsafe { OpenWaitableTimerW(SYNCHRONIZATION_SYNCHRONIZE, 0, name.as_ptr()) };
+        (!alarm.is_null()).then_some(Self(alarm))
     }
 
     fn set(&self) -> io::Result<()> {

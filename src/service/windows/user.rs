@@ -13,7 +13,7 @@ use windows_sys::Win32::Foundation::{HANDLE_FLAG_INHERIT, SetHandleInformation};
 use windows_sys::Win32::System::Console::{GetStdHandle, STD_ERROR_HANDLE, STD_INPUT_HANDLE, STD_OUTPUT_HANDLE};
 use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, DETACHED_PROCESS};
 
-use super::orders::{ask_to_stop, is_ready, runs_unseen};
+use super::orders::{ask_to_stop, is_overdue, is_ready, runs_unseen};
 use super::rights::own_sid;
 use super::task::{Task, command_line, file, parted, xml};
 use super::{
@@ -27,7 +27,8 @@ const RUN_VALUE: &str = "hallpass";
 /// Until there is anything of it, and from then until it listens.
 const START: Duration = Duration::from_secs(10);
 const READY: Duration = Duration::from_secs(30);
-const STOP: Duration = Duration::from_secs(60);
+/// Until it says how long its end may take.
+const STOP: Duration = Duration::from_secs(30);
 /// A scheduler that is busy is slow, and one that does not run takes its time to start.
 const ANSWER: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
@@ -201,12 +202,17 @@ pub(super) fn stop() -> Result<Done, ServiceError> {
     Ok(vec!["hallpassw has ended; it starts again at your next log-in".into()])
 }
 
+/// Its tunnels have their grace, however long that is.
 fn end() -> Result<(), ServiceError> {
     ask_to_stop().map_err(|cause| failed("telling hallpassw to end", &cause.to_string()))?;
-    match wait(STOP, || !runs_unseen()) {
-        true => Ok(()),
-        false => Err(ServiceError::refused("hallpassw does not end", "end its process in the task manager")),
+    let silent = Instant::now() + STOP;
+    while runs_unseen() {
+        if is_overdue().unwrap_or_else(|| Instant::now() >= silent) {
+            return Err(ServiceError::refused("hallpassw does not end", "end its process in the task manager"));
+        }
+        thread::sleep(LOOK);
     }
+    Ok(())
 }
 
 pub(super) fn status() -> Result<Status, ServiceError> {
