@@ -7,7 +7,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from tests_service import DATA, EVENTS, LOG, RUN, SERVICE, STATE, Machine, alive, free_port, order, relays, told, user_directory
+from tests_service import ALL_RUN, DATA, EVENTS, LOG, RUN, SERVICE, STATE, Machine, alive, free_port, order, relays, told, user_directory
 from windows_run import ENVIRONMENT, EXE, PREFIX, ROOT, TARGET, WINE, equal, test, values, wait_for, wine
 
 BUILT = TARGET / "windows" / "installers"
@@ -17,7 +17,6 @@ PROGRAM = r"C:\Program Files\hallpass\hallpass.exe"
 AUTO, DEMAND = "2", "3"
 # Where Windows keeps the installers of what is installed.
 KEPT = PREFIX / "drive_c" / "windows" / "Installer"
-ALL_RUN = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Run"
 MACHINE_PATH = r"HKLM\System\CurrentControlSet\Control\Session Manager\Environment"
 FILES = ["LICENSE.txt", "README.md", "hallpass.example.toml", "hallpass.exe", "hallpassw.exe", "licences.txt"]
 

@@ -21,6 +21,7 @@ LOG = STATE / "hallpass.log"
 SERVICE = r"HKLM\SYSTEM\CurrentControlSet\Services\hallpass"
 EVENTS = r"HKLM\SYSTEM\CurrentControlSet\Services\EventLog\Application\hallpass"
 RUN = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run"
+ALL_RUN = RUN.replace("HKCU", "HKLM")
 PARAMCHANGE = "6"
 # Whatever the machine of the tests says about proxies.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -290,6 +291,25 @@ def of_user(machine):
     relays(machine.port)
     wine(EXE, "service", "uninstall", "--user", "--purge")
     assert not alive(machine.port) and "hallpass" not in values(RUN) and not file.parent.exists()
+
+
+@test("a relay that the machine has every log-in start is its user's to stop, to start and to ask for", Machine)
+def of_every_log_in(machine):
+    program = str(os.path.join(os.path.dirname(EXE), "hallpassw.exe")).replace("/", "\\")
+    wine("reg", "add", ALL_RUN, "/v", "hallpass", "/d", f'"Z:{program}" --no-config --listen 127.0.0.1:{machine.port}', "/f")
+    try:
+        code, said = wine(EXE, "service", "status", "--user", check=False)
+        assert code == 3 and "installed: HKLM\\" in said and "with your log-in" in said, said
+        told(machine.directory, EXE, "service", "start", "--user")
+        relays(machine.port)
+        wine(EXE, "service", "stop", "--user")
+        assert not alive(machine.port)
+        told(machine.directory, EXE, "service", "start", "--user")
+        relays(machine.port)
+        _, said = wine(EXE, "service", "uninstall", "--user")
+        assert not alive(machine.port) and "LOGON=0" in said and "hallpass" in values(ALL_RUN), said
+    finally:
+        wine("reg", "delete", ALL_RUN, "/v", "hallpass", "/f")
 
 
 @test("a user's relay is waited for as long as its tunnels have, when it is told to end", Machine)

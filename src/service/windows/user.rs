@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use windows_registry::CURRENT_USER;
+use windows_registry::{CURRENT_USER, LOCAL_MACHINE};
 use windows_sys::Win32::Foundation::{HANDLE_FLAG_INHERIT, SetHandleInformation};
 use windows_sys::Win32::System::Console::{GetStdHandle, STD_ERROR_HANDLE, STD_INPUT_HANDLE, STD_OUTPUT_HANDLE};
 use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, DETACHED_PROCESS};
@@ -118,6 +118,11 @@ fn run_value() -> Option<String> {
     CURRENT_USER.open(RUN_KEY).and_then(|key| key.get_string(RUN_VALUE)).ok()
 }
 
+/// What the machine's installation has everybody's log-in start, if it was told to.
+fn run_value_of_machine() -> Option<String> {
+    LOCAL_MACHINE.open(RUN_KEY).and_then(|key| key.get_string(RUN_VALUE)).ok()
+}
+
 fn remove_run_value() -> bool {
     CURRENT_USER.options().write().open(RUN_KEY).and_then(|key| key.remove_value(RUN_VALUE)).is_ok()
 }
@@ -143,6 +148,11 @@ pub(super) fn uninstall(leavings: &Leavings) -> Result<Done, ServiceError> {
     if done.is_empty() {
         done.push("there was no service of yours".into());
     }
+    if run_value_of_machine().is_some() {
+        done.push(format!(
+            "HKLM\\{RUN_KEY} starts hallpassw at every log-in still: LOGON=0 to the installer ends that"
+        ));
+    }
     Ok(done)
 }
 
@@ -152,7 +162,7 @@ pub(super) fn start() -> Result<Done, ServiceError> {
         match run_value() {
             Some(command) => launch(&command)?,
             None if is_registered()? => drop(schtasks(&["/run", "/tn", &task_name()?])?),
-            None => return Err(not_installed()),
+            None => launch(&run_value_of_machine().ok_or_else(not_installed)?)?,
         }
     }
     if !wait(START, runs_unseen) {
@@ -216,16 +226,16 @@ fn end() -> Result<(), ServiceError> {
 }
 
 pub(super) fn status() -> Result<Status, ServiceError> {
-    let registered = is_registered()?;
-    let place = match (registered, run_value()) {
-        (true, _) => Some(format!("the task {}", task_name()?)),
-        (false, Some(command)) => Some(format!(r"HKCU\{RUN_KEY}: {command}")),
-        (false, None) => None,
+    let definition = match (is_registered()?, run_value()) {
+        (true, _) => Some(Definition { place: format!("the task {}", task_name()?), is_ours: true }),
+        (false, Some(command)) => Some(Definition { place: format!(r"HKCU\{RUN_KEY}: {command}"), is_ours: true }),
+        (false, None) => run_value_of_machine()
+            .map(|command| Definition { place: format!(r"HKLM\{RUN_KEY}: {command}"), is_ours: false }),
     };
     Ok(Status {
         name: "hallpassw".into(),
-        enabled: place.is_some(),
-        definition: place.map(|place| Definition { place, is_ours: true }),
+        enabled: definition.is_some(),
+        definition,
         running: runs_unseen().then(|| Running {
             pid: None,
             since: None,
