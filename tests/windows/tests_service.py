@@ -511,19 +511,20 @@ def race(machine):
 @test("a program that others may change does not become a service", Machine)
 def lent(machine):
     machine.configure()
-    place = PREFIX / "drive_c" / "lent"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+    above = PREFIX / "drive_c" / "lent"
+    place = above / "far" / "below"
+    shutil.rmtree(above, ignore_errors=True)
+    place.mkdir(parents=True)
     for name in ("hallpass.exe", "hallpassw.exe"):
         shutil.copy(os.path.join(os.path.dirname(EXE), name), place)
-    for path, scope in ((place, "--system"), (place / "hallpass.exe", "--system"), (place / "hallpassw.exe", "--user")):
+    for path, scope in ((above, "--system"), (above, "--user"), (place, "--system"), (place / "hallpass.exe", "--system"), (place / "hallpassw.exe", "--user")):
         was = path.stat().st_mode
         path.chmod(was | 0o002)
-        code, said = wine(r"C:\lent\hallpass.exe", "service", "install", scope, "--no-start", check=False)
+        code, said = wine(r"C:\lent\far\below\hallpass.exe", "service", "install", scope, "--no-start", check=False)
         path.chmod(was)
         assert code == 1 and "others may change C:\\lent" in said and "Program Files" in said, (path, said)
     assert not values(SERVICE) and "hallpass" not in values(RUN)
-    shutil.rmtree(place)
+    shutil.rmtree(above)
 
 
 @test("the account in access lists is the one that Windows makes for our service", Machine)

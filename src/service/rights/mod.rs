@@ -4,7 +4,7 @@
 mod windows;
 
 #[cfg(windows)]
-pub use windows::{Held, access_of, create_file, make_directory, own_sid, program_data, strangers_at};
+pub use windows::{Held, access_of, create_file, make_directory, own_sid, program_data, strangers_at, strangers_by};
 
 /// The account that the service control manager makes for our service, `NT SERVICE\hallpass`: S-1-5-80 and the SHA-1 of
 /// the name in capitals.
@@ -20,6 +20,11 @@ const EVERYONE: &str = "S-1-1-0";
 /// Rights by which somebody changes a file, puts another into its place, or gives such a right to himself: to write, to
 /// append, to delete it or what is in it, to change its list or its owner, and what stands for several of them.
 const CHANGING: u32 = 0x2 | 0x4 | 0x40 | 0x1_0000 | 0x4_0000 | 0x8_0000 | 0x1000_0000 | 0x4000_0000;
+
+/// Rights to a directory by which somebody puts another into its place, or into that of one in it: to delete what is in
+/// it, to change its list or its owner, and all of them; and to delete it, which nobody can with a drive.
+const REPLACING: u32 = 0x40 | 0x4_0000 | 0x8_0000 | 0x1000_0000;
+const DELETING: u32 = 0x1_0000;
 
 /// Not inherited from above, where every user may add something.
 const ADMINISTRATORS_OWN: &str = "O:BAG:SYD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)";
@@ -42,10 +47,19 @@ pub struct Access {
 /// Those who may change the file and are neither administrators, nor the system, nor our service, nor `ourselves`.
 /// Entries that deny are not looked at: what they take away may be given again by another group.
 pub fn strangers(access: &Access, ourselves: &str) -> Vec<String> {
+    strangers_with(CHANGING, access, ourselves)
+}
+
+/// Those who may put another directory into the place of one in this one, however deep, or of itself.
+pub fn strangers_above(access: &Access, is_root: bool, ourselves: &str) -> Vec<String> {
+    strangers_with(if is_root { REPLACING } else { REPLACING | DELETING }, access, ourselves)
+}
+
+fn strangers_with(rights: u32, access: &Access, ourselves: &str) -> Vec<String> {
     let known = [SYSTEM, ADMINISTRATORS, TRUSTED_INSTALLER, SERVICE_SID, ourselves];
     let everyone = [Allowed { sid: EVERYONE.into(), mask: CHANGING }];
     let list = access.list.as_deref().unwrap_or(&everyone);
-    let changing = list.iter().filter(|entry| entry.mask & CHANGING != 0).map(|entry| entry.sid.as_str());
+    let changing = list.iter().filter(|entry| entry.mask & rights != 0).map(|entry| entry.sid.as_str());
     let mut found: Vec<String> = changing
         .filter(|sid| !OWNER.contains(sid))
         .chain([access.owner.as_str()])
@@ -117,6 +131,28 @@ mod tests {
         for mask in [READ, 0x8000_0000, 0x2000_0000, 0x10, 0x80, 0x100, 0x10_0000] {
             assert_eq!(found(ADMINISTRATORS, &[(USERS, mask)]), [""; 0], "{mask:x}");
         }
+    }
+
+    #[test]
+    fn above_a_directory_a_stranger_may_add_something_but_replace_nothing() {
+        let found = |owner: &str, mask, is_root| {
+            let list = Some(vec![Allowed { sid: USERS.into(), mask }]);
+            strangers_above(&Access { owner: owner.into(), list }, is_root, ALICE)
+        };
+        for mask in [0x40, 0x4_0000, 0x8_0000, 0x1000_0000, FULL] {
+            assert_eq!(
+                (found(SYSTEM, mask, false), found(SYSTEM, mask, true)),
+                (vec![USERS.into()], vec![USERS.into()]),
+                "{mask:x}"
+            );
+        }
+        for mask in [READ, 0x2, 0x4, 0x4000_0000, 0x8000_0000] {
+            assert_eq!(found(SYSTEM, READ | mask, false), [""; 0], "{mask:x}");
+        }
+        // As users have it of a second drive; of a directory it allows to rename it.
+        assert_eq!((found(SYSTEM, MODIFY, true), found(SYSTEM, MODIFY, false)), (Vec::new(), vec![USERS.into()]));
+        let bob = "S-1-5-21-1-2-3-1002";
+        assert_eq!(found(bob, READ, true), [bob]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 use windows_sys::Win32::System::Com::CoTaskMemFree;
 use windows_sys::Win32::UI::Shell::{FOLDERID_ProgramData, SHGetKnownFolderPath};
 
-use super::{Access, Allowed, strangers};
+use super::{Access, Allowed, strangers, strangers_above};
 use crate::owner::Owner;
 use crate::process::account;
 
@@ -68,6 +68,18 @@ pub fn strangers_at(path: &Path) -> io::Result<Vec<String>> {
     let mut found = strangers(&access_of(path)?, &ourselves);
     if let Some(directory) = path.parent() {
         found.extend(strangers(&access_of(directory)?, &ourselves));
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// As [`strangers_at`], and who may put another directory into the place of one further up.
+pub fn strangers_by(path: &Path) -> io::Result<Vec<String>> {
+    let ourselves = own_sid()?;
+    let mut found = strangers_at(path)?;
+    for directory in path.ancestors().skip(2) {
+        found.extend(strangers_above(&access_of(directory)?, directory.parent().is_none(), &ourselves));
     }
     found.sort();
     found.dedup();

@@ -85,10 +85,10 @@ fn check(manner: Manner) -> Result<(), ServiceError> {
 /// Whoever may change the program would decide what is run.
 fn check_program(program: &Path) -> Result<(), ServiceError> {
     let cause = |cause| ServiceError::File { verb: "look at", path: program.into(), cause };
-    match rights::strangers_at(program).map_err(cause)? {
+    match rights::strangers_by(program).map_err(cause)? {
         strangers if strangers.is_empty() => Ok(()),
         strangers => Err(ServiceError::refused(
-            format!("others may change {} or its directory ({})", program.display(), strangers.join(", ")),
+            format!("others may change {} or a directory that it is in ({})", program.display(), strangers.join(", ")),
             r"have the programs where nobody else may write, such as C:\Program Files\hallpass, and install the service from there",
         )),
     }
