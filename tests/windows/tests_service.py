@@ -293,6 +293,21 @@ def of_user(machine):
     assert not alive(machine.port) and "hallpass" not in values(RUN) and not file.parent.exists()
 
 
+@test("whoever has a relay beside the machine's is told that there are two, and what they need", Machine)
+def beside_machine(machine):
+    machine.configure()
+    flags, hint = ["--no-config", "--listen"], "the machine's service runs, too"
+    other = f"127.0.0.1:{free_port()}"
+    _, said = told(machine.directory, EXE, "service", "install", "--user", *flags, other)
+    assert hint not in said, said
+    wine(EXE, "service", "install", "--system")
+    assert hint in wine(EXE, "service", "status", "--user")[1]
+    _, said = told(machine.directory, EXE, "service", "install", "--user", *flags, other)
+    assert hint in said and "hallpassw runs" in said, said
+    code, said = told(machine.directory, EXE, "service", "install", "--user", *flags, f"127.0.0.1:{machine.port}", check=False)
+    assert code == 1 and "has ended at once" in said and hint in said, said
+
+
 @test("a relay that the machine has every log-in start is its user's to stop, to start and to ask for", Machine)
 def of_every_log_in(machine):
     program = str(os.path.join(os.path.dirname(EXE), "hallpassw.exe")).replace("/", "\\")

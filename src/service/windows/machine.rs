@@ -254,6 +254,11 @@ pub(super) fn status() -> Result<Status, ServiceError> {
     })
 }
 
+/// Which every user may ask.
+pub(super) fn runs() -> bool {
+    status().is_ok_and(|status| status.running.is_some())
+}
+
 /// How it ended, unless all was well or it never ran.
 fn end_of(status: &ServiceStatus) -> Option<String> {
     /// No attempt to start it has been made since the machine started.

@@ -17,7 +17,8 @@ use super::orders::{ask_to_stop, is_overdue, is_ready, runs_unseen};
 use super::rights::own_sid;
 use super::task::{Task, command_line, file, parted, xml};
 use super::{
-    Definition, Done, Leavings, Manner, Running, Service, ServiceError, Status, check_program, directory, texts,
+    Definition, Done, Leavings, Manner, Running, Service, ServiceError, Status, check_program, directory, machine,
+    texts,
 };
 
 const PROGRAM: &str = "hallpassw.exe";
@@ -81,6 +82,7 @@ pub(super) fn install(service: &Service, manner: Manner) -> Result<Done, Service
             done.push(format!("hallpassw starts at your log-in by HKCU\\{RUN_KEY} instead, and only then"));
         }
     }
+    done.extend(beside_machine());
     if !manner.only_enable {
         done.append(&mut start()?);
     }
@@ -177,7 +179,18 @@ pub(super) fn start() -> Result<Done, ServiceError> {
 }
 
 fn not_running(what: &str) -> ServiceError {
-    ServiceError::refused(what, r"its log says why: %LOCALAPPDATA%\hallpass\hallpass.log")
+    match beside_machine() {
+        None => ServiceError::refused(what, r"its log says why: %LOCALAPPDATA%\hallpass\hallpass.log"),
+        Some(also) => {
+            ServiceError::refused(what, format!(r"its log says why: %LOCALAPPDATA%\hallpass\hallpass.log; {also}"))
+        }
+    }
+}
+
+/// A user's relay beside the machine's is nothing wrong: it logs on in the user's name, which the other one cannot.
+fn beside_machine() -> Option<String> {
+    let hint = "the machine's service runs, too: each needs a port of its own, such as by listen = \"auto\"";
+    machine::runs().then(|| hint.into())
 }
 
 pub(super) fn resume() -> Result<Option<Done>, ServiceError> {
@@ -241,7 +254,7 @@ pub(super) fn status() -> Result<Status, ServiceError> {
             since: None,
             says: (!is_ready()).then(|| "it is not ready yet".into()),
         }),
-        remarks: Vec::new(),
+        remarks: beside_machine().into_iter().collect(),
     })
 }
 
