@@ -287,6 +287,8 @@ def of_user(machine):
     assert "stopping" in file.read_text(), file.read_text()
     code, said = wine(EXE, "service", "status", "--user", check=False)
     equal(code, 3, said)
+    _, said = wine(EXE, "service", "install", "--user", "--keep", "--no-start")
+    assert "stays as it was made" in said and not alive(machine.port) and values(RUN)["hallpass"] == command, said
     told(machine.directory, EXE, "service", "start", "--user")
     relays(machine.port)
     wine(EXE, "service", "uninstall", "--user", "--purge")
