@@ -95,7 +95,7 @@ pub fn exit_time_out(printed: &str) -> Option<Duration> {
 
 /// The file by which launchd knows it.
 pub fn path(printed: &str) -> Option<PathBuf> {
-    said_of(printed, "path").map(PathBuf::from).filter(|path| path.is_absolute())
+    said_of(printed, "path").filter(|path| path.starts_with('/')).map(PathBuf::from)
 }
 
 /// By what `launchctl print-disabled` says of a domain; older ones say true and false.
