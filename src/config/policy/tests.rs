@@ -611,17 +611,19 @@ fn a_policy_has_no_secret_in_it_and_no_path_that_depends_on_where_one_stands() {
     assert!(refused_by(vec![pac], &Said::default())[0].contains("a policy names whole paths"));
 }
 
+/// Nothing but what stands in this file.
+#[cfg(unix)]
+fn with_policy_in(path: &Path) -> Inputs {
+    let (environment, flags) = (Environment::default(), Layer::default());
+    Inputs { files: Files::Nothing, environment, flags, policy: PolicyPlace::File(path.into()) }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_file_that_others_may_write_is_no_policy() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("policy.toml");
-    let inputs = Inputs {
-        files: Files::Nothing,
-        environment: Environment::default(),
-        flags: Layer::default(),
-        policy: PolicyPlace::File(path.clone()),
-    };
+    let inputs = with_policy_in(&path);
     assert!(load(&inputs).is_ok(), "there is none");
     fs::write(&path, "grace = \"9s\"\n").unwrap();
     for mode in [0o666, 0o646, 0o662] {
@@ -698,12 +700,7 @@ fn a_policy_of_which_nothing_counts_is_found_and_refused_with_the_reason() {
 fn a_look_at_a_policy_reads_none_of_it_and_sees_what_is_done_to_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("policy.toml");
-    let inputs = Inputs {
-        files: Files::Nothing,
-        environment: Environment::default(),
-        flags: Layer::default(),
-        policy: PolicyPlace::File(path.clone()),
-    };
+    let inputs = with_policy_in(&path);
     let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let mut seen = vec![inputs.stamps()];
     let mut must_differ = |what: &str| {
